@@ -115,8 +115,13 @@ def createApplication() -> Any:
         "Data": core.data_logic,
         "VolumeRendering": core.app_logic.GetModuleLogic("VolumeRendering"),
     }
+    # The color logic looks for more color tables in HOME/SHARE.
+    core.app_logic.SetHomeDirectory(core.share_directory.parent.as_posix())
+    core.app_logic.SetShareDirectory(core.share_directory.name)
     for name, className in _MORE_LOGICS.items():
-        logics[name] = core.register_module_logic(getattr(slicer, className)(), logic_name=name)
+        logic = getattr(slicer, className)()
+        logic.SetMRMLApplicationLogic(core.app_logic)  # before the scene: the color logic looks for files through it
+        logics[name] = core.register_module_logic(logic, logic_name=name)
 
     application = StandaloneApplication(core)
     modules = SimpleNamespace(**{name.lower(): StandaloneModule(name, logic) for name, logic in logics.items()})
