@@ -9,6 +9,7 @@ each new node in the subject hierarchy. Inside Slicer itself nothing is done, be
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -115,9 +116,10 @@ def createApplication() -> Any:
         "Data": core.data_logic,
         "VolumeRendering": core.app_logic.GetModuleLogic("VolumeRendering"),
     }
-    # The color logic looks for more color tables in HOME/SHARE.
-    core.app_logic.SetHomeDirectory(core.share_directory.parent.as_posix())
-    core.app_logic.SetShareDirectory(core.share_directory.name)
+    # The color logic insists on a folder of further color files, and complains when there is none.
+    core.app_logic.SetHomeDirectory(core.io_manager.cache_dir.name)
+    core.app_logic.SetShareDirectory("share")
+    Path(core.io_manager.cache_dir.name, "share", "ColorFiles").mkdir(parents=True)
     for name, className in _MORE_LOGICS.items():
         logic = getattr(slicer, className)()
         logic.SetMRMLApplicationLogic(core.app_logic)  # before the scene: the color logic looks for files through it
