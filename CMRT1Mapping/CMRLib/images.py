@@ -1,0 +1,71 @@
+"""Reading and writing image files with SimpleITK; arrays are (slice, row, column)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813 (the name its users know)
+
+from CMRLib.errors import InputError, OutputError
+from CMRLib.geometry import Geometry
+
+
+def read_image(path: Path | str) -> tuple[np.ndarray, Geometry]:
+    """Read any 2D or 3D scalar image that SimpleITK reads.
+
+    Returns:
+        The pixels as float32 with axes (slice, row, column), and their geometry. A 2D image is one slice, 1 mm thick.
+
+    Raises:
+        InputError: the file is missing, is not an image, or is not 2D or 3D with one value a pixel.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no image file {path}; check the path.")
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise InputError(f"{path.name} cannot be read as an image; it may be damaged, so export it again.") from error
+    if image.GetNumberOfComponentsPerPixel() != 1 or image.GetDimension() not in (2, 3):
+        raise InputError(f"{path.name} is not a 2D or 3D image with one value a pixel; export it as a plain volume.")
+    if image.GetDimension() == 2:
+        image = sitk.JoinSeries(image)
+    geometry = Geometry(image.GetOrigin(), image.GetSpacing(), image.GetDirection())
+    return sitk.GetArrayFromImage(image).astype(np.float32), geometry
+
+
+def write_image(
+    path: Path | str, array: np.ndarray, geometry: Geometry, metadata: Mapping[str, str] | None = None
+) -> Path:
+    """Write an array with axes (slice, row, column) or (row, column) to ``path``; the ending names the format.
+
+    The file is written beside its place and renamed, so a reader never sees half of it.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    path = Path(path)
+    array = np.asarray(array)
+    image = sitk.GetImageFromArray(array if array.ndim == 3 else array[None])
+    image.SetOrigin(geometry.origin)
+    image.SetSpacing(geometry.spacing)
+    image.SetDirection(geometry.direction)
+    for key, value in (metadata or {}).items():
+        image.SetMetaData(key, value)
+    partial: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ending = "".join(path.suffixes[-2:]) if path.name.endswith(".nii.gz") else path.suffix
+        handle, partial = tempfile.mkstemp(suffix=ending, prefix=".partial-", dir=path.parent)
+        os.close(handle)
+        sitk.WriteImage(image, partial, useCompression=True)
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:
+        if partial is not None:
+            Path(partial).unlink(missing_ok=True)
+        raise OutputError(f"{path} cannot be written; check the folder's permissions and free space.") from error
+    return path

@@ -1,0 +1,1 @@
+"""T1 mapping from inversion-recovery images: signal model, polarity, sampling schemes and the fit."""

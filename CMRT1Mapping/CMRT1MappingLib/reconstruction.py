@@ -1,0 +1,286 @@
+"""From inversion-recovery images to T1, its standard error, and the maps that say how far to trust it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from CMRLib.devices import resolve_device
+from CMRLib.errors import InputError
+from CMRT1MappingLib.polarity import signs_from_phase
+from CMRT1MappingLib.schemes import SchemeFit, check_inversion_times, fit_all_samples, fit_shmolli
+from CMRT1MappingLib.signal_model import inversion_recovery_signal, t1_variance_per_noise_variance
+
+if TYPE_CHECKING:
+    import torch
+
+CHUNK_PIXELS = 16384
+SIGNAL_FLOOR = 0.01  # of the brightest pixels; below it there is air
+LONGEST_T1_ERROR_MS = 10000.0
+UNRESOLVED_T1_ERROR = 0.2  # of T1
+RIVAL_SIGNIFICANCE = 25.0  # noise variances by which the SSE of other signs must be worse: five standard deviations
+RIVAL_DIFFERENCE = 0.02  # of T1; signs that change T1 by less are not worth a mark
+NOISE_WEIGHT = 8.0  # degrees of freedom with which the image's noise enters a pixel's own
+
+
+class PixelFlag(IntFlag):
+    """Why a pixel's T1 is absent or not to be trusted; values add up."""
+
+    NO_SIGNAL = 1
+    NOT_FITTED = 2
+    POLARITY_UNCERTAIN = 4
+    T1_UNRESOLVED = 8
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Choices of the reconstruction.
+
+    Attributes:
+        last_test: which residual ShMOLLI's last test compares with: ``scanner`` or ``paper``
+            (see :func:`CMRT1MappingLib.schemes.fit_shmolli`).
+        noise_sd: standard deviation of the noise in image units; None estimates it from the fit of the whole image.
+    """
+
+    last_test: str = "scanner"
+    noise_sd: float | None = None
+
+
+@dataclass(frozen=True)
+class T1Maps:
+    """Result of the reconstruction; every map has axes (row, column) and is 0 where nothing was fitted.
+
+    Attributes:
+        t1: ms, float32.
+        r2: squared correlation of fitted and measured magnitude over the samples used, 0 to 1, float32.
+        samples: number of samples used, uint8.
+        residual: root mean square of the fit's residuals, image units, float32.
+        t1_error: standard error of T1 in ms, float32, at most 10000.
+        a, b: parameters of S = A - B exp(-TI/T1*), image units, float32.
+        t1_star: ms, float32.
+        polarity: -1 or +1 for each sample, axes (frame, row, column) in the order of the input, int8.
+        used: whether each sample entered the fit, axes as for polarity, bool.
+        flags: sum of :class:`PixelFlag`, uint8.
+        noise_sd: standard deviation of the noise, image units.
+        device: where it was computed.
+    """
+
+    t1: np.ndarray
+    r2: np.ndarray
+    samples: np.ndarray
+    residual: np.ndarray
+    t1_error: np.ndarray
+    a: np.ndarray
+    b: np.ndarray
+    t1_star: np.ndarray
+    polarity: np.ndarray
+    used: np.ndarray
+    flags: np.ndarray
+    noise_sd: float
+    device: str
+
+
+def reconstruct(
+    images: np.ndarray,
+    inversion_times_ms: Sequence[float],
+    phase: np.ndarray | None = None,
+    *,
+    scheme: str = "shmolli",
+    options: FitOptions | None = None,
+    device: str = "auto",
+    progress: Callable[[float], None] | None = None,
+) -> T1Maps:
+    """Fit S(TI) = A - B exp(-TI/T1*) to every pixel; T1 = T1* (B/A - 1).
+
+    Args:
+        images: magnitude images, axes (frame, row, column), any unit.
+        inversion_times_ms: one per frame, in the order of the frames, ms.
+        phase: radians, of the same shape; without it the polarity is searched for.
+        scheme: ``shmolli`` (conditional fit of 5, 6 or 7 samples), ``molli`` or ``look-locker`` (all samples).
+        options: see :class:`FitOptions`.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        progress: called with the fraction done, between groups of pixels; what it raises ends the reconstruction.
+
+    Raises:
+        InputError: images, phase or inversion times cannot be used.
+        DeviceError: the device is not available.
+        MissingDependencyError: PyTorch is not installed.
+    """
+    options = options or FitOptions()
+    times = np.asarray(inversion_times_ms, dtype=np.float32)
+    magnitude = _checked_images(images, times, scheme, options)
+    if phase is not None:
+        phase = _checked_phase(phase, magnitude.shape)
+    return fit_stack(magnitude, times, phase, scheme, options, device, progress)
+
+
+def fit_stack(
+    magnitude: np.ndarray,
+    times: np.ndarray,
+    phase: np.ndarray | None,
+    scheme: str,
+    options: FitOptions,
+    device: str,
+    progress: Callable[[float], None] | None = None,
+) -> T1Maps:
+    """:func:`reconstruct` for float32 arrays that are known to be good."""
+    target = resolve_device(device)
+    import torch
+
+    order = np.argsort(times, kind="stable")
+    scale = float(np.percentile(magnitude.max(0), 99.9)) or float(magnitude.max())
+    fitted = magnitude.max(0) >= SIGNAL_FLOOR * scale
+    sorted_times = torch.as_tensor(times[order], device=target)
+    rows = torch.as_tensor(magnitude[order][:, fitted].T / np.float32(scale), device=target)
+    phase_rows = None if phase is None else torch.as_tensor(phase[order][:, fitted].T, device=target)
+
+    chunks = []
+    for start in range(0, len(rows), CHUNK_PIXELS):
+        chunk = slice(start, start + CHUNK_PIXELS)
+        known = torch.zeros_like(rows[chunk])
+        if phase_rows is not None:
+            known = signs_from_phase(phase_rows[chunk], sorted_times)
+        if scheme == "shmolli":
+            fit = fit_shmolli(rows[chunk], known, sorted_times, options.last_test)
+        else:
+            fit = fit_all_samples(rows[chunk], known, sorted_times)
+        chunks.append(_pixel_results(rows[chunk], sorted_times, fit))
+        if progress is not None:
+            progress(min(start + CHUNK_PIXELS, len(rows)) / len(rows))
+    pixels = {name: np.concatenate([c[name] for c in chunks]) for name in chunks[0]}
+    noise = options.noise_sd / scale if options.noise_sd is not None else _noise_sd(pixels)
+    return _maps(pixels, fitted, np.argsort(order), scale, noise, str(target))
+
+
+def _checked_images(images: np.ndarray, times: np.ndarray, scheme: str, options: FitOptions) -> np.ndarray:
+    check_inversion_times(times, scheme)
+    if options.last_test not in ("scanner", "paper"):
+        raise InputError(f'The last test is "scanner" or "paper", not "{options.last_test}"; choose one of them.')
+    images = np.asarray(images)
+    if images.ndim != 3 or 0 in images.shape:
+        raise InputError(f"The images must be a stack (frame, row, column), not of shape {images.shape}.")
+    if len(images) != len(times):
+        raise InputError(
+            f"There are {len(images)} images but {len(times)} inversion times; correct the table or select the "
+            "whole acquisition."
+        )
+    images = np.asarray(images, dtype=np.float32)
+    if not np.all(np.isfinite(images)):
+        count = int(np.count_nonzero(~np.isfinite(images)))
+        raise InputError(f"{count} pixel values are not finite numbers; export the images again.")
+    if images.min() < 0:
+        raise InputError("Magnitude images cannot be negative; select the magnitude series, not real or phase images.")
+    empty = [str(i + 1) for i in range(len(images)) if not images[i].any()]
+    if empty:
+        raise InputError(f"Image {', '.join(empty)} of {len(images)} is zero everywhere; export the series again.")
+    return images
+
+
+def _checked_phase(phase: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    phase = np.asarray(phase, dtype=np.float32)
+    if phase.shape != shape:
+        raise InputError(
+            f"The phase images {phase.shape} do not match the magnitude images {shape}; select the phase series of "
+            "the same acquisition, or none."
+        )
+    if not np.all(np.isfinite(phase)):
+        raise InputError("The phase images hold values that are not finite numbers; export them again or select none.")
+    if np.ptp(phase) > 4 * np.pi + 0.1:
+        raise InputError("The phase images are not in radians; load them as phase or scale them to -pi to pi.")
+    return phase
+
+
+def _pixel_results(magnitude: torch.Tensor, times: torch.Tensor, scheme_fit: SchemeFit) -> dict[str, np.ndarray]:
+    """What the maps need of P pixels, in units of the scaled signal; 1D arrays of length P, signs (P, n)."""
+    import torch
+
+    signed, used = scheme_fit.signed, scheme_fit.used
+    fit = signed.fit
+    n = used.sum(1)
+    curve = inversion_recovery_signal(times[None, :], fit.a, fit.b, fit.t1_star)
+    variance = t1_variance_per_noise_variance(times, fit.a, fit.b, fit.t1_star, used)
+    tensors = {
+        "a": fit.a,
+        "b": fit.b,
+        "t1_star": fit.t1_star,
+        "t1": fit.t1,
+        "sse": fit.sse,
+        "interior": fit.interior,
+        "samples": n.to(torch.uint8),
+        "r2": _squared_correlation(curve.abs(), magnitude, used),
+        "variance": variance,
+        "rival_sse": signed.rival_sse,
+        "rival_t1": signed.rival_t1,
+        "signs": signed.signs.to(torch.int8),
+        "used": used,
+    }
+    return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+
+
+def _squared_correlation(x: torch.Tensor, y: torch.Tensor, used: torch.Tensor) -> torch.Tensor:
+    """Squared Pearson correlation over the used samples: the scanner's R² (tomato; it is not 1 - SSres/SStot)."""
+    weight = used.to(x.dtype)
+    n = weight.sum(1, keepdim=True)
+    xc = (x - (x * weight).sum(1, keepdim=True) / n) * weight
+    yc = (y - (y * weight).sum(1, keepdim=True) / n) * weight
+    power = (xc * xc).sum(1) * (yc * yc).sum(1)
+    return ((xc * yc).sum(1) ** 2 / power.clamp_min(1e-30)).clamp(0.0, 1.0)
+
+
+def _noise_sd(pixels: dict[str, np.ndarray]) -> float:
+    """Noise of the scaled signal from the residuals of all good fits, by their median so that misfits do not count."""
+    good = pixels["interior"] & (pixels["r2"] > 0.9)
+    if not good.any():
+        good = np.ones_like(good)
+    freedom = pixels["samples"][good] - 3.0
+    # Median of the chi-squared distribution (Wilson and Hilferty, PNAS 1931; 17:684-688).
+    median = freedom * (1.0 - 2.0 / (9.0 * freedom)) ** 3
+    return float(np.sqrt(np.median(pixels["sse"][good] / median)))
+
+
+def _maps(
+    pixels: dict[str, np.ndarray], fitted: np.ndarray, frame_order: np.ndarray, scale: float, noise: float, device: str
+) -> T1Maps:
+    freedom = pixels["samples"] - 3.0
+    # A pixel's own residuals say little (2 to 4 degrees of freedom), so they are weighed with those of the image.
+    noise_variance = (NOISE_WEIGHT * noise**2 + pixels["sse"]) / (NOISE_WEIGHT + freedom)
+    with np.errstate(over="ignore", invalid="ignore"):
+        t1_error = np.nan_to_num(np.sqrt(pixels["variance"] * noise_variance), nan=np.inf, posinf=np.inf)
+    t1_error = np.minimum(t1_error, LONGEST_T1_ERROR_MS)
+    t1 = pixels["t1"]
+    uncertain = (pixels["rival_sse"] - pixels["sse"] < RIVAL_SIGNIFICANCE * noise_variance) & (
+        np.abs(pixels["rival_t1"] - t1) > RIVAL_DIFFERENCE * t1
+    )
+    unresolved = ~pixels["interior"] | (t1_error > UNRESOLVED_T1_ERROR * t1)
+    flags = np.where(fitted, 0, PixelFlag.NO_SIGNAL).astype(np.uint8)
+    flags[fitted] = PixelFlag.POLARITY_UNCERTAIN * uncertain + PixelFlag.T1_UNRESOLVED * unresolved
+
+    def image(values: np.ndarray, dtype: type = np.float32) -> np.ndarray:
+        out = np.zeros(fitted.shape, dtype)
+        out[fitted] = values
+        return out
+
+    def stack(values: np.ndarray, empty: int, dtype: type) -> np.ndarray:
+        out: np.ndarray = np.full((len(frame_order), *fitted.shape), empty, dtype)
+        out[:, fitted] = values.T[frame_order]
+        return out
+
+    return T1Maps(
+        t1=image(t1),
+        r2=image(pixels["r2"]),
+        samples=image(pixels["samples"], np.uint8),
+        residual=image(np.sqrt(pixels["sse"] / pixels["samples"]) * scale),
+        t1_error=image(t1_error),
+        a=image(pixels["a"] * scale),
+        b=image(pixels["b"] * scale),
+        t1_star=image(pixels["t1_star"]),
+        polarity=stack(pixels["signs"], 1, np.int8),
+        used=stack(pixels["used"], 0, np.bool_),
+        flags=flags,
+        noise_sd=noise * scale,
+        device=device,
+    )

@@ -1,0 +1,124 @@
+"""Which samples of an acquisition enter the fit: the conditional choice of ShMOLLI, or all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from CMRLib.errors import InputError
+from CMRT1MappingLib.polarity import SignedFit, fit_with_polarity
+
+if TYPE_CHECKING:
+    import torch
+
+SCHEMES = ("shmolli", "molli", "look-locker")
+SHMOLLI_SUBSETS = ((0, 3, 4, 5, 6), (0, 1, 3, 4, 5, 6), (0, 1, 2, 3, 4, 5, 6))
+SHORT_T1 = 0.4  # of the RR interval: below it, all three inversions have recovered enough to be used
+
+
+@dataclass
+class SchemeFit:
+    """The fit of P pixels with the samples that the scheme chose.
+
+    Attributes:
+        signed: curves and signs; ``signed.signs`` covers all n samples, used or not.
+        used: which samples entered, bool, shape (P, n).
+    """
+
+    signed: SignedFit
+    used: torch.Tensor
+
+
+def check_inversion_times(inversion_times_ms: np.ndarray, scheme: str) -> None:
+    """Raise InputError with the remedy where the inversion times (ms, any order) cannot be those of the scheme."""
+    times = np.asarray(inversion_times_ms, dtype=float)
+    if scheme not in SCHEMES:
+        raise InputError(f'There is no scheme called "{scheme}"; choose {", ".join(SCHEMES)}.')
+    if times.ndim != 1 or not np.all(np.isfinite(times)) or np.any(times <= 0) or np.any(times > 30000):
+        raise InputError(
+            "Every inversion time must be a number of milliseconds between 0 and 30000; correct the table."
+        )
+    if times.size and times.max() < 20:
+        raise InputError("The inversion times look like seconds; enter them in milliseconds.")
+    if scheme == "shmolli":
+        if times.size != 7:
+            raise InputError(
+                f"ShMOLLI needs 7 images with 7 inversion times, not {times.size}; "
+                "select the whole acquisition, or choose the scheme MOLLI."
+            )
+        if len(np.unique(times)) != 7:
+            raise InputError("Two inversion times are the same, which ShMOLLI never has; correct the table.")
+    elif len(np.unique(times)) < 4:
+        raise InputError(
+            f"A three-parameter fit needs at least 4 different inversion times, not {len(np.unique(times))}; "
+            "select the whole acquisition or correct the table."
+        )
+
+
+def shmolli_rr_ms(sorted_times: torch.Tensor) -> float:
+    """Mean RR interval in ms, from the five images of the first inversion (of 7 ascending inversion times)."""
+    return float(sorted_times[6] - sorted_times[0]) / 4.0
+
+
+def fit_all_samples(magnitude: torch.Tensor, known_signs: torch.Tensor, times: torch.Tensor) -> SchemeFit:
+    """Three-parameter fit of every sample (MOLLI and Look-Locker); arguments as for :func:`fit_with_polarity`."""
+    import torch
+
+    signed = fit_with_polarity(magnitude, known_signs, times)
+    return SchemeFit(signed, torch.ones_like(magnitude, dtype=torch.bool))
+
+
+def fit_shmolli(
+    magnitude: torch.Tensor, known_signs: torch.Tensor, times: torch.Tensor, last_test: str = "scanner"
+) -> SchemeFit:
+    """ShMOLLI's conditional fit of 5, 6 or 7 samples.
+
+    The second and third inversions act on magnetisation that has not fully recovered. Their samples (numbers 1 and 2 in
+    the order of inversion time) are used only where T1 is short enough for that not to matter and where they improve
+    the fit (Piechnik et al., J Cardiovasc Magn Reson 2010; 12:69; the rule as the scanner applies it: tomato, Werys et
+    al., SoftwareX 2019; 10:100369). With the fit of k samples giving T1_k and chi_k = sqrt(SSE_k / (k - 1)):
+
+    - 6 samples replace 5 where T1_5 <= RR or T1_6 <= 0.4 RR, and chi_6 T1_6 < chi_5 RR;
+    - 7 samples replace those where T1 < RR so far and chi_7 T1_7 < chi_6 0.4 RR.
+
+    Args:
+        magnitude, known_signs, times: as for :func:`fit_with_polarity`, 7 samples in the order of inversion time.
+        last_test: ``scanner`` compares chi_7 with chi_6; ``paper`` compares it with chi_5.
+    """
+    import torch
+
+    rr = shmolli_rr_ms(times)
+    fits: list[SignedFit] = []
+    for subset in SHMOLLI_SUBSETS:
+        columns = list(subset)
+        fits.append(
+            fit_with_polarity(
+                magnitude[:, columns], known_signs[:, columns], times[columns], first_is_negative=len(columns) == 5
+            )
+        )
+    five, six, seven = fits
+    chi5, chi6, chi7 = (torch.sqrt(f.fit.sse / (len(s) - 1)) for f, s in zip(fits, SHMOLLI_SUBSETS, strict=True))
+    t5, t6, t7 = (f.fit.t1 for f in fits)
+    take6 = ((t5 <= rr) | (t6 <= SHORT_T1 * rr)) & (chi6 * t6 < chi5 * rr)
+    t1_so_far = torch.where(take6, t6, t5)
+    chi_before = chi6 if last_test == "scanner" else chi5
+    take7 = (t1_so_far < rr) & (chi7 * t7 < chi_before * SHORT_T1 * rr)
+
+    # Signs of samples left out are those of the fit of all seven.
+    chosen = SignedFit(five.fit, seven.signs.clone(), five.rival_sse, five.rival_t1)
+    used = torch.zeros_like(magnitude, dtype=torch.bool)
+    for fit, subset, rows in (
+        (five, SHMOLLI_SUBSETS[0], ~(take6 | take7)),
+        (six, SHMOLLI_SUBSETS[1], take6 & ~take7),
+        (seven, SHMOLLI_SUBSETS[2], take7),
+    ):
+        columns = torch.tensor(subset, device=magnitude.device)
+        index = rows.nonzero()[:, 0]
+        chosen.fit.put(index, fit.fit.at(index))
+        chosen.rival_sse[index] = fit.rival_sse[index]
+        chosen.rival_t1[index] = fit.rival_t1[index]
+        chosen.signs[index[:, None], columns[None, :]] = fit.signs[index]
+        used[index[:, None], columns[None, :]] = True
+    return SchemeFit(chosen, used)
