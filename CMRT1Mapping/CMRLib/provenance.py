@@ -64,8 +64,9 @@ def software_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     application = getattr(sys.modules.get("slicer"), "app", None)
-    if hasattr(application, "applicationVersion"):
-        versions["Slicer"] = str(application.applicationVersion)
+    slicer_version = getattr(application, "applicationVersion", None)
+    if slicer_version is not None:
+        versions["Slicer"] = str(slicer_version)
     return versions
 
 

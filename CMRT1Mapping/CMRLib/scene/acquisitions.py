@@ -1,0 +1,181 @@
+"""Inversion-recovery acquisitions in the scene: their images, phase and inversion times.
+
+An acquisition is a sequence node whose items are volumes of one slice and whose index is the inversion time in ms, or
+a volume whose slices are the frames. Its phase, if there is any, is a second node of the same kind that the first one
+refers to under the role ``CMR.Phase``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import slicer
+
+from CMRLib.errors import InputError
+from CMRLib.geometry import Geometry
+from CMRLib.scene.volumes import setVolumeArray, volumeArray, volumeGeometry
+
+INVERSION_TIME_INDEX = "InversionTime"
+INVERSION_TIMES = "CMR.InversionTimes"
+PHASE = "CMR.Phase"
+SCHEME = "CMR.Scheme"
+STATE = "CMR.State"
+SLICE = "CMR.Slice"
+FIELD_STRENGTH = "CMR.FieldStrength"
+
+LARGEST_PHASE = 2 * math.pi + 0.01
+
+
+def createAcquisition(
+    name: str,
+    images: np.ndarray,
+    inversionTimesMs: Sequence[float],
+    geometry: Geometry,
+    phase: np.ndarray | None = None,
+    attributes: Mapping[str, str] | None = None,
+) -> Any:
+    """Add an acquisition to the scene as a sequence that can be browsed.
+
+    Args:
+        name: name of the sequence and of the volume that shows its current image.
+        images: magnitude, axes (frame, row, column).
+        inversionTimesMs: one per frame, in ms, all different.
+        geometry: of one frame.
+        phase: radians, axes as ``images``; becomes a second sequence in the same browser.
+        attributes: more attributes of the sequence, as :data:`SCHEME`, :data:`STATE` and :data:`SLICE`.
+
+    Returns:
+        The magnitude's sequence node; its phase is ``phaseOf(sequence)``.
+    """
+    if len(set(inversionTimesMs)) != len(images):
+        raise InputError(f"{name} needs one inversion time for each of its {len(images)} images, all different.")
+    sequence = _createSequence(name, images, inversionTimesMs, geometry)
+    for key, value in (attributes or {}).items():
+        sequence.SetAttribute(key, value)
+    browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{name} browser")
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    if phase is not None:
+        phaseSequence = _createSequence(f"{name} phase", phase, inversionTimesMs, geometry)
+        sequence.SetNodeReferenceID(PHASE, phaseSequence.GetID())
+        browser.AddSynchronizedSequenceNode(phaseSequence)
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    return sequence
+
+
+def _createSequence(name: str, images: np.ndarray, inversionTimesMs: Sequence[float], geometry: Geometry) -> Any:
+    sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
+    sequence.SetIndexName(INVERSION_TIME_INDEX)
+    sequence.SetIndexUnit("ms")
+    # A numeric index would sort the images by inversion time and lose the order in which they were acquired.
+    sequence.SetIndexTypeFromString("text")
+    for image, time in zip(images, inversionTimesMs, strict=True):
+        volume = slicer.vtkMRMLScalarVolumeNode()
+        volume.SetName(name)
+        setVolumeArray(volume, np.asarray(image, dtype=np.float32), geometry)
+        sequence.SetDataNodeAtValue(volume, f"{time:g}")
+    return sequence
+
+
+def phaseOf(node: Any) -> Any:
+    """The phase that belongs to an acquisition, or None."""
+    return node.GetNodeReference(PHASE)
+
+
+def shownVolume(node: Any) -> Any:
+    """The volume in which the acquisition is seen: the sequence's current image, or the volume itself; or None."""
+    if not node.IsA("vtkMRMLSequenceNode"):
+        return node
+    browser = slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(node)
+    return None if browser is None else browser.GetProxyNode(node)
+
+
+def numberOfFrames(node: Any) -> int:
+    """Number of images of an acquisition."""
+    if node.IsA("vtkMRMLSequenceNode"):
+        return int(node.GetNumberOfDataNodes())
+    return 0 if node.GetImageData() is None else int(node.GetImageData().GetDimensions()[2])
+
+
+def inversionTimes(node: Any) -> tuple[float, ...] | None:
+    """The inversion times in ms, in frame order, or None when they are not known and have to be asked for.
+
+    What was entered by hand (attribute ``CMR.InversionTimes``) comes before the index of the sequence.
+    """
+    entered = node.GetAttribute(INVERSION_TIMES)
+    if entered:
+        texts, scale = entered.split(), 1.0
+    elif node.IsA("vtkMRMLSequenceNode") and node.GetIndexName() == INVERSION_TIME_INDEX:
+        texts = [node.GetNthIndexValue(index) for index in range(node.GetNumberOfDataNodes())]
+        scale = {"ms": 1.0, "s": 1000.0}.get(node.GetIndexUnit(), math.nan)
+    else:
+        return None
+    try:
+        times = tuple(float(text) * scale for text in texts)
+    except ValueError:
+        return None
+    return times if len(times) == numberOfFrames(node) and all(map(math.isfinite, times)) else None
+
+
+def setInversionTimes(node: Any, inversionTimesMs: Sequence[float] | None) -> None:
+    """Keep inversion times entered by hand with the acquisition; None goes back to those it was loaded with."""
+    if inversionTimesMs is None:
+        node.RemoveAttribute(INVERSION_TIMES)
+    else:
+        node.SetAttribute(INVERSION_TIMES, " ".join(f"{time:g}" for time in inversionTimesMs))
+
+
+def acquisitionImages(node: Any) -> tuple[np.ndarray, Geometry]:
+    """The images of an acquisition.
+
+    Returns:
+        float32 with axes (frame, row, column), and the geometry of one frame.
+
+    Raises:
+        InputError: the node holds no images, or images of different size or position.
+    """
+    if not node.IsA("vtkMRMLSequenceNode"):
+        if node.IsA("vtkMRMLLabelMapVolumeNode"):
+            raise InputError(f"{node.GetName()} is a label map; choose the inversion-recovery images.")
+        return volumeArray(node), volumeGeometry(node).at_slice(0)
+    if node.GetNumberOfDataNodes() == 0:
+        raise InputError(f"The sequence {node.GetName()} is empty; load the series again.")
+    frames: list[np.ndarray] = []
+    geometry: Geometry | None = None
+    for index in range(node.GetNumberOfDataNodes()):
+        volume = node.GetNthDataNode(index)
+        if not volume.IsA("vtkMRMLScalarVolumeNode"):
+            raise InputError(f"{node.GetName()} is not a sequence of images; choose the inversion-recovery images.")
+        frame = volumeArray(volume)
+        if len(frame) != 1:
+            raise InputError(
+                f"The images of {node.GetName()} have {len(frame)} slices each; "
+                "load each slice of the acquisition as a sequence of its own."
+            )
+        geometry = geometry or volumeGeometry(volume)
+        if frames and (frame[0].shape != frames[0].shape or not geometry.is_close(volumeGeometry(volume))):
+            raise InputError(
+                f"Image {index + 1} of {node.GetName()} differs in size or position from the first; "
+                "choose the images of one acquisition of one slice."
+            )
+        frames.append(frame[0])
+    assert geometry is not None
+    return np.stack(frames), geometry
+
+
+def acquisitionPhase(node: Any) -> np.ndarray:
+    """The phase images of a phase node in radians; float32 with axes (frame, row, column).
+
+    Raises:
+        InputError: as :func:`acquisitionImages`, or the values are not radians.
+    """
+    phase, _ = acquisitionImages(node)
+    finite = phase[np.isfinite(phase)]
+    if finite.size and np.abs(finite).max() > LARGEST_PHASE:
+        raise InputError(
+            f"{node.GetName()} reaches {np.abs(finite).max():g} and so is not a phase in radians; "
+            "load it with the CMR T1 mapping reader of the DICOM module, or rescale it."
+        )
+    return phase

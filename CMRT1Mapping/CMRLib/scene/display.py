@@ -1,0 +1,130 @@
+"""How maps are shown: colors, window, legend, coded units and the slice views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+
+from CMRLib.errors import InputError
+from CMRLib.resources import resource_path
+from CMRLib.scene.volumes import ijkToWorld
+
+COLOR_TABLE = "CMR.ColorTable"
+GREY = "vtkMRMLColorTableNodeGrey"
+
+# T1 is longer in a stronger field: normal myocardium would look diseased in the other field's colors.
+T1_COLOR_TABLES = {"1.5 T": "CMR_T1_1.5T", "3 T": "CMR_T1_3T"}
+
+
+@dataclass(frozen=True)
+class CodedTerm:
+    """A term as (value, coding scheme, meaning)."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+    def asCodedEntry(self) -> Any:
+        entry = slicer.vtkCodedEntry()
+        entry.SetValueSchemeMeaning(self.value, self.scheme, self.meaning)
+        return entry
+
+
+MILLISECOND = CodedTerm("ms", "UCUM", "millisecond")
+NO_UNITS = CodedTerm("1", "UCUM", "no units")
+ARBITRARY_UNIT = CodedTerm("[arb'U]", "UCUM", "arbitrary unit")
+
+
+@dataclass(frozen=True)
+class MapDisplay:
+    """How one kind of map is shown.
+
+    Attributes:
+        title: of the legend.
+        units: of the values.
+        quantity: what the values are, where DICOM has a term for it.
+        colorTable: file in ``Resources/ColorTables`` without its ending, which also gives the window; empty for grey.
+        window: (lowest, highest) value shown in grey; None leaves it to Slicer.
+        labelFormat: of the numbers in the legend.
+    """
+
+    title: str
+    units: CodedTerm
+    quantity: CodedTerm | None = None
+    colorTable: str = ""
+    window: tuple[float, float] | None = None
+    labelFormat: str = "%.0f"
+
+
+def colorNode(name: str) -> Any:
+    """The color node of ``Resources/ColorTables/<name>.txt``, loaded into the scene when it is not there yet."""
+    for node in slicer.util.getNodesByClass("vtkMRMLProceduralColorNode"):
+        if node.GetAttribute(COLOR_TABLE) == name:
+            return node
+    path = resource_path(f"ColorTables/{name}.txt")
+    node = slicer.vtkMRMLProceduralColorNode()
+    node.SetName(name.replace("_", " "))
+    storage = slicer.vtkMRMLProceduralColorStorageNode()
+    storage.SetFileName(str(path))
+    if not storage.ReadData(node):
+        raise InputError(f"The color table {path} cannot be read; install the extension again.")
+    node.SetAttribute(COLOR_TABLE, name)
+    node.SetAttribute("Category", "Cardiac MR")
+    node.SetHideFromEditors(False)  # so that it can be chosen for other volumes, and is saved with the scene
+    return slicer.mrmlScene.AddNode(node)
+
+
+def setMapDisplay(volumeNode: Any, display: MapDisplay) -> None:
+    """Set colors, window, units and legend of a map."""
+    volumeNode.SetVoxelValueUnits(display.units.asCodedEntry())
+    if display.quantity is not None:
+        volumeNode.SetVoxelValueQuantity(display.quantity.asCodedEntry())
+    volumeNode.CreateDefaultDisplayNodes()
+    node = volumeNode.GetDisplayNode()
+    window = display.window
+    if display.colorTable:
+        colors = colorNode(display.colorTable)
+        node.SetAndObserveColorNodeID(colors.GetID())
+        window = colors.GetColorTransferFunction().GetRange()  # the window at which a color stands for its own value
+    else:
+        node.SetAndObserveColorNodeID(GREY)
+    node.SetInterpolate(False)  # a pixel shows its own value, not a mixture with its neighbours
+    if window is None:
+        node.AutoWindowLevelOn()
+    else:
+        node.AutoWindowLevelOff()
+        node.SetWindowLevelMinMax(*window)
+    _setLegend(volumeNode, display)
+
+
+def _setLegend(volumeNode: Any, display: MapDisplay) -> None:
+    logic = slicer.modules.colors.logic()
+    legend = logic.GetColorLegendDisplayNode(volumeNode)
+    if legend is None:
+        legend = logic.AddDefaultColorLegendDisplayNode(volumeNode)
+    legend.SetTitleText(display.title)
+    legend.SetLabelFormat(display.labelFormat)
+    legend.SetMaxNumberOfColors(256)
+
+
+def showInSliceViews(volumeNode: Any) -> None:
+    """Show a map as the background of every slice view.
+
+    A view that shows it for the first time is turned to its plane and fitted, with the image as it was acquired:
+    columns to the right, rows downwards. Other views keep their place and zoom.
+    """
+    logics = slicer.app.applicationLogic().GetSliceLogics()
+    views = [logics.GetItemAsObject(index) for index in range(logics.GetNumberOfItems())]
+    new = [view for view in views if view.GetSliceCompositeNode().GetBackgroundVolumeID() != volumeNode.GetID()]
+    slicer.util.setSliceViewerLayers(background=volumeNode, foreground=None)
+    columns, rows, slices = volumeNode.GetImageData().GetDimensions()
+    middle = np.array([(columns - 1) / 2, (rows - 1) / 2, (slices - 1) / 2])
+    center, right, down = ijkToWorld(volumeNode, middle + np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]]))
+    x = (right - center) / np.linalg.norm(right - center)
+    y = (center - down) / np.linalg.norm(center - down)
+    for view in new:
+        view.GetSliceNode().SetSliceToRASByNTP(*np.cross(x, y), *x, *center, 0)
+        view.FitSliceToBackground()

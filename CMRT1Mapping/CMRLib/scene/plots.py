@@ -1,0 +1,116 @@
+"""The curve of one pixel as plot nodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import slicer
+import vtk
+
+if TYPE_CHECKING:
+    from CMRT1MappingLib.curve import PixelCurve
+
+TIME = "Inversion time [ms]"
+SIGNAL = "Signal"
+_TAG = "CMRT1Curve"
+
+# Series -> (color, whether it is a line).
+_SERIES = {
+    "Fit": ((0.85, 0.25, 0.10), True),
+    "Samples used": ((0.00, 0.35, 0.70), False),
+    "Samples not used": ((0.60, 0.60, 0.60), False),
+}
+
+
+def showCurve(curve: PixelCurve, title: str) -> Any:
+    """Put the samples and the fitted curve of a pixel into the chart made for it; the chart node is returned.
+
+    The chart and what it refers to are singletons of the scene: the next pixel takes the same nodes. They are passing
+    views of the data, so they are neither listed nor saved.
+    """
+    points = {
+        "Fit": (curve.curve_times_ms, curve.curve_signal),
+        "Samples used": (curve.inversion_times_ms[curve.used], curve.signal[curve.used]),
+        "Samples not used": (curve.inversion_times_ms[~curve.used], curve.signal[~curve.used]),
+    }
+    chart = _singleton("vtkMRMLPlotChartNode", "chart")
+    wasModifying = chart.StartModify()
+    chart.RemoveAllPlotSeriesNodeIDs()
+    for name, (times, signal) in points.items():
+        if len(times) > 0:
+            chart.AddAndObservePlotSeriesNodeID(_series(name, times, signal).GetID())
+    chart.SetTitle(title)
+    chart.SetTitleVisibility(bool(title))
+    chart.SetTitleFontSize(14)
+    chart.SetXAxisTitle(TIME)
+    chart.SetYAxisTitle(SIGNAL)
+    chart.SetAxisTitleFontSize(12)
+    chart.SetAxisLabelFontSize(11)
+    chart.SetLegendFontSize(11)
+    chart.SetLegendVisibility(True)
+    chart.SetGridVisibility(True)
+    chart.EndModify(wasModifying)
+    return chart
+
+
+def curveViewNode(owner: Any) -> Any:
+    """The node of a plot view outside the main layout, as a plot widget in a panel needs; ``owner`` manages it."""
+    view = slicer.mrmlScene.GetSingletonNode(f"{_TAG}-view", "vtkMRMLPlotViewNode")
+    if view is None:
+        view = slicer.mrmlScene.CreateNodeByClass("vtkMRMLPlotViewNode")
+        view.UnRegister(None)
+        view.SetSingletonTag(f"{_TAG}-view")
+        view.SetName("CMR T1 curve view")
+        view.SetLayoutName(f"{_TAG}-view")
+        view.SetAndObserveParentLayoutNodeID(owner.GetID())  # before it is added: the layout leaves owned views alone
+        view = slicer.mrmlScene.AddNode(view)
+        view.SetSaveWithScene(False)
+    return view
+
+
+def _series(name: str, times: np.ndarray, signal: np.ndarray) -> Any:
+    color, isLine = _SERIES[name]
+    table = _singleton("vtkMRMLTableNode", name)
+    wasModifying = table.StartModify()
+    table.RemoveAllColumns()
+    for title, values in ((TIME, times), (SIGNAL, signal)):
+        column = vtk.vtkDoubleArray()
+        column.SetName(title)
+        for value in values:
+            column.InsertNextValue(float(value))
+        table.AddColumn(column)
+    table.EndModify(wasModifying)
+
+    series = _singleton("vtkMRMLPlotSeriesNode", name)
+    wasModifying = series.StartModify()
+    series.SetName(name)
+    series.SetAndObserveTableNodeID(table.GetID())
+    series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
+    series.SetXColumnName(TIME)
+    series.SetYColumnName(SIGNAL)
+    series.SetColor(*color)
+    if isLine:
+        series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleSolid)
+        series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
+        series.SetLineWidth(2)
+    else:
+        series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleNone)
+        series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleCircle)
+        series.SetMarkerSize(9)
+    series.EndModify(wasModifying)
+    return series
+
+
+def _singleton(className: str, name: str) -> Any:
+    tag = f"{_TAG}-{name.replace(' ', '-')}"
+    node = slicer.mrmlScene.GetSingletonNode(tag, className)
+    if node is None:
+        node = slicer.mrmlScene.CreateNodeByClass(className)
+        node.UnRegister(None)
+        node.SetSingletonTag(tag)
+        node.SetName(f"CMR T1 curve {name.lower()}")
+        node = slicer.mrmlScene.AddNode(node)
+    node.SetHideFromEditors(True)
+    node.SetSaveWithScene(False)
+    return node

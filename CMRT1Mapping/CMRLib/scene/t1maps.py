@@ -1,0 +1,158 @@
+"""The nodes of one T1 reconstruction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import slicer
+
+from CMRLib import provenance
+from CMRLib.errors import InputError
+from CMRLib.geometry import Geometry
+from CMRLib.scene.display import (
+    ARBITRARY_UNIT,
+    COLOR_TABLE,
+    MILLISECOND,
+    NO_UNITS,
+    T1_COLOR_TABLES,
+    CodedTerm,
+    MapDisplay,
+    setMapDisplay,
+)
+from CMRLib.scene.results import findResult, markResult
+from CMRLib.scene.volumes import setVolumeArray
+from CMRT1MappingLib.reconstruction import PixelFlag
+
+if TYPE_CHECKING:
+    from CMRT1MappingLib.reconstruction import T1Maps
+
+# Result -> ending of the node's name.
+MAP_NAMES = {
+    "t1": "T1 map",
+    "r2": "R2 map",
+    "samples": "samples used",
+    "residual": "fit residual",
+    "t1_error": "T1 standard error",
+    "flags": "flags",
+}
+
+_DISPLAYS = {
+    "r2": MapDisplay("R²", NO_UNITS, CodedTerm("126220", "DCM", "R2-Coefficient"), "CMR_R2", labelFormat="%.2f"),
+    "samples": MapDisplay("Samples used", NO_UNITS, window=(0, 12)),
+    "residual": MapDisplay("Residual", ARBITRARY_UNIT),
+    "t1_error": MapDisplay("T1 standard error [ms]", MILLISECOND, window=(0, 50)),
+}
+
+# Flags of no consequence are not drawn; where several are set, the gravest gives the color.
+_FLAG_COLORS = {
+    PixelFlag.NO_SIGNAL: (0.0, 0.0, 0.0, 0.0),
+    PixelFlag.POLARITY_UNCERTAIN: (1.0, 0.0, 1.0, 1.0),
+    PixelFlag.T1_UNRESOLVED: (1.0, 0.55, 0.0, 1.0),
+    PixelFlag.NOT_FITTED: (0.6, 0.6, 0.6, 1.0),
+}
+
+
+def mapClass(role: str) -> str:
+    """The class of the node that holds a result: flags are a label map, so that they can lie over another map."""
+    return "vtkMRMLLabelMapVolumeNode" if role == "flags" else "vtkMRMLScalarVolumeNode"
+
+
+def findT1Maps(source: Any) -> dict[str, Any]:
+    """The nodes that hold the results of ``source`` so far, by role; roles without a node are left out."""
+    found = {role: findResult(source, role, mapClass(role)) for role in MAP_NAMES}
+    return {role: node for role, node in found.items() if node is not None}
+
+
+def checkOutputs(source: Any, outputs: Mapping[str, Any]) -> None:
+    """Raise InputError where nodes chosen for the results would overwrite each other or the source."""
+    chosen = [node for node in outputs.values() if node is not None]
+    if len({node.GetID() for node in chosen}) < len(chosen):
+        raise InputError("Two results would go into the same volume; choose another one, or none to have it created.")
+    for role, node in outputs.items():
+        if node is None:
+            continue
+        if node is source:
+            raise InputError(f"The {MAP_NAMES[role]} would overwrite the input; choose another volume for it.")
+        if node.GetClassName() != mapClass(role):
+            raise InputError(f"{node.GetName()} cannot hold the {MAP_NAMES[role]}; choose another volume for it.")
+
+
+def storeT1Maps(
+    source: Any,
+    maps: T1Maps,
+    geometry: Geometry,
+    parameters: Mapping[str, Any],
+    outputs: Mapping[str, Any] | None = None,
+    colors: str = "1.5 T",
+) -> dict[str, Any]:
+    """Put the results into nodes: those given, else those of an earlier run on ``source``, else new ones.
+
+    Args:
+        source: the acquisition node that the maps were made from.
+        maps: the results.
+        geometry: of the images.
+        parameters: what was chosen for the reconstruction, kept with every node (``CMR.<name>``).
+        outputs: role -> node, or None to find or create one.
+        colors: key of :data:`CMRLib.scene.display.T1_COLOR_TABLES`, for a new T1 map.
+
+    Returns:
+        role -> node, for every role of :data:`MAP_NAMES`.
+
+    Raises:
+        InputError: a node given cannot hold its result.
+    """
+    earlier = findT1Maps(source)
+    nodes = {role: (outputs or {}).get(role) or earlier.get(role) for role in MAP_NAMES}
+    checkOutputs(source, nodes)
+    for role, ending in MAP_NAMES.items():
+        node = nodes[role]
+        if node is None:
+            name = slicer.mrmlScene.GenerateUniqueName(f"{source.GetName()} {ending}")
+            node = nodes[role] = slicer.mrmlScene.AddNewNodeByClass(mapClass(role), name)
+        isNew = node.GetAttribute(provenance.ROLE) != role
+        setVolumeArray(node, getattr(maps, role), geometry)
+        attributes = provenance.result_attributes(
+            role, source=source.GetID(), device=maps.device, parameters=parameters
+        )
+        markResult(node, source, attributes)
+        if isNew:
+            _show(node, role, colors)
+    return nodes
+
+
+def setT1Colors(volumeNode: Any, colors: str) -> None:
+    """Show a T1 map in the colors of a field strength (key of :data:`CMRLib.scene.display.T1_COLOR_TABLES`)."""
+    quantity = CodedTerm("113063", "DCM", "T1")
+    setMapDisplay(volumeNode, MapDisplay("T1 [ms]", MILLISECOND, quantity, T1_COLOR_TABLES[colors]))
+
+
+def _show(node: Any, role: str, colors: str) -> None:
+    if role == "t1":
+        setT1Colors(node, colors)
+    elif role == "flags":
+        node.CreateDefaultDisplayNodes()
+        node.GetDisplayNode().SetAndObserveColorNodeID(_flagColors().GetID())
+    else:
+        setMapDisplay(node, _DISPLAYS[role])
+
+
+def _flagColors() -> Any:
+    """The color table in which the names of a pixel's flags can be read under the cursor."""
+    name = "CMR T1 flags"
+    for node in slicer.util.getNodesByClass("vtkMRMLColorTableNode"):
+        if node.GetAttribute(COLOR_TABLE) == name:
+            return node
+    node = slicer.vtkMRMLColorTableNode()
+    node.SetName(name)
+    node.SetTypeToUser()
+    node.SetNumberOfColors(1 << len(PixelFlag))
+    node.SetColor(0, "fitted", 0.0, 0.0, 0.0, 0.0)
+    for value in range(1, 1 << len(PixelFlag)):
+        flags = [flag for flag in _FLAG_COLORS if flag & value]
+        words = [str(flag.name).replace("_", " ").lower().replace("t1", "T1") for flag in flags]
+        node.SetColor(value, ", ".join(words), *_FLAG_COLORS[flags[-1]])
+    node.SetAttribute(COLOR_TABLE, name)
+    node.SetAttribute("Category", "Cardiac MR")
+    node.SetHideFromEditors(False)
+    return slicer.mrmlScene.AddNode(node)
