@@ -1,0 +1,269 @@
+"""``slicer.app`` and what hangs on it: modules, their manager, reading and writing files, settings."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import slicer
+from PySide6 import QtCore, QtGui, QtWidgets
+
+from .pythonqt import StandIn, stand_in, wrap
+from .qmrml_widgets import qMRMLWidget
+
+
+@stand_in
+class qSlicerApplication(StandIn, QtWidgets.QApplication):
+    """The application object; the scene and the logics are those of the standalone application."""
+
+    def begin(self, core, folder):
+        """Connect to the composition of scene and logics, with a folder for temporary files and settings."""
+        self._core, self._settings_file = core, str(folder / "settings.ini")
+        self._testing = False
+        self._manager = qSlicerModuleManager(self)
+        self._io = qSlicerIOManager(self)
+        self._layout_manager = None
+        self.temporaryPath = str(folder)
+        self.documentationBaseUrl = ""
+        self.majorVersion, self.minorVersion = 5, 12
+        self.slicerHome = str(folder)
+
+    def mrmlScene(self):
+        return self._core.scene
+
+    def applicationLogic(self):
+        return self._core.app_logic
+
+    def moduleLogic(self, name):
+        return self._core.app_logic.GetModuleLogic(name)
+
+    def moduleManager(self):
+        return self._manager
+
+    def ioManager(self):
+        return self._io
+
+    coreIOManager = ioManager
+
+    def layoutManager(self):
+        return self._layout_manager
+
+    def setLayoutManager(self, manager):
+        self._layout_manager = manager
+
+    def settings(self):
+        return QtCore.QSettings(self._settings_file, QtCore.QSettings.Format.IniFormat, self)
+
+    userSettings = revisionUserSettings = settings
+
+    def testingEnabled(self):
+        return self._testing
+
+    def pauseRender(self):
+        self.setRenderPaused(True)
+
+    def resumeRender(self):
+        self.setRenderPaused(False)
+
+    def setRenderPaused(self, pause):
+        if self._layout_manager is not None:
+            self._layout_manager.setRenderPaused(pause)
+
+
+@stand_in
+class qSlicerMainWindow(StandIn, QtWidgets.QMainWindow):
+    """The main window: the panel beside the views."""
+
+    def __init__(self):
+        super().__init__()
+        self.setObjectName("qSlicerMainWindow")
+
+
+@stand_in
+class qSlicerModuleManager(StandIn, QtCore.QObject):
+    """Knows the modules by name."""
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._factory = qSlicerModuleFactoryManager(self)
+        self.by_name = {}
+
+    def module(self, name):
+        return self.by_name.get(name)
+
+    def modulesNames(self):
+        return list(self.by_name)
+
+    def factoryManager(self):
+        return self._factory
+
+
+@stand_in
+class qSlicerModuleFactoryManager(StandIn, QtCore.QObject):
+    """Knows which modules are loaded."""
+
+    def loadedModuleNames(self):
+        return self.parent().modulesNames()
+
+    def isLoaded(self, name):
+        return name in self.parent().by_name
+
+
+@stand_in
+class qSlicerLoadableModule(StandIn, QtCore.QObject):
+    """A module in C++: of it the host has the real logic, and no widget."""
+
+    def __init__(self, name, logic):
+        super().__init__()
+        self.name, self.title, self._logic = name, name, logic
+
+    def logic(self):
+        return self._logic
+
+    def widgetRepresentation(self):
+        return None
+
+
+@stand_in
+class qSlicerScriptedLoadableModule(StandIn, QtCore.QObject):
+    """A module in Python, loaded from its file."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path, self.name = str(path), Path(path).stem
+        self.title, self.helpText, self.acknowledgementText = "", "", ""
+        self.categories, self.contributors, self.dependencies, self.associatedNodeTypes = [], [], [], []
+        self.hidden, self.index, self.icon, self.extensions = False, -1, QtGui.QIcon(), {}
+        self.widgetRepresentationCreationEnabled = True
+        self._widget = None
+
+    def load(self):
+        """Import the file and make the module's own object, as Slicer does at start."""
+        folder = str(Path(self.path).parent)
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+        specification = importlib.util.spec_from_file_location(self.name, self.path)
+        module = importlib.util.module_from_spec(specification)
+        sys.modules[self.name] = module
+        specification.loader.exec_module(module)
+        instance = getattr(module, self.name)(wrap(self))
+        setattr(slicer.modules, f"{self.name}Instance", instance)
+        setattr(slicer.modules, self.name.lower(), wrap(self))
+        if hasattr(instance, "setup"):
+            instance.setup()
+
+    def logic(self):
+        return None
+
+    def mrmlScene(self):
+        return slicer.mrmlScene
+
+    def widgetRepresentation(self):
+        if self._widget is None and hasattr(sys.modules[self.name], f"{self.name}Widget"):
+            self._widget = qSlicerScriptedLoadableModuleWidget(self.name)
+            self._widget.create()
+        return self._widget
+
+    def unload(self):
+        """Tell the panel that its module goes, and destroy the panel."""
+        if self._widget is not None:
+            slicer.app.moduleManager().native.fire("moduleAboutToBeUnloaded(QString)", self.name)
+            self._widget.setParent(None)
+            self._widget.deleteLater()
+            self._widget = None
+        for attribute in (self.name.lower(), f"{self.name}Instance", f"{self.name}Widget"):
+            vars(slicer.modules).pop(attribute, None)
+        sys.modules.pop(self.name, None)
+
+
+@stand_in
+class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
+    """The Qt widget that a scripted module fills in its ``setup``."""
+
+    def __init__(self, module_name):
+        super().__init__()
+        self.moduleName, self.isEntered, self._python = module_name, False, None
+        QtWidgets.QVBoxLayout(self)
+
+    def create(self):
+        """Make the Python object that owns this widget, and let it set itself up."""
+        self._python = getattr(sys.modules[self.moduleName], f"{self.moduleName}Widget")(wrap(self))
+        setattr(slicer.modules, f"{self.moduleName}Widget", self._python)
+        self._python.setup()
+        self.setMRMLScene(slicer.mrmlScene)
+
+    reload = create
+
+    def self(self):
+        return self._python
+
+    def enter(self):
+        self.isEntered = True
+        if hasattr(self._python, "enter"):
+            self._python.enter()
+
+    def exit(self):
+        self.isEntered = False
+        if hasattr(self._python, "exit"):
+            self._python.exit()
+
+
+@stand_in
+class qSlicerIOManager(StandIn, QtCore.QObject):
+    """Reads and writes files with the nodes' own storage nodes."""
+
+    _TYPES = {
+        "VolumeFile": ("vtkMRMLScalarVolumeNode", (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha")),
+        "SequenceFile": ("vtkMRMLSequenceNode", (".seq.nrrd", ".seq.mrb", ".mrb")),
+        "SegmentationFile": ("vtkMRMLSegmentationNode", (".seg.nrrd",)),
+        "MarkupsFile": ("vtkMRMLMarkupsFiducialNode", (".mrk.json",)),
+        "TableFile": ("vtkMRMLTableNode", (".csv", ".tsv")),
+    }
+
+    def loadNodes(self, file_type: str, parameters: dict[str, Any], loaded: Any = None, messages: Any = None) -> bool:
+        path = parameters["fileName"]
+        if file_type == "SceneFile":
+            return self.loadScene(path, parameters.get("clear", False))
+        if file_type not in self._TYPES:
+            raise NotImplementedError(f"SlicerHost cannot load a {file_type} yet.")
+        name = parameters.get("name") or Path(path).name.split(".")[0]
+        node_class = self._TYPES[file_type][0]
+        if parameters.get("labelmap"):
+            node_class = "vtkMRMLLabelMapVolumeNode"
+        node = slicer.mrmlScene.AddNewNodeByClass(node_class, name)
+        storage = node.CreateDefaultStorageNode()
+        storage.UnRegister(None)
+        slicer.mrmlScene.AddNode(storage)
+        storage.SetFileName(path)
+        node.SetAndObserveStorageNodeID(storage.GetID())
+        if not storage.ReadData(node):
+            slicer.mrmlScene.RemoveNode(storage)
+            slicer.mrmlScene.RemoveNode(node)
+            return False
+        if hasattr(node, "CreateDefaultDisplayNodes"):
+            node.CreateDefaultDisplayNodes()
+        if loaded is not None:
+            loaded.AddItem(node)
+        return True
+
+    def loadScene(self, path: str, clear: bool = True, messages: Any = None) -> bool:
+        scene = slicer.mrmlScene
+        if path.endswith(".mrb"):
+            return bool(scene.ReadFromMRB(path, clear))
+        scene.SetURL(path)
+        return bool(scene.Connect() if clear else scene.Import())
+
+    def saveNodes(self, file_type: str, parameters: dict[str, Any], messages: Any = None) -> bool:
+        path = parameters["fileName"]
+        if file_type == "SceneFile":
+            if path.endswith(".mrb"):
+                return bool(slicer.mrmlScene.WriteToMRB(path, None))
+            return bool(slicer.mrmlScene.Commit(path))
+        node = slicer.mrmlScene.GetNodeByID(parameters["nodeID"])
+        node.AddDefaultStorageNode(path)
+        return bool(node.GetStorageNode().WriteData(node))
+
+    def fileWriterFileType(self, node: Any) -> str:
+        return f"{node.GetClassName()}File"

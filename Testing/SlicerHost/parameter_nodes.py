@@ -1,0 +1,354 @@
+"""``slicer.parameterNodeWrapper``: typed attributes stored in a parameter node and tied to widgets.
+
+Values are kept as text in a ``vtkMRMLScriptedModuleNode``, so they live and die with the scene. Supported are the types
+and widgets that Slicer's documentation lists, as far as the panels use them; any other type raises at decoration.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import pathlib
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+import vtk
+
+from .parameter_widgets import connector_for
+from .validators import Default, Validator, annotations_of, bare_type
+
+SlicerParameterNamePropertyName = "SlicerParameterName"
+_PLAIN = (bool, int, float, str)
+_RESERVED = (
+    "allParameters default isCached dataType getValue setValue connectGui connectParametersToGui disconnectGui "
+    "StartModify EndModify AddObserver RemoveObserver Modified"
+).split()
+
+
+def is_node_type(kind: Any) -> bool:
+    """Whether the type is a MRML node class or a union of such."""
+    options = [o for o in typing.get_args(kind) if o is not type(None)] if _is_union(kind) else [kind]
+    return bool(options) and all(isinstance(o, type) and issubclass(o, slicer.vtkMRMLNode) for o in options)
+
+
+def _is_union(kind: Any) -> bool:
+    return typing.get_origin(kind) in (typing.Union, types.UnionType)
+
+
+class _Parameter:
+    """One attribute of a wrapper: its type, its default, and how it is written into the node."""
+
+    def __init__(self, name: str, annotated: Any, default: Any) -> None:
+        self.name, self.annotated, self.kind = name, annotated, bare_type(annotated)
+        _check_supported(name, self.kind)
+        self.validators = [a for a in annotations_of(annotated) if isinstance(a, Validator)]
+        given = next((a for a in annotations_of(annotated) if isinstance(a, Default)), None)
+        self.default = default if default is not None else given or Default(_first_value(self.kind))
+
+    def write(self, node: Any, value: Any) -> None:
+        _check_type(self.name, self.kind, value)
+        for validator in self.validators:
+            validator.validate(value)
+        wasModifying = node.StartModify()
+        try:
+            if is_node_type(self.kind):
+                node.SetParameter(self.name, "")
+                node.SetNodeReferenceID(self.name, value.GetID() if value is not None else None)
+            else:
+                node.SetParameter(self.name, _to_text(value))
+        finally:
+            node.EndModify(wasModifying)
+
+    def read(self, node: Any) -> Any:
+        if not node.HasParameter(self.name):
+            self.write(node, self.default.value)
+        if is_node_type(self.kind):
+            return node.GetNodeReference(self.name)
+        value = _from_text(self.kind, node.GetParameter(self.name))
+        save = lambda changed: self.write(node, changed)  # noqa: E731
+        if isinstance(value, list):
+            return ObservedList(value, save)
+        return ObservedDict(value, save) if isinstance(value, dict) else value
+
+
+class ObservedList(list):
+    """A list that is written back when it changes."""
+
+    def __init__(self, values: Any, save: Callable[[list[Any]], None]) -> None:
+        super().__init__(values)
+        self._save = save
+
+
+class ObservedDict(dict):
+    """A dictionary that is written back when it changes."""
+
+    def __init__(self, values: Any, save: Callable[[dict[Any, Any]], None]) -> None:
+        super().__init__(values)
+        self._save = save
+
+
+def _saving(base: type, name: str) -> Any:
+    original = getattr(base, name)
+
+    def method(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        result = original(self, *arguments, **keywords)
+        self._save(base(self))
+        return result
+
+    return method
+
+
+for _name in "append extend insert remove pop clear sort reverse __setitem__ __delitem__ __iadd__".split():
+    setattr(ObservedList, _name, _saving(list, _name))
+for _name in "update pop popitem clear setdefault __setitem__ __delitem__".split():
+    setattr(ObservedDict, _name, _saving(dict, _name))
+
+
+def parameterNodeWrapper(classtype: type | None = None) -> Any:
+    """Class decorator: the annotated attributes become parameters of a parameter node."""
+    return _decorate if classtype is None else _decorate(classtype)
+
+
+def isParameterNodeWrapper(classOrObj: Any) -> bool:
+    """Whether the class or object was made by `parameterNodeWrapper`."""
+    return getattr(classOrObj, "_is_parameter_node_wrapper", False)
+
+
+def _decorate(cls: type) -> type:
+    parameters = {}
+    for name, annotated in typing.get_type_hints(cls, include_extras=True).items():
+        if name in _RESERVED:
+            raise ValueError(f"Cannot use reserved name '{name}' in a parameterNodeWrapper")
+        default = Default(getattr(cls, name)) if hasattr(cls, name) else None
+        parameters[name] = _Parameter(name, annotated, default)
+        setattr(cls, name, property(_reader(name), _writer(name)))
+    taken = [name for name in _RESERVED if hasattr(cls, name)]
+    if taken:
+        raise ValueError(f"Cannot use reserved name '{taken[0]}' in a parameterNodeWrapper")
+    members = {name: value for name, value in vars(_Wrapper).items() if not name.startswith("__")}
+    for name, value in members.items():
+        setattr(cls, name, value)
+    cls.allParameters = parameters  # type: ignore[attr-defined]
+    cls._is_parameter_node_wrapper = True  # type: ignore[attr-defined]
+    cls.__init__ = _Wrapper.__init__  # type: ignore[misc]
+    cls.__setattr__ = _Wrapper.__setattr__  # type: ignore[method-assign,assignment]
+    return cls
+
+
+def _reader(name: str) -> Callable[[Any], Any]:
+    return lambda self: self.allParameters[name].read(self.parameterNode)
+
+
+def _writer(name: str) -> Callable[[Any, Any], None]:
+    return lambda self, value: self.allParameters[name].write(self.parameterNode, value)
+
+
+class _Wrapper:
+    """The methods that a decorated class receives."""
+
+    allParameters: dict[str, _Parameter]
+    parameterNode: Any
+
+    def __init__(self, parameterNode: Any, prefix: str | None = None) -> None:
+        if prefix:
+            raise NotImplementedError("SlicerHost plays no prefix of parameter names yet.")
+        self.parameterNode = parameterNode
+        self._guis: dict[int, tuple[dict[str, Any], int]] = {}
+        self._nextGuiTag = 0
+        self._updatingGui = False
+        for parameter in self.allParameters.values():
+            parameter.read(parameterNode)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not hasattr(type(self), name) and name != "parameterNode" and not name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__} declares no parameter {name}")
+        object.__setattr__(self, name, value)
+
+    def _checked(self, name: str) -> _Parameter:
+        if name not in self.allParameters:
+            raise ValueError(f"Cannot find a param with the given name: {name}")
+        return self.allParameters[name]
+
+    def default(self, name: str) -> Default:
+        return self._checked(name).default
+
+    def isCached(self, name: str) -> bool:
+        return not isinstance(self._checked(name).read(self.parameterNode), (list, dict))
+
+    def dataType(self, name: str) -> Any:
+        return self._checked(name).annotated
+
+    def getValue(self, name: str) -> Any:
+        return self._checked(name).read(self.parameterNode)
+
+    def setValue(self, name: str, value: Any) -> None:
+        self._checked(name).write(self.parameterNode, value)
+
+    def connectGui(self, gui: Any) -> int:
+        """Tie every widget of ``gui`` that carries the property ``SlicerParameterName`` to its parameter."""
+        mapping = {}
+        for widget in vars(gui).values() if not hasattr(gui, "isWidgetType") else slicer.util.findChildren(gui):
+            name = widget.property(SlicerParameterNamePropertyName)
+            if name:
+                mapping[name] = widget
+        return self.connectParametersToGui(mapping)
+
+    def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
+        for name in mapping:
+            self._checked(name)
+        connectors = {name: connector_for(widget, self.dataType(name)) for name, widget in mapping.items()}
+        for name, connector in connectors.items():
+            connector.write(self.getValue(name))
+            connector.connect(self._guiCallback(name, connector))
+        observer = self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._updateGui())
+        tag = self._nextGuiTag
+        self._nextGuiTag += 1
+        self._guis[tag] = (connectors, observer)
+        return tag
+
+    def disconnectGui(self, guiTag: int) -> None:
+        connectors, observer = self._guis.pop(guiTag, ({}, None))
+        for connector in connectors.values():
+            connector.disconnect()
+        if observer is not None:
+            self.RemoveObserver(observer)
+
+    def _guiCallback(self, name: str, connector: Any) -> Callable[[], None]:
+        def changed() -> None:
+            if not self._updatingGui:
+                self.setValue(name, connector.read())
+
+        return changed
+
+    def _updateGui(self) -> None:
+        if self._updatingGui:
+            return
+        self._updatingGui = True
+        try:
+            for connectors, _observer in list(self._guis.values()):
+                for name, connector in connectors.items():
+                    connector.write(self.getValue(name))
+        finally:
+            self._updatingGui = False
+
+    def StartModify(self) -> Any:
+        return self.parameterNode.StartModify()
+
+    def EndModify(self, wasModified: Any) -> Any:
+        return self.parameterNode.EndModify(wasModified)
+
+    def AddObserver(self, event: Any, callback: Any, priority: float = 0.0) -> int:
+        return int(self.parameterNode.AddObserver(event, callback, priority))
+
+    def RemoveObserver(self, tag: int) -> None:
+        self.parameterNode.RemoveObserver(tag)
+
+    def Modified(self) -> None:
+        self.parameterNode.Modified()
+
+
+def _check_supported(name: str, kind: Any) -> None:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if is_node_type(kind) or kind in _PLAIN or kind is type(None):
+        return
+    if isinstance(kind, type) and origin is None and issubclass(kind, (enum.Enum, pathlib.PurePath)):
+        return
+    if arguments and (_is_union(kind) or origin in (list, tuple, dict)):
+        for argument in arguments:
+            if argument is not Ellipsis:
+                _check_supported(name, bare_type(argument))
+        return
+    raise TypeError(f"Unable to create serializer for type: {kind} of member {name}")
+
+
+def _first_value(kind: Any) -> Any:
+    """What a parameter without a default starts as."""
+    if is_node_type(kind) or kind is type(None):
+        return None
+    if _is_union(kind):
+        return None if type(None) in typing.get_args(kind) else _first_value(typing.get_args(kind)[0])
+    if typing.get_origin(kind) is tuple:
+        return tuple(_first_value(bare_type(a)) for a in typing.get_args(kind) if a is not Ellipsis)
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return next(iter(kind))
+    return (typing.get_origin(kind) or kind)()
+
+
+def _check_type(name: str, kind: Any, value: Any) -> None:
+    if not _is_of(kind, value):
+        raise TypeError(f"{name} is of type {kind}; it cannot be set to {value!r} of type {type(value).__name__}")
+
+
+def _is_of(kind: Any, value: Any) -> bool:
+    kind, origin, arguments = bare_type(kind), typing.get_origin(bare_type(kind)), typing.get_args(bare_type(kind))
+    if is_node_type(kind) and value is None:
+        return True
+    if _is_union(kind):
+        return any(_is_of(option, value) for option in arguments)
+    if origin is list:
+        return isinstance(value, list) and all(_is_of(arguments[0], v) for v in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            _is_of(arguments[0], k) and _is_of(arguments[1], v) for k, v in value.items()
+        )
+    if origin is tuple:
+        return (
+            isinstance(value, tuple)
+            and len(value) == len(arguments)
+            and all(_is_of(kind, v) for kind, v in zip(arguments, value, strict=True))
+        )
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _to_text(value: Any) -> str:
+    if isinstance(value, enum.Enum):
+        return value.name
+    if isinstance(value, (list, tuple, dict)) or value is None:
+        return json.dumps(_to_json(value))
+    return str(value)
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, enum.Enum):
+        return value.name
+    if isinstance(value, (list, tuple)):
+        return [_to_json(v) for v in value]
+    if isinstance(value, dict):
+        return [[_to_json(k), _to_json(v)] for k, v in value.items()]
+    if isinstance(value, slicer.vtkMRMLNode):
+        return value.GetID()
+    return value if isinstance(value, _PLAIN) or value is None else str(value)
+
+
+def _from_text(kind: Any, text: str) -> Any:
+    if kind is bool:
+        return text == "True"
+    if kind in (int, float, str):
+        return kind(text)
+    if typing.get_origin(kind) is None:
+        return _from_json(kind, text)
+    if _is_union(kind) and text == "null":
+        return None
+    if _is_union(kind):
+        return _from_text(next(o for o in typing.get_args(kind) if o is not type(None)), text)
+    return _from_json(kind, json.loads(text))
+
+
+def _from_json(kind: Any, value: Any) -> Any:
+    kind, origin, arguments = bare_type(kind), typing.get_origin(bare_type(kind)), typing.get_args(bare_type(kind))
+    if value is None:
+        return None
+    if is_node_type(kind):
+        return slicer.mrmlScene.GetNodeByID(value)
+    if _is_union(kind):
+        return _from_json(next(o for o in arguments if o is not type(None)), value)
+    if origin is list:
+        return [_from_json(arguments[0], v) for v in value]
+    if origin is tuple:
+        return tuple(_from_json(kind, v) for kind, v in zip(arguments, value, strict=True))
+    if origin is dict:
+        return {_from_json(arguments[0], k): _from_json(arguments[1], v) for k, v in value}
+    return kind[value] if issubclass(kind, enum.Enum) else kind(value)

@@ -1,0 +1,247 @@
+"""The qMRML widgets that stand in panels: they show nodes of the scene and say when another one is chosen."""
+
+from __future__ import annotations
+
+import slicer
+import vtk
+from PySide6 import QtCore, QtWidgets
+
+from .pythonqt import StandIn, stand_in
+
+
+@stand_in
+class qMRMLWidget(StandIn, QtWidgets.QWidget):
+    """A widget that knows the scene."""
+
+    _scene = None
+
+    def mrmlScene(self):
+        return self._scene
+
+    def setMRMLScene(self, scene):
+        if scene is not self._scene:
+            self._scene = scene
+            self.fire("mrmlSceneChanged(vtkMRMLScene*)", scene)
+
+
+class SceneObserver:
+    """Calls a function after nodes came or went, once at the end of a batch such as closing the scene."""
+
+    _EVENTS = ("NodeAddedEvent", "NodeRemovedEvent", "EndBatchProcessEvent")
+
+    def __init__(self, on_change):
+        self._on_change = on_change
+        self._scene, self._tags = None, []
+
+    def observe(self, scene):
+        """Watch that scene, or none, instead of the one watched before."""
+        for tag in self._tags:
+            self._scene.RemoveObserver(tag)
+        self._scene = scene
+        events = [getattr(slicer.vtkMRMLScene, name) for name in self._EVENTS] if scene else []
+        self._tags = [scene.AddObserver(event, self._changed) for event in events]
+
+    def _changed(self, scene, _event):
+        if not scene.IsBatchProcessing():
+            self._on_change()
+
+
+@stand_in
+class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
+    """A choice among the scene's nodes of some types."""
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._scene, self._nodes, self._current, self._filters, self._refilling = None, [], None, [], False
+        self._observer = SceneObserver(self._refill)
+        self._observed_names = []
+        self._node_types, self._none_enabled, self._hidden_types = [], False, []
+        self._show_hidden, self._show_children, self._none_display = False, True, "None"
+        self.addEnabled = self.removeEnabled = self.selectNodeUponCreation = True
+        self.editEnabled = self.renameEnabled = False
+        self.baseName = ""
+        self.interactionNodeSingletonTag = ""
+        self._box = QtWidgets.QComboBox(self)
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self._box)
+        self._box.currentIndexChanged.connect(self._chosen)
+        self.destroyed.connect(lambda: self._observer.observe(None))
+
+    def _refilling_property(attribute):
+        def write(self, value):
+            setattr(self, attribute, value)
+            self._refill()
+
+        return property(lambda self: getattr(self, attribute), write)
+
+    nodeTypes = _refilling_property("_node_types")
+    noneEnabled = _refilling_property("_none_enabled")
+    noneDisplay = _refilling_property("_none_display")
+    showHidden = _refilling_property("_show_hidden")
+    showChildNodeTypes = _refilling_property("_show_children")
+    hideChildNodeTypes = _refilling_property("_hidden_types")
+
+    def mrmlScene(self):
+        return self._scene
+
+    def setMRMLScene(self, scene):
+        self._scene = scene
+        self._observer.observe(scene)
+        self._refill()
+
+    def addAttribute(self, node_type, name, value=None):
+        self._filters.append((node_type, name, value))
+        self._refill()
+
+    def removeAttribute(self, node_type, name):
+        self._filters = [f for f in self._filters if f[:2] != (node_type, name)]
+        self._refill()
+
+    def nodeCount(self):
+        return len(self._nodes)
+
+    def nodeFromIndex(self, index):
+        return self._nodes[index] if 0 <= index < len(self._nodes) else None
+
+    def currentNode(self):
+        return self._current
+
+    def currentNodeId(self):
+        return self._current.GetID() if self._current else ""
+
+    def setCurrentNode(self, node):
+        node = self._scene.GetNodeByID(node) if isinstance(node, str) and self._scene else node
+        self._box.setCurrentIndex(self._index(node))
+
+    setCurrentNodeID = setCurrentNode
+
+    def setCurrentNodeIndex(self, index):
+        self.setCurrentNode(self.nodeFromIndex(index))
+
+    currentNodeID = property(currentNodeId, setCurrentNode)
+
+    def addNode(self, node_type=None):
+        name = self._scene.GenerateUniqueName(self.baseName) if self.baseName else ""
+        node = self._scene.AddNewNodeByClass(node_type or self._node_types[0], name)
+        for filtered_type, attribute, value in self._filters:
+            if node.IsA(filtered_type):
+                node.SetAttribute(attribute, str(value))
+        if self.selectNodeUponCreation:
+            self.setCurrentNode(node)
+        self.fire("nodeAdded(vtkMRMLNode*)", node)
+        return node
+
+    def removeCurrentNode(self):
+        if self._current:
+            self.fire("nodeAboutToBeRemoved(vtkMRMLNode*)", self._current)
+            self._scene.RemoveNode(self._current)
+
+    def _shown(self, node):
+        types = [t for t in self._node_types if node.IsA(t)]
+        if not types or (node.GetHideFromEditors() and not self._show_hidden):
+            return False
+        if not self._show_children and node.GetClassName() not in self._node_types:
+            return False
+        if any(node.IsA(t) for t in self._hidden_types):
+            return False
+        filters = [f for f in self._filters if node.IsA(f[0])]
+        return all(
+            node.GetAttribute(name) is not None and (value is None or node.GetAttribute(name) == str(value))
+            for _, name, value in filters
+        )
+
+    def _index(self, node):
+        if node in self._nodes:
+            return self._nodes.index(node) + self._none_enabled
+        return 0 if self._none_enabled else -1
+
+    def _refill(self):
+        nodes = (
+            [] if self._scene is None else [self._scene.GetNthNode(i) for i in range(self._scene.GetNumberOfNodes())]
+        )
+        self._nodes = [n for n in nodes if self._shown(n)]
+        for node, tag in self._observed_names:
+            node.RemoveObserver(tag)
+        self._observed_names = [(n, n.AddObserver(vtk.vtkCommand.ModifiedEvent, self._renamed)) for n in self._nodes]
+        # Like Qt's own combo box, one without "None" chooses the first node there is.
+        first = None if self._none_enabled or not self._nodes else self._nodes[0]
+        keep = self._current if self._current in self._nodes else first
+        self._box.blockSignals(True)
+        self._box.clear()
+        self._box.addItems([self._none_display] * self._none_enabled + [n.GetName() or "" for n in self._nodes])
+        self._box.setCurrentIndex(self._index(keep))
+        self._box.blockSignals(False)
+        self._select(keep)
+
+    def _renamed(self, node, _event):
+        if node in self._nodes:
+            self._box.setItemText(self._index(node), node.GetName() or "")
+
+    def _chosen(self, index):
+        self._select(self.nodeFromIndex(index - self._none_enabled))
+
+    def _select(self, node):
+        if node is self._current:
+            return
+        self._current = node
+        self.fire("currentNodeChanged(vtkMRMLNode*)", node)
+        self.fire("currentNodeChanged(bool)", node is not None)
+        self.fire("currentNodeIDChanged(QString)", self.currentNodeId())
+
+
+@stand_in
+class qMRMLTableView(StandIn, QtWidgets.QTableView):
+    """The columns and rows of a table node."""
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._scene, self._table, self._tag = None, None, None
+        self.setModel(_TableModel(self))
+        self.destroyed.connect(lambda: self.setMRMLTableNode(None))
+
+    def mrmlScene(self):
+        return self._scene
+
+    def setMRMLScene(self, scene):
+        self._scene = scene
+        self.fire("mrmlSceneChanged(vtkMRMLScene*)", scene)
+
+    def mrmlTableNode(self):
+        return self._table
+
+    def setMRMLTableNode(self, table):
+        if self._table is not None:
+            self._table.RemoveObserver(self._tag)
+        self._table = table
+        if table is not None:
+            self._tag = table.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self.model().show(self._table))
+        self.model().show(table)
+
+
+class _TableModel(QtCore.QAbstractTableModel):
+    """A table node's contents as Qt shows them."""
+
+    _table = None
+
+    def show(self, table):
+        self.beginResetModel()
+        self._table = table
+        self.endResetModel()
+
+    def rowCount(self, _parent=None):
+        return self._table.GetNumberOfRows() if self._table else 0
+
+    def columnCount(self, _parent=None):
+        return self._table.GetNumberOfColumns() if self._table else 0
+
+    def data(self, index, role=QtCore.Qt.ItemDataRole.DisplayRole):
+        if role != QtCore.Qt.ItemDataRole.DisplayRole:
+            return None
+        return self._table.GetCellText(index.row(), index.column())
+
+    def headerData(self, section, orientation, role=QtCore.Qt.ItemDataRole.DisplayRole):
+        if role != QtCore.Qt.ItemDataRole.DisplayRole:
+            return None
+        horizontal = orientation == QtCore.Qt.Orientation.Horizontal
+        return self._table.GetColumnName(section) if horizontal else section + 1

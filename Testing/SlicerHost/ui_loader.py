@@ -1,0 +1,110 @@
+"""Loads Qt Designer files, after holding every class, property and connection in them against the name table."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+from PySide6 import QtCore, QtUiTools
+
+from .names import is_known, is_qt, names_of, near
+from .pythonqt import QtObject, stand_ins, unwrap, wrap
+
+
+class QUiLoader:
+    """What ``qt.QUiLoader`` is to a module: ``load`` makes the widgets of a file."""
+
+    def load(self, file: Any, parent: QtObject | None = None) -> QtObject:
+        """The root widget of the ``.ui`` file that the ``qt.QFile`` is open on.
+
+        Raises:
+            RuntimeError: the file names something that Slicer does not have.
+        """
+        return load_ui(Path(unwrap(file).fileName()), parent)
+
+
+def load_ui(path: Path, parent: QtObject | None = None) -> QtObject:
+    """The root widget of a ``.ui`` file; see `QUiLoader.load`."""
+    root = ET.fromstring(path.read_bytes())
+    widgets = list(root.iter("widget"))
+    mistakes = _mistakes(widgets)
+    if mistakes:
+        raise RuntimeError(f"{path.name}: " + "; ".join(mistakes))
+    own_properties = [(w.get("name"), p) for w in widgets for p in _take_own_properties(w)]
+    connections = root.find("connections")
+    wanted = list(connections) if connections is not None else []
+    if connections is not None:
+        root.remove(connections)
+
+    loader = QtUiTools.QUiLoader()
+    for native_class in stand_ins().values():
+        loader.registerCustomWidget(native_class)
+    buffer = QtCore.QBuffer()
+    buffer.setData(ET.tostring(root))
+    buffer.open(QtCore.QIODevice.OpenModeFlag.ReadOnly)
+    loader.setWorkingDirectory(QtCore.QDir(str(path.parent)))
+    native = loader.load(buffer, unwrap(parent))
+    if native is None:
+        raise RuntimeError(f"{path.name}: {loader.errorString()}")
+    top = wrap(native)
+    for name, prop in own_properties:
+        setattr(_find(top, name), str(prop.get("name")), _value(prop))
+    for connection in wanted:
+        text = {k: (connection.findtext(k) or "").strip() for k in ("sender", "signal", "receiver", "slot")}
+        _find(top, text["sender"]).connect(text["signal"], _find(top, text["receiver"]), text["slot"])
+    return top
+
+
+def _find(top: QtObject, name: str | None) -> QtObject:
+    found = top if top.objectName == name else wrap(top.native.findChild(QtCore.QObject, name))
+    if found is None:
+        raise RuntimeError(f"A connection names no widget {name}.")
+    return found  # type: ignore[no-any-return]
+
+
+def _mistakes(widgets: list[ET.Element]) -> list[str]:
+    found, seen = [], set()
+    for widget in widgets:
+        cls, name = str(widget.get("class")), widget.get("name")
+        if name in seen:
+            found.append(f"two widgets are called {name}")
+        seen.add(name)
+        if not is_known(cls):
+            found.append(f"{name}: no class {cls} in SlicerHost's table")
+            continue
+        properties = names_of(cls).properties
+        for prop in widget.findall("property"):
+            declared = prop.get("name")
+            if declared not in properties and prop.get("stdset") != "0" and declared != "orientation":
+                found.append(f"{name}: {cls} has no property {declared}{near(str(declared), properties)}")
+    return found
+
+
+def _take_own_properties(widget: ET.Element) -> list[ET.Element]:
+    """Remove from the file, and return, the properties that a stand-in plays itself, which Qt's loader cannot set."""
+    properties = names_of(str(widget.get("class"))).properties
+    own = [
+        p
+        for p in widget.findall("property")
+        if p.get("name") in properties and not is_qt(properties[str(p.get("name"))][2])
+    ]
+    for prop in own:
+        widget.remove(prop)
+    return own
+
+
+def _value(prop: ET.Element) -> Any:
+    value = prop[0]
+    text = value.text or ""
+    if value.tag == "bool":
+        return text == "true"
+    if value.tag == "number":
+        return int(text)
+    if value.tag == "double":
+        return float(text)
+    if value.tag == "stringlist":
+        return [s.text or "" for s in value]
+    if value.tag in ("string", "cstring"):
+        return text
+    raise NotImplementedError(f"SlicerHost cannot read the {value.tag} of {prop.get('name')} in a .ui file yet.")
