@@ -42,7 +42,7 @@ class PixelCurve:
 
 def curve_at(
     images: np.ndarray,
-    inversion_times_ms: Sequence[float],
+    inversion_times_ms: Sequence[float] | np.ndarray,
     phase: np.ndarray | None,
     row: int,
     column: int,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # (4000 ms) are positive: both as in the ShMOLLI reconstruction (Werys et al., SoftwareX 2019; 10:100369, tomato).
 UNCERTAIN_PHASE = 0.3 * math.pi / 2
 ALWAYS_POSITIVE_AFTER_MS = 0.67 * 4000.0
+FAINT = 3.0  # noise standard deviations
 
 
 @dataclass
@@ -37,13 +38,41 @@ class SignedFit:
     rival_t1: torch.Tensor
 
 
-def signs_from_phase(phase: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-    """Signs -1, +1, or 0 where the phase does not tell, of samples with phase in radians, shape (P, n)."""
+def noise_from_phase(magnitude: torch.Tensor, phase: torch.Tensor, times: torch.Tensor) -> float:
+    """Standard deviation of the noise from the component at right angles to the signal, which holds nothing else.
+
+    The two samples with the longest inversion times have the same phase but for noise, which each adds to its own
+    component; arguments as for :func:`samples_from_phase`.
+    """
+    import torch
+
+    last, before = times.argsort()[-1], times.argsort()[-2]
+    quadrature = magnitude[:, before] * torch.sin(phase[:, before] - phase[:, last]) / math.sqrt(2.0)
+    return float(quadrature.abs().median()) / 0.6745
+
+
+def samples_from_phase(
+    magnitude: torch.Tensor, phase: torch.Tensor, times: torch.Tensor, noise_sd: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Magnitudes to fit and their signs, -1, +1 or 0 where the phase does not tell; both of shape (P, n).
+
+    Close to the zero crossing, where noise lifts every magnitude, the component along the phase of the recovered signal
+    is taken instead: its noise has zero mean.
+
+    Args:
+        magnitude: shape (P, n).
+        phase: radians, shape (P, n).
+        times: inversion times in ms, shape (n,).
+        noise_sd: in the unit of the magnitude.
+    """
     import torch
 
     cosine = torch.cos(phase - phase[:, times.argmax(), None])
+    signs = torch.where(cosine < 0, -1.0, 1.0).to(magnitude.dtype)
     unclear = cosine.abs() < math.sin(UNCERTAIN_PHASE)
-    return torch.where(unclear, torch.zeros_like(cosine), torch.sign(cosine))
+    faint = magnitude < FAINT * noise_sd
+    signs[unclear & ~faint] = 0.0
+    return torch.where(faint, magnitude * cosine.abs(), magnitude), signs
 
 
 def fit_with_polarity(

@@ -11,7 +11,7 @@ import numpy as np
 
 from CMRLib.devices import resolve_device
 from CMRLib.errors import InputError
-from CMRT1MappingLib.polarity import signs_from_phase
+from CMRT1MappingLib.polarity import noise_from_phase, samples_from_phase
 from CMRT1MappingLib.schemes import SchemeFit, check_inversion_times, fit_all_samples, fit_shmolli
 from CMRT1MappingLib.signal_model import inversion_recovery_signal, t1_variance_per_noise_variance
 
@@ -24,7 +24,8 @@ LONGEST_T1_ERROR_MS = 10000.0
 UNRESOLVED_T1_ERROR = 0.2  # of T1
 RIVAL_SIGNIFICANCE = 25.0  # noise variances by which the SSE of other signs must be worse: five standard deviations
 RIVAL_DIFFERENCE = 0.02  # of T1; signs that change T1 by less are not worth a mark
-NOISE_WEIGHT = 8.0  # degrees of freedom with which the image's noise enters a pixel's own
+CHANCE_EXCESS = 9.0  # noise variances of extra SSE that noise may cause: three standard deviations
+NOISE_WEIGHT = 20.0  # degrees of freedom with which the image's noise enters a pixel's own
 
 
 class PixelFlag(IntFlag):
@@ -86,7 +87,7 @@ class T1Maps:
 
 def reconstruct(
     images: np.ndarray,
-    inversion_times_ms: Sequence[float],
+    inversion_times_ms: Sequence[float] | np.ndarray,
     phase: np.ndarray | None = None,
     *,
     scheme: str = "shmolli",
@@ -138,16 +139,21 @@ def fit_stack(
     rows = torch.as_tensor(magnitude[order][:, fitted].T / np.float32(scale), device=target)
     phase_rows = None if phase is None else torch.as_tensor(phase[order][:, fitted].T, device=target)
 
+    phase_noise = 0.0
+    if phase_rows is not None:
+        known_noise = None if options.noise_sd is None else options.noise_sd / scale
+        phase_noise = known_noise or noise_from_phase(rows, phase_rows, sorted_times)
+
     chunks = []
     for start in range(0, len(rows), CHUNK_PIXELS):
         chunk = slice(start, start + CHUNK_PIXELS)
-        known = torch.zeros_like(rows[chunk])
+        samples, signs = rows[chunk], torch.zeros_like(rows[chunk])
         if phase_rows is not None:
-            known = signs_from_phase(phase_rows[chunk], sorted_times)
+            samples, signs = samples_from_phase(samples, phase_rows[chunk], sorted_times, phase_noise)
         if scheme == "shmolli":
-            fit = fit_shmolli(rows[chunk], known, sorted_times, options.last_test)
+            fit = fit_shmolli(samples, signs, sorted_times, options.last_test)
         else:
-            fit = fit_all_samples(rows[chunk], known, sorted_times)
+            fit = fit_all_samples(samples, signs, sorted_times)
         chunks.append(_pixel_results(rows[chunk], sorted_times, fit))
         if progress is not None:
             progress(min(start + CHUNK_PIXELS, len(rows)) / len(rows))
@@ -202,17 +208,24 @@ def _pixel_results(magnitude: torch.Tensor, times: torch.Tensor, scheme_fit: Sch
     fit = signed.fit
     n = used.sum(1)
     curve = inversion_recovery_signal(times[None, :], fit.a, fit.b, fit.t1_star)
+    widest = scheme_fit.widest
     variance = t1_variance_per_noise_variance(times, fit.a, fit.b, fit.t1_star, used)
+    widest_variance = t1_variance_per_noise_variance(times, widest.a, widest.b, widest.t1_star, scheme_fit.widest_used)
     tensors = {
         "a": fit.a,
         "b": fit.b,
         "t1_star": fit.t1_star,
         "t1": fit.t1,
         "sse": fit.sse,
+        "noise_sse": scheme_fit.noise_sse,
+        "noise_freedom": torch.full_like(fit.sse, scheme_fit.noise_freedom),
         "interior": fit.interior,
         "samples": n.to(torch.uint8),
         "r2": _squared_correlation(curve.abs(), magnitude, used),
         "variance": variance,
+        "widest_variance": widest_variance,
+        "widest_t1": widest.t1,
+        "widest_excess": widest.sse - fit.sse,
         "rival_sse": signed.rival_sse,
         "rival_t1": signed.rival_t1,
         "signs": signed.signs.to(torch.int8),
@@ -236,22 +249,26 @@ def _noise_sd(pixels: dict[str, np.ndarray]) -> float:
     good = pixels["interior"] & (pixels["r2"] > 0.9)
     if not good.any():
         good = np.ones_like(good)
-    freedom = pixels["samples"][good] - 3.0
+    freedom = pixels["noise_freedom"][good]
     # Median of the chi-squared distribution (Wilson and Hilferty, PNAS 1931; 17:684-688).
     median = freedom * (1.0 - 2.0 / (9.0 * freedom)) ** 3
-    return float(np.sqrt(np.median(pixels["sse"][good] / median)))
+    return float(np.sqrt(np.median(pixels["noise_sse"][good] / median)))
 
 
 def _maps(
     pixels: dict[str, np.ndarray], fitted: np.ndarray, frame_order: np.ndarray, scale: float, noise: float, device: str
 ) -> T1Maps:
-    freedom = pixels["samples"] - 3.0
+    freedom = pixels["noise_freedom"]
     # A pixel's own residuals say little (2 to 4 degrees of freedom), so they are weighed with those of the image.
-    noise_variance = (NOISE_WEIGHT * noise**2 + pixels["sse"]) / (NOISE_WEIGHT + freedom)
-    with np.errstate(over="ignore", invalid="ignore"):
-        t1_error = np.nan_to_num(np.sqrt(pixels["variance"] * noise_variance), nan=np.inf, posinf=np.inf)
-    t1_error = np.minimum(t1_error, LONGEST_T1_ERROR_MS)
+    noise_variance = (NOISE_WEIGHT * noise**2 + pixels["noise_sse"]) / (NOISE_WEIGHT + freedom)
     t1 = pixels["t1"]
+    with np.errstate(over="ignore", invalid="ignore"):
+        variance = pixels["variance"] * noise_variance
+        # Where noise alone may have decided against using more samples, the answer they give is part of the doubt.
+        by_chance = pixels["widest_excess"] < CHANCE_EXCESS * noise_variance
+        doubt = pixels["widest_variance"] * noise_variance + (pixels["widest_t1"] - t1) ** 2
+        t1_error = np.sqrt(np.where(by_chance, doubt, variance))
+    t1_error = np.minimum(np.nan_to_num(t1_error, nan=np.inf, posinf=np.inf), LONGEST_T1_ERROR_MS)
     uncertain = (pixels["rival_sse"] - pixels["sse"] < RIVAL_SIGNIFICANCE * noise_variance) & (
         np.abs(pixels["rival_t1"] - t1) > RIVAL_DIFFERENCE * t1
     )
@@ -260,7 +277,7 @@ def _maps(
     flags[fitted] = PixelFlag.POLARITY_UNCERTAIN * uncertain + PixelFlag.T1_UNRESOLVED * unresolved
 
     def image(values: np.ndarray, dtype: type = np.float32) -> np.ndarray:
-        out = np.zeros(fitted.shape, dtype)
+        out: np.ndarray = np.zeros(fitted.shape, dtype)
         out[fitted] = values
         return out
 

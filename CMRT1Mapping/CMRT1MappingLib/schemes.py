@@ -9,6 +9,7 @@ import numpy as np
 
 from CMRLib.errors import InputError
 from CMRT1MappingLib.polarity import SignedFit, fit_with_polarity
+from CMRT1MappingLib.varpro import ExponentialFit
 
 if TYPE_CHECKING:
     import torch
@@ -25,10 +26,18 @@ class SchemeFit:
     Attributes:
         signed: curves and signs; ``signed.signs`` covers all n samples, used or not.
         used: which samples entered, bool, shape (P, n).
+        widest, widest_used: the fit of the most samples that the rule would have allowed, and which those are; the same
+            as ``signed.fit`` and ``used`` where nothing was left out.
+        noise_sse, noise_freedom: sum of squared residuals and degrees of freedom of a fit that was not chosen for being
+            good, from which the noise can be told without bias; shape (P,) and a number.
     """
 
     signed: SignedFit
     used: torch.Tensor
+    widest: ExponentialFit
+    widest_used: torch.Tensor
+    noise_sse: torch.Tensor
+    noise_freedom: int
 
 
 def check_inversion_times(inversion_times_ms: np.ndarray, scheme: str) -> None:
@@ -67,7 +76,8 @@ def fit_all_samples(magnitude: torch.Tensor, known_signs: torch.Tensor, times: t
     import torch
 
     signed = fit_with_polarity(magnitude, known_signs, times)
-    return SchemeFit(signed, torch.ones_like(magnitude, dtype=torch.bool))
+    used = torch.ones_like(magnitude, dtype=torch.bool)
+    return SchemeFit(signed, used, signed.fit, used, signed.fit.sse, len(times) - 3)
 
 
 def fit_shmolli(
@@ -101,24 +111,39 @@ def fit_shmolli(
     five, six, seven = fits
     chi5, chi6, chi7 = (torch.sqrt(f.fit.sse / (len(s) - 1)) for f, s in zip(fits, SHMOLLI_SUBSETS, strict=True))
     t5, t6, t7 = (f.fit.t1 for f in fits)
-    take6 = ((t5 <= rr) | (t6 <= SHORT_T1 * rr)) & (chi6 * t6 < chi5 * rr)
-    t1_so_far = torch.where(take6, t6, t5)
+    may6 = (t5 <= rr) | (t6 <= SHORT_T1 * rr)
+    take6 = may6 & (chi6 * t6 < chi5 * rr)
+    may7 = torch.where(take6, t6, t5) < rr
     chi_before = chi6 if last_test == "scanner" else chi5
-    take7 = (t1_so_far < rr) & (chi7 * t7 < chi_before * SHORT_T1 * rr)
+    take7 = may7 & (chi7 * t7 < chi_before * SHORT_T1 * rr)
 
     # Signs of samples left out are those of the fit of all seven.
-    chosen = SignedFit(five.fit, seven.signs.clone(), five.rival_sse, five.rival_t1)
-    used = torch.zeros_like(magnitude, dtype=torch.bool)
-    for fit, subset, rows in (
-        (five, SHMOLLI_SUBSETS[0], ~(take6 | take7)),
-        (six, SHMOLLI_SUBSETS[1], take6 & ~take7),
-        (seven, SHMOLLI_SUBSETS[2], take7),
+    noise_sse = five.fit.sse.clone()
+    chosen = SignedFit(five.fit.copy(), seven.signs.clone(), five.rival_sse, five.rival_t1)
+    widest = five.fit.copy()
+    used = _samples_of(SHMOLLI_SUBSETS[0], magnitude)
+    widest_used = used.clone()
+    columns5 = list(SHMOLLI_SUBSETS[0])
+    chosen.signs[:, columns5] = five.signs
+    for signed, subset, taken, allowed in (
+        (six, SHMOLLI_SUBSETS[1], take6, may6),
+        (seven, SHMOLLI_SUBSETS[2], take7, may7),
     ):
-        columns = torch.tensor(subset, device=magnitude.device)
-        index = rows.nonzero()[:, 0]
-        chosen.fit.put(index, fit.fit.at(index))
-        chosen.rival_sse[index] = fit.rival_sse[index]
-        chosen.rival_t1[index] = fit.rival_t1[index]
-        chosen.signs[index[:, None], columns[None, :]] = fit.signs[index]
-        used[index[:, None], columns[None, :]] = True
-    return SchemeFit(chosen, used)
+        samples = _samples_of(subset, magnitude)
+        widest.put(allowed, signed.fit.at(allowed))
+        widest_used[allowed] = samples[allowed]
+        chosen.fit.put(taken, signed.fit.at(taken))
+        chosen.rival_sse[taken] = signed.rival_sse[taken]
+        chosen.rival_t1[taken] = signed.rival_t1[taken]
+        used[taken] = samples[taken]
+        rows = taken.nonzero()
+        chosen.signs[rows, torch.tensor(subset, device=rows.device)] = signed.signs[taken]
+    return SchemeFit(chosen, used, widest, widest_used, noise_sse, len(SHMOLLI_SUBSETS[0]) - 3)
+
+
+def _samples_of(subset: tuple[int, ...], magnitude: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    mask = torch.zeros_like(magnitude, dtype=torch.bool)
+    mask[:, list(subset)] = True
+    return mask

@@ -56,6 +56,10 @@ class ExponentialFit:
         for name in ("a", "b", "t1_star", "sse", "interior"):
             getattr(self, name)[where] = getattr(other, name)
 
+    def copy(self) -> ExponentialFit:
+        """An independent copy."""
+        return ExponentialFit(*(getattr(self, name).clone() for name in ("a", "b", "t1_star", "sse", "interior")))
+
     def at(self, where: torch.Tensor) -> ExponentialFit:
         """The fits of the marked pixels."""
         return ExponentialFit(self.a[where], self.b[where], self.t1_star[where], self.sse[where], self.interior[where])
