@@ -1,0 +1,150 @@
+"""What the steps of grouping DICOM images share: acquisitions, their order in time, and what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from CMRLib.dicom_headers import FrameHeader
+from CMRLib.geometry import Geometry
+from CMRLib.series import Unrecognised
+from CMRLib.series_rules import RoleRule
+
+_SAME_POSITION_MM = 0.5
+_SAME_DIRECTION = 1e-3
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """Images that become one series.
+
+    Attributes:
+        rule: the rule that recognised them.
+        frames: the images in frame order (irw, cine) or from base to apex (stacks).
+        phase: the phase images in the order of ``frames``, or empty.
+        scheme: "shmolli", "molli", "look-locker" or "".
+        inversion_times_ms: one time per frame, or None where they are not known.
+        is_stack: whether the frames are slices at different positions.
+        factor: what the values are multiplied by to be in the unit the series is documented to have.
+    """
+
+    rule: RoleRule
+    frames: tuple[FrameHeader, ...]
+    phase: tuple[FrameHeader, ...] = ()
+    scheme: str = ""
+    inversion_times_ms: tuple[float, ...] | None = None
+    is_stack: bool = False
+    factor: float = 1.0
+
+    @property
+    def start(self) -> float | None:
+        """When the first image was acquired, in seconds, or None where no image says."""
+        return min((frame.time for frame in self.frames if frame.time is not None), default=None)
+
+
+@dataclass
+class LeftOut:
+    """Collects the images that are not used, with the reasons."""
+
+    entries: dict[tuple[str, str], list[FrameHeader]] = field(default_factory=dict)
+
+    def add(self, frames: Iterable[FrameHeader], reason: str) -> None:
+        """Leave images out for a reason (one sentence)."""
+        for frame in frames:
+            self.entries.setdefault((frame.series_uid, reason), []).append(frame)
+
+    def unrecognised(self) -> tuple[Unrecognised, ...]:
+        """One entry per series and reason, in the order of the series numbers."""
+        ordered = sorted(
+            self.entries.items(),
+            key=lambda item: (item[1][0].series_number or 0, item[0][0], item[1][0].path, item[0][1]),
+        )
+        return tuple(
+            Unrecognised(what=_describe(frames), reason=reason, files=files_of(frames))
+            for (_, reason), frames in ordered
+        )
+
+
+def _describe(frames: Sequence[FrameHeader]) -> str:
+    first = frames[0]
+    number = "series" if first.series_number is None else f"series {first.series_number}"
+    name = first.description or first.protocol
+    images = f"({len(frames)} image{'s' if len(frames) != 1 else ''})"
+    return " ".join(part for part in (number, name, images) if part)
+
+
+def files_of(frames: Iterable[FrameHeader]) -> tuple[Path, ...]:
+    """The files of the images in their order, each once."""
+    return tuple(dict.fromkeys(frame.path for frame in frames))
+
+
+def grouped(frames: Iterable[FrameHeader], key: Callable[[FrameHeader], Hashable]) -> list[list[FrameHeader]]:
+    """The images by the value of ``key``, groups in the order of their first image."""
+    groups: dict[Hashable, list[FrameHeader]] = {}
+    for frame in frames:
+        groups.setdefault(key(frame), []).append(frame)
+    return list(groups.values())
+
+
+def is_same_place(one: FrameHeader, other: FrameHeader) -> bool:
+    """Whether two images show the same slice on the same grid."""
+    return bool(
+        np.max(np.abs(np.subtract(one.orientation, other.orientation))) < _SAME_DIRECTION
+        and np.linalg.norm(np.subtract(one.position, other.position)) < _SAME_POSITION_MM
+        and (one.rows, one.columns) == (other.rows, other.columns)
+    )
+
+
+def by_place(frames: Iterable[FrameHeader]) -> list[list[FrameHeader]]:
+    """The images by slice position, groups in the order of their first image."""
+    places: list[list[FrameHeader]] = []
+    for frame in frames:
+        for place in places:
+            if is_same_place(frame, place[0]):
+                place.append(frame)
+                break
+        else:
+            places.append([frame])
+    return places
+
+
+def in_acquisition_order(frames: Iterable[FrameHeader]) -> tuple[list[FrameHeader], bool]:
+    """The images as they were acquired, and whether the headers tell that order.
+
+    The acquisition time decides where it differs between the images; the instance number and the place in a
+    multi-frame file decide otherwise. Where nothing does, the order is that of the instance identifiers, so that it
+    does not depend on how the files are called.
+    """
+    frames = list(frames)
+    times = [frame.time for frame in frames]
+    timed = None not in times and len(set(times)) > 1
+
+    def key(frame: FrameHeader) -> tuple[float, float, int]:
+        number = frame.instance_number if frame.instance_number is not None else -1
+        return (frame.time or 0.0) if timed else 0.0, float(number), frame.index
+
+    told = len({key(frame) for frame in frames}) == len(frames)
+    return sorted(frames, key=lambda frame: (*key(frame), frame.sop_uid)), told
+
+
+def place_geometry(frame: FrameHeader, spacing: float | None = None, normal: np.ndarray | None = None) -> Geometry:
+    """The grid of an image as an array of one slice.
+
+    Args:
+        frame: the image.
+        spacing: distance to the next slice in mm; the slice's thickness, or 1 mm where it is not known, if None.
+        normal: LPS unit vector to the next slice; right-handed to the image's axes if None.
+
+    Raises:
+        InputError: the header's numbers make no grid.
+    """
+    along_row, along_column = np.array(frame.orientation[:3]), np.array(frame.orientation[3:])
+    third = np.cross(along_row, along_column) if normal is None else normal
+    return Geometry(
+        origin=(frame.position[0], frame.position[1], frame.position[2]),
+        spacing=(frame.pixel_spacing[1], frame.pixel_spacing[0], spacing or frame.thickness or 1.0),
+        direction=tuple(float(v) for v in np.column_stack([along_row, along_column, third]).ravel()),
+    )

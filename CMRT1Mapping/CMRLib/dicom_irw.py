@@ -1,0 +1,200 @@
+"""Finding the inversion-recovery acquisitions among the images of a DICOM study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from CMRLib.dicom_groups import Acquisition, LeftOut, by_place, grouped, in_acquisition_order, is_same_place
+from CMRLib.dicom_headers import FrameHeader
+from CMRLib.dicom_phase import radians_per_value
+from CMRLib.series import FEWEST_IMAGES, inversion_time_fault, scheme_from_times
+from CMRLib.series_rules import RoleRule, SeriesRules
+
+# The images of one acquisition come in one breath-hold, at most a few heart beats apart.
+_LONGEST_PAUSE_S = 10.0
+_SAME_START_S = 1.0
+_FARTHEST_PARTNER_S = 30.0  # a phase series whose times were rewritten on export
+_SAME_TIME_MS = 0.5
+
+_LONELY_PHASE = "Phase images without the magnitude images they belong to; copy the magnitude series as well."
+_AMBIGUOUS_PHASE = (
+    "Phase images that fit several magnitude acquisitions, so that their partner cannot be told; keep one acquisition "
+    "in the folder, or pair them in a study.json."
+)
+_UNKNOWN_SCALE = (
+    "Phase images whose header does not tell which values stand for a full turn, so they are not used; export them "
+    "with their rescaling, or in radians."
+)
+_NO_ORDER = (
+    "Neither the inversion times nor the order in which the images were acquired can be read, so times cannot be "
+    "asked for either; export the series again with its acquisition times or instance numbers."
+)
+
+
+def find_acquisitions(
+    images: Sequence[tuple[FrameHeader, RoleRule]], rules: SeriesRules, left_out: LeftOut
+) -> list[Acquisition]:
+    """The inversion-recovery acquisitions among images recognised as such, each with its phase where there is one.
+
+    Magnitude and phase may be in one series or in two. What makes no whole acquisition goes to ``left_out``.
+    """
+    rule_of = {id(frame): rule for frame, rule in images}
+    magnitudes: list[Acquisition] = []
+    phases: list[Acquisition] = []
+    for series in grouped((frame for frame, _ in images), lambda frame: frame.series_uid):
+        for part in grouped(series, lambda frame: frame.component or "magnitude"):
+            component = part[0].component or "magnitude"
+            if component not in ("magnitude", "phase"):
+                left_out.add(part, f"The {component} part of complex images; export magnitude and phase instead.")
+                continue
+            found = _acquisitions_of_series(part, rule_of[id(part[0])], rules, left_out)
+            (magnitudes if component == "magnitude" else phases).extend(found)
+    return _with_phase(magnitudes, phases, left_out)
+
+
+def readable_times(frames: Sequence[FrameHeader]) -> tuple[float, ...] | None:
+    """The inversion time in ms of each image, or None where they cannot be read.
+
+    (0018,0082), or in enhanced files (0018,9079), comes first, then "TIeff" in the image comments. A single value
+    repeated in every image is a protocol parameter, not the time of each image.
+    """
+    tags = [frame.inversion_time for frame in frames]
+    comments = [frame.commented_inversion_time for frame in frames]
+    either = [tag if tag is not None else comment for tag, comment in zip(tags, comments, strict=True)]
+    for source in (either, comments):
+        times = tuple(time for time in source if time is not None)
+        if len(times) == len(frames) and len(set(times)) > 1:
+            return times
+    return None
+
+
+def _acquisitions_of_series(
+    series: list[FrameHeader], rule: RoleRule, rules: SeriesRules, left_out: LeftOut
+) -> list[Acquisition]:
+    """The whole acquisitions among the magnitude or the phase images of one series."""
+    sizes = sorted({f"{frame.rows} x {frame.columns}" for frame in series})
+    if len(sizes) > 1:
+        left_out.add(
+            series,
+            f"The images of this series differ in size ({', '.join(sizes)}), so they are not whole acquisitions; "
+            "export the series again as the scanner made it.",
+        )
+        return []
+    places = by_place(series)
+    if len(places) > 1 and min(len(place) for place in places) < FEWEST_IMAGES:
+        counts = ", ".join(str(len(place)) for place in sorted(places, key=len, reverse=True))
+        left_out.add(
+            series,
+            f"The images of this series lie at {len(places)} positions ({counts} images), so they are not whole "
+            "acquisitions; export the series again as the scanner made it.",
+        )
+        return []
+    found = []
+    first = series[0]
+    named = rules.scheme_of(first.description, first.protocol, first.sequence)
+    for place in places:
+        for frames in _split(place, named):
+            ordered, order_told = in_acquisition_order(frames)
+            times = readable_times(ordered)
+            scheme = named or scheme_from_times(times or ())
+            fault = inversion_time_fault(times or (), len(ordered), scheme)
+            if fault:
+                left_out.add(
+                    ordered,
+                    f"No whole inversion-recovery acquisition: {fault}; copy the series from the scanner again, or "
+                    "describe it in a study.json.",
+                )
+            elif times is None and not order_told:
+                left_out.add(ordered, _NO_ORDER)
+            else:
+                found.append(Acquisition(rule, tuple(ordered), scheme=scheme, inversion_times_ms=times))
+    return found
+
+
+def _split(frames: list[FrameHeader], scheme: str) -> list[list[FrameHeader]]:
+    """The acquisitions among images of one slice: apart in time, else by acquisition number, else where TIs repeat."""
+    ordered, _ = in_acquisition_order(frames)
+    parts = []
+    for part in _apart_in_time(ordered):
+        numbered = grouped(part, lambda frame: frame.acquisition_number)
+        options = [[part], numbered, _where_times_repeat(part)]
+        parts += next((option for option in options if _are_acquisitions(option, scheme)), [part])
+    return parts
+
+
+def _are_acquisitions(parts: list[list[FrameHeader]], scheme: str) -> bool:
+    """Whether the parts are acquisitions of one kind: as many images in each, and times that fit."""
+    if len({len(part) for part in parts}) > 1:
+        return False
+    return all(inversion_time_fault(readable_times(part) or (), len(part), scheme) is None for part in parts)
+
+
+def _apart_in_time(ordered: list[FrameHeader]) -> list[list[FrameHeader]]:
+    times = [frame.time for frame in ordered]
+    if any(time is None for time in times):
+        return [ordered]
+    breaks = np.flatnonzero(np.diff(np.array(times, dtype=float)) > _LONGEST_PAUSE_S) + 1
+    parts = [ordered[a:b] for a, b in zip([0, *breaks], [*breaks, len(ordered)], strict=True)]
+    return parts if all(len(part) >= FEWEST_IMAGES for part in parts) else [ordered]
+
+
+def _where_times_repeat(ordered: list[FrameHeader]) -> list[list[FrameHeader]]:
+    times = readable_times(ordered)
+    parts: list[list[FrameHeader]] = [[]]
+    seen: set[float] = set()
+    for frame, time in zip(ordered, times or range(len(ordered)), strict=True):
+        if time in seen:
+            parts.append([])
+            seen = set()
+        parts[-1].append(frame)
+        seen.add(float(time))
+    return parts
+
+
+def _with_phase(magnitudes: list[Acquisition], phases: list[Acquisition], left_out: LeftOut) -> list[Acquisition]:
+    """The magnitude acquisitions, each with the phase acquisition that belongs to it."""
+    partner_of: dict[int, Acquisition] = {}
+    for phase in phases:
+        free = [i for i, one in enumerate(magnitudes) if i not in partner_of and _fit_together(one, phase)]
+        close = [i for i in free if _seconds_apart(magnitudes[i], phase) <= _SAME_START_S]
+        near = [i for i in free if _seconds_apart(magnitudes[i], phase) <= _FARTHEST_PARTNER_S]
+        chosen = close or near
+        same_series = [i for i in chosen if magnitudes[i].frames[0].series_uid == phase.frames[0].series_uid]
+        chosen = same_series or chosen
+        if len(chosen) != 1:
+            left_out.add(phase.frames, _AMBIGUOUS_PHASE if chosen else _LONELY_PHASE)
+        elif any(radians_per_value(frame) is None for frame in phase.frames):
+            left_out.add(phase.frames, _UNKNOWN_SCALE)
+        else:
+            partner_of[chosen[0]] = phase
+    return [
+        replace(one, phase=_in_order_of(one, partner_of[i])) if i in partner_of else one
+        for i, one in enumerate(magnitudes)
+    ]
+
+
+def _fit_together(magnitude: Acquisition, phase: Acquisition) -> bool:
+    if len(magnitude.frames) != len(phase.frames) or not is_same_place(magnitude.frames[0], phase.frames[0]):
+        return False
+    if magnitude.inversion_times_ms is None or phase.inversion_times_ms is None:
+        return magnitude.inversion_times_ms is None and phase.inversion_times_ms is None
+    difference = np.subtract(sorted(magnitude.inversion_times_ms), sorted(phase.inversion_times_ms))
+    return bool(np.max(np.abs(difference)) <= _SAME_TIME_MS)
+
+
+def _seconds_apart(one: Acquisition, other: Acquisition) -> float:
+    if one.start is None or other.start is None:
+        return _FARTHEST_PARTNER_S  # not known: as good as the worst that is accepted
+    return abs(one.start - other.start)
+
+
+def _in_order_of(magnitude: Acquisition, phase: Acquisition) -> tuple[FrameHeader, ...]:
+    """The phase images in the order of the magnitude images: by inversion time, else by acquisition order."""
+    if magnitude.inversion_times_ms is None or phase.inversion_times_ms is None:
+        return phase.frames
+    by_time = [phase.frames[i] for i in np.argsort(phase.inversion_times_ms)]
+    ranks = np.argsort(np.argsort(magnitude.inversion_times_ms))
+    return tuple(by_time[rank] for rank in ranks)

@@ -1,0 +1,141 @@
+"""Reading the pixels of DICOM images, compressed or not, with the rescaling their headers give."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import SimpleITK as sitk  # noqa: N813 (the name its users know)
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, generate_uid
+
+from CMRLib.errors import InputError
+
+# Multi-frame Grayscale Byte and Word Secondary Capture: image classes that GDCM reads without any patient geometry.
+_CAPTURE_CLASSES = {8: "1.2.840.10008.5.1.4.1.1.7.2", 16: "1.2.840.10008.5.1.4.1.1.7.3"}
+_PIXEL_TAGS = (
+    *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
+    *("PixelRepresentation", "NumberOfFrames"),
+)
+
+
+@dataclass(frozen=True)
+class FrameRef:
+    """One image: a file, the frame in it counted from 0, and value = slope * stored value + intercept."""
+
+    path: Path
+    index: int
+    slope: float
+    intercept: float
+
+
+@dataclass(frozen=True)
+class DicomSource:
+    """The pixels of a series in DICOM files, in frame or slice order; for phase frames the value is in radians."""
+
+    frames: tuple[FrameRef, ...]
+    phase_frames: tuple[FrameRef, ...] = ()
+
+    def read(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Images and phase or None, float32 with axes (frame or slice, row, column)."""
+        return read_frames(self.frames), read_frames(self.phase_frames) if self.phase_frames else None
+
+
+def read_frames(frames: Iterable[FrameRef]) -> np.ndarray:
+    """The images' values as float32 with axes (frame, row, column).
+
+    Raises:
+        InputError: a file is missing, cut short or cannot be decoded, or the images differ in size.
+    """
+    frames = tuple(frames)
+    stored: dict[Path, np.ndarray] = {}
+    values = []
+    for number, frame in enumerate(frames, start=1):
+        where = f"Image {number} of {len(frames)}"
+        if frame.path not in stored:
+            stored[frame.path] = read_stored(frame.path, where)
+        if frame.index >= len(stored[frame.path]):
+            raise InputError(f"{where} is missing from its multi-frame file; copy it from the scanner again.")
+        pixels = stored[frame.path][frame.index]
+        values.append((pixels.astype(np.float64) * frame.slope + frame.intercept).astype(np.float32))
+    if len({value.shape for value in values}) > 1:
+        raise InputError("The images of one series differ in size; export the series again.")
+    return np.stack(values)
+
+
+def read_stored(path: Path, where: str = "The image") -> np.ndarray:
+    """The stored values of all images of a file, with axes (frame, row, column).
+
+    pydicom decodes what it can with the packages that are installed; the rest goes through GDCM inside SimpleITK,
+    which has decoders for JPEG (lossy and lossless), JPEG-LS, JPEG 2000 and RLE built in.
+
+    Raises:
+        InputError: the file is missing, cut short or cannot be decoded; the sentence begins with ``where``.
+    """
+    try:
+        dataset = pydicom.dcmread(path, force=True)
+    except OSError as error:
+        raise InputError(f"{where} cannot be read; check that its file is still there and may be read.") from error
+    except Exception as error:  # pydicom raises many kinds for a damaged file
+        raise InputError(f"{where} is damaged; copy it from the scanner again.") from error
+    compressed = "PixelData" in dataset and dataset["PixelData"].is_undefined_length
+    try:
+        pixels = _masked(np.asarray(dataset.pixel_array), dataset)
+    except Exception as error:  # a missing decoder and a damaged image look alike here: GDCM tells them apart
+        if not compressed:
+            raise InputError(f"{where} is cut short or damaged; copy it from the scanner again.") from error
+        try:
+            pixels = decode_with_gdcm(dataset)
+        except RuntimeError as gdcm_error:
+            name = dataset.file_meta.TransferSyntaxUID.name
+            raise InputError(
+                f"{where} is damaged, or compressed in a way that cannot be read ({name}); "
+                "export the series again without compression."
+            ) from gdcm_error
+    return pixels.reshape(-1, *pixels.shape[-2:])
+
+
+def _masked(pixels: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """The values without the bits above Bits Stored, where old files keep overlays, and with their sign restored."""
+    unused = int(dataset.get("BitsAllocated", 16)) - int(dataset.get("BitsStored", 16))
+    if pixels.dtype.kind not in "iu" or unused <= 0:
+        return pixels
+    return np.right_shift(np.left_shift(pixels, unused), unused)
+
+
+def decode_with_gdcm(dataset: Dataset) -> np.ndarray:
+    """The stored values of a compressed image, decoded by GDCM, with axes (frame, row, column).
+
+    Only the pixels and what describes them go into the temporary file, so GDCM applies no rescaling and no patient
+    data is written.
+
+    Raises:
+        RuntimeError: GDCM cannot decode the image.
+    """
+    bits = 8 if int(dataset.BitsAllocated) == 8 else 16
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = UID(_CAPTURE_CLASSES[bits])
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
+    meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
+    meta.FileMetaInformationVersion = b"\x00\x01"
+    meta.FileMetaInformationGroupLength = 0  # counted by pydicom on writing
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "pixels.dcm")
+        plain = FileDataset(
+            str(path), {}, preamble=b"\0" * 128, file_meta=meta, is_implicit_VR=False, is_little_endian=True
+        )
+        plain.SOPClassUID = meta.MediaStorageSOPClassUID
+        plain.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+        plain.Modality = "OT"
+        for keyword in _PIXEL_TAGS:
+            if keyword in dataset:
+                plain[keyword] = dataset[keyword]
+        plain.NumberOfFrames = int(dataset.get("NumberOfFrames", 1) or 1)
+        plain["PixelData"] = dataset["PixelData"]
+        plain.save_as(path)
+        return sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO"))

@@ -1,0 +1,222 @@
+"""What a study holds once its files are understood: series of images, and what could not be understood.
+
+These are plain values: they are made from headers alone, and pixels are read only by :meth:`Series.load`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from CMRLib.errors import InputError
+from CMRLib.geometry import Geometry
+
+ROLES = ("irw", "t1", "lge", "vne", "cine")
+STATES = ("rest", "stress", "post")
+KINDS = ("magnitude", "psir")
+SCHEMES = ("shmolli", "molli", "look-locker")
+SLICE_NAMES = ("basal", "mid", "apical")
+STACK = "stack"
+
+SHMOLLI_IMAGES = 7
+FEWEST_IMAGES = 3  # the signal model S = A - B exp(-TI/T1*) has three unknowns
+# A Look-Locker train is read out at equal steps; more uneven steps than this are several inversions put in TI order.
+_MOST_UNEVEN_STEP = 2.0
+_LARGEST_PHASE = 2.0 * np.pi * 1.01
+
+
+class PixelSource(Protocol):
+    """Where the pixels of a series come from."""
+
+    def read(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Images and phase (radians) or None, both (frame or slice, row, column)."""
+
+
+@dataclass(frozen=True)
+class SeriesImages:
+    """The pixels of a series.
+
+    Attributes:
+        images: float32 with axes (frame, row, column) or (slice, row, column), in the units the file gives them.
+        phase: float32 radians (modulo 2 pi) with the axes of ``images``, or None where there is no phase.
+        geometry: where the images lie.
+    """
+
+    images: np.ndarray
+    phase: np.ndarray | None
+    geometry: Geometry
+
+
+@dataclass(frozen=True)
+class Series:
+    """One acquisition, map or stack of a study.
+
+    Attributes:
+        role: "irw" (inversion-recovery weighted images), "t1" (a T1 map), "lge", "vne" or "cine".
+        state: "rest" (native), "stress" or "post" (after contrast) for irw and t1; "" otherwise.
+        slice: "basal", "mid", "apical", a number counted from the base as text, or "stack" for several slices.
+        kind: "magnitude" or "psir" for lge, "" where unknown or not applicable.
+        scheme: "shmolli", "molli", "look-locker" or "" where it cannot be told; "" for roles other than irw.
+        inversion_times_ms: for irw the inversion time of each frame in frame order; None where the files do not tell
+            and the user must be asked.
+        description: the series description as the scanner gave it.
+        files: the files of the images, in frame or slice order (one multi-frame file is named once).
+        phase_files: the files of the phase images, empty where there are none.
+        geometry: placement of the images; of the first slice's grid for a stack. The third axis of frames has the
+            slice's thickness as spacing.
+        shape: (frame or slice, row, column). The first axis counts frames for irw and for a cine that is no stack,
+            and slices from base to apex otherwise.
+        key: short name unique within the study, such as "irw_rest_mid", fit for file names.
+        source: where the pixels are read from.
+    """
+
+    role: str
+    state: str
+    slice: str
+    kind: str
+    scheme: str
+    inversion_times_ms: tuple[float, ...] | None
+    description: str
+    files: tuple[Path, ...]
+    phase_files: tuple[Path, ...]
+    geometry: Geometry
+    shape: tuple[int, int, int]
+    key: str
+    source: PixelSource = field(repr=False, compare=False)
+
+    def load(self) -> SeriesImages:
+        """Read the pixels.
+
+        Raises:
+            InputError: a file is missing, cut short or cannot be decoded, or the pixels are not finite or all zero.
+        """
+        images, phase = self.source.read()
+        label = f"{self.key} ({self.description})" if self.description else self.key
+        _check_pixels(images, self.shape, label, "image")
+        if phase is not None:
+            _check_pixels(phase, self.shape, label, "phase image")
+            if float(np.max(np.abs(phase))) > _LARGEST_PHASE:
+                raise InputError(
+                    f"The phase of {label} exceeds two pi after scaling, so its header gives a wrong scale; "
+                    "remove the phase images or export them again."
+                )
+        if self.role == "irw" and (empty := _empty_frames(images)):
+            raise InputError(
+                f"Image {empty[0] + 1} of {len(images)} of {label} is empty (every pixel is the same), which would "
+                "bend every fit; export the series again."
+            )
+        return SeriesImages(images, phase, self.geometry)
+
+
+def _empty_frames(pixels: np.ndarray) -> list[int]:
+    return [index for index, frame in enumerate(pixels) if np.all(frame == frame.flat[0])]
+
+
+def _check_pixels(pixels: np.ndarray, shape: tuple[int, int, int], label: str, noun: str) -> None:
+    if pixels.shape != shape:
+        raise InputError(
+            f"The {noun}s of {label} have the shape {pixels.shape}, not {shape} as their headers say; "
+            "export them again."
+        )
+    bad = int(np.count_nonzero(~np.isfinite(pixels)))
+    if bad:
+        raise InputError(
+            f"{bad} pixel{'s' if bad > 1 else ''} in the {noun}s of {label} {'are' if bad > 1 else 'is'} not a finite "
+            "number (NaN or infinity); export the series again, or set them to zero."
+        )
+    if len(_empty_frames(pixels)) == len(pixels):
+        raise InputError(f"The {noun}s of {label} are empty (every pixel is the same); export the series again.")
+
+
+@dataclass(frozen=True)
+class Unrecognised:
+    """Files that are left out, and why.
+
+    Attributes:
+        what: the files in words, such as "series 15 ShMOLLI_FITPARAMS (7 images)".
+        reason: one sentence: why they are left out and what would change it.
+        files: the files.
+    """
+
+    what: str
+    reason: str
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """The series of one examination.
+
+    Attributes:
+        id: name of the study for result folders; holds no patient name or number.
+        series: the usable series, ordered by role, state and slice from base to apex.
+        unrecognised: everything else that looked like an image, with the reason.
+        path: the folder that was read.
+    """
+
+    id: str
+    series: tuple[Series, ...]
+    unrecognised: tuple[Unrecognised, ...]
+    path: Path
+
+
+def scheme_from_times(inversion_times_ms: Sequence[float]) -> str:
+    """The scheme that inversion times in acquisition order show, or "" where they show none.
+
+    After each inversion the times grow by the heart's period and fall at the next inversion, so the lengths of the
+    growing runs are the images per inversion: 5, 1, 1 is ShMOLLI (Piechnik et al., JCMR 2010, 12:69), any other set
+    of several runs is MOLLI, and one run of even steps is Look-Locker.
+    """
+    times = np.asarray(inversion_times_ms, dtype=float)
+    if times.size < FEWEST_IMAGES:
+        return ""
+    steps = np.diff(times)
+    runs = np.diff(np.concatenate([[0], np.flatnonzero(steps <= 0) + 1, [times.size]]))
+    if tuple(runs) == (5, 1, 1):
+        return "shmolli"
+    if len(runs) > 1:
+        return "molli"
+    return "look-locker" if steps.max() <= _MOST_UNEVEN_STEP * steps.min() else ""
+
+
+def inversion_time_fault(inversion_times_ms: Sequence[float], images: int, scheme: str) -> str | None:
+    """Why inversion times (or None where unknown, as an empty sequence) do not fit a set of images; None if they do.
+
+    Args:
+        inversion_times_ms: one time in ms per image, or empty where they are not known.
+        images: number of images.
+        scheme: "shmolli", "molli", "look-locker" or "".
+
+    Returns:
+        A clause such as "it has 6 images where ShMOLLI has 7", without a full stop.
+    """
+    times = [float(t) for t in inversion_times_ms]
+    if scheme == "shmolli" and images != SHMOLLI_IMAGES:
+        return f"it has {images} images where ShMOLLI has {SHMOLLI_IMAGES}"
+    if images < FEWEST_IMAGES:
+        return f"it has {images} image{'s' if images != 1 else ''} and a T1 fit needs at least {FEWEST_IMAGES}"
+    if not times:
+        return None
+    if len(times) != images:
+        return f"it has {images} images but {len(times)} inversion times"
+    if not all(np.isfinite(t) and t > 0 for t in times):
+        return "its inversion times are not all positive numbers of milliseconds"
+    repeated = sorted({t for t in times if times.count(t) > 1})
+    if repeated:
+        return f"the inversion time {repeated[0]:g} ms occurs {times.count(repeated[0])} times"
+    return None
+
+
+def with_unique_keys(series: Iterable[Series]) -> tuple[Series, ...]:
+    """The series with ``key`` set from role, state, kind and slice; a repeat gets a number from 2 on."""
+    seen: dict[str, int] = {}
+    named = []
+    for one in series:
+        key = "_".join(part for part in (one.role, one.state, one.kind, one.slice) if part)
+        seen[key] = seen.get(key, 0) + 1
+        named.append(replace(one, key=key if seen[key] == 1 else f"{key}_{seen[key]}"))
+    return tuple(named)

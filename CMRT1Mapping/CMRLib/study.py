@@ -1,0 +1,140 @@
+"""Reading a study: a folder of DICOM files at any depth, or a folder with a ``study.json``.
+
+Only headers are read here; :meth:`CMRLib.series.Series.load` reads the pixels of one series.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from CMRLib.dicom_groups import grouped
+from CMRLib.dicom_headers import FrameHeader, find_dicom_files, read_headers
+from CMRLib.dicom_series import series_of_study
+from CMRLib.errors import InputError
+from CMRLib.series import (
+    Series,
+    SeriesImages,
+    Study,
+    Unrecognised,
+    inversion_time_fault,
+    scheme_from_times,
+    with_unique_keys,
+)
+from CMRLib.series_rules import SeriesRules, load_rules
+from CMRLib.study_json import STUDY_FILE, read_study_json
+
+__all__ = ["Series", "SeriesImages", "Study", "Unrecognised", "read_study", "scan_files"]
+
+
+def read_study(
+    path: Path | str, rules: Path | str | None = None, inversion_times_ms: Sequence[float] | None = None
+) -> Study:
+    """Read one study.
+
+    Args:
+        path: a folder with DICOM files at any depth, a folder with a ``study.json``, or that file itself.
+        rules: a file of series rules (see ``Resources/series_rules.json``); by default the one named by the
+            environment variable ``CMR_SERIES_RULES``, else the one shipped.
+        inversion_times_ms: times for the inversion-recovery series whose files do not tell them, in the order in which
+            the images were acquired. Series whose files tell them keep their own.
+
+    Returns:
+        The study. Its id is the one of the ``study.json``, or "study-" and eight digits of a hash of the DICOM study's
+        UID, so that it names the same study each time and no patient.
+
+    Raises:
+        InputError: there is no such folder, nothing to read in it, more than one DICOM study, or a ``study.json``,
+            rules or inversion times that do not fit.
+    """
+    path = Path(path)
+    if path.name == STUDY_FILE and path.is_file():
+        study = read_study_json(path)
+    elif not path.is_dir():
+        raise InputError(f"There is no folder {path}; give the folder of a study.")
+    elif (path / STUDY_FILE).is_file():
+        study = read_study_json(path / STUDY_FILE)
+    else:
+        study = _read_dicom_folder(path, load_rules(rules))
+    return study if inversion_times_ms is None else _with_inversion_times(study, inversion_times_ms)
+
+
+def scan_files(
+    files: Iterable[Path | str], rules: Path | str | None = None
+) -> tuple[tuple[Series, ...], tuple[Unrecognised, ...]]:
+    """Group DICOM files by their headers; files of several studies are kept apart.
+
+    Args:
+        files: the files, in any order.
+        rules: as for :func:`read_study`.
+
+    Returns:
+        The usable series, and what is left out with its reason.
+    """
+    headers, unreadable = _headers(Path(file) for file in files)
+    chosen = load_rules(rules)
+    series: list[Series] = []
+    unrecognised = list(unreadable)
+    for study in sorted(grouped(headers, lambda header: header.study_uid), key=lambda study: study[0].study_uid):
+        found, left_out = series_of_study(study, chosen)
+        series += found
+        unrecognised += left_out
+    return with_unique_keys(series), tuple(unrecognised)
+
+
+def _read_dicom_folder(folder: Path, rules: SeriesRules) -> Study:
+    files = find_dicom_files(folder)
+    headers, unreadable = _headers(files)
+    if not headers and not unreadable:
+        raise InputError(f"{folder} holds no DICOM file and no {STUDY_FILE}; give the folder of a study.")
+    studies = {header.study_uid for header in headers if not header.fault}
+    if len(studies) > 1:
+        raise InputError(
+            f"{folder} holds {len(studies)} DICOM studies; put each study into its own folder (rest and stress images "
+            "of one patient that were stored as two studies can be joined in a study.json)."
+        )
+    series, left_out = series_of_study(headers, rules)
+    # Without a study UID the folder's name stands in; it is hashed too, as it may be a patient's.
+    uid = next((header.study_uid for header in headers if header.study_uid), folder.resolve().name)
+    return Study(
+        id=f"study-{hashlib.sha256(uid.encode()).hexdigest()[:8]}",
+        series=series,
+        unrecognised=(*unreadable, *left_out),
+        path=folder,
+    )
+
+
+def _headers(files: Iterable[Path]) -> tuple[list[FrameHeader], tuple[Unrecognised, ...]]:
+    """The headers of all images, and the files that cannot be read."""
+    headers: list[FrameHeader] = []
+    damaged: dict[str, list[Path]] = {}
+    for file in sorted(set(files)):
+        try:
+            headers += read_headers(file)
+        except InputError as error:
+            damaged.setdefault(str(error), []).append(file)
+    return headers, tuple(
+        Unrecognised(what=f"{len(paths)} file{'s' if len(paths) > 1 else ''}", reason=reason, files=tuple(paths))
+        for reason, paths in damaged.items()
+    )
+
+
+def _with_inversion_times(study: Study, inversion_times_ms: Sequence[float]) -> Study:
+    """The study with the times given to the inversion-recovery series that have none."""
+    times = tuple(float(time) for time in inversion_times_ms)
+    series = []
+    for one in study.series:
+        if one.role == "irw" and one.inversion_times_ms is None:
+            scheme = one.scheme or scheme_from_times(times)
+            fault = inversion_time_fault(times, one.shape[0], scheme)
+            if fault or not times:
+                reason = fault or "no time was given"
+                raise InputError(
+                    f"The inversion times given do not fit {one.key} ({one.description}): {reason}; give one time in "
+                    "ms per image, in the order of acquisition."
+                )
+            one = replace(one, inversion_times_ms=times, scheme=scheme)
+        series.append(one)
+    return replace(study, series=tuple(series))
