@@ -1,0 +1,175 @@
+"""Measure what the software does and write it down: ``cmr-evaluate t1``, ``cmr-evaluate readme``.
+
+Each evaluation prints its tables and writes them, with the numbers behind them, as a JSON file; ``readme`` puts the
+tables of those files into the README between their marks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+SOURCE = Path(__file__).resolve().parents[2]
+RESULTS = SOURCE / "Testing" / "Results"
+PRECISION_SNRS = (10.0, 15.0, 25.0, 40.0, 60.0, 100.0)
+PRECISION_RRS = (500.0, 700.0, 900.0, 1100.0, 1300.0, 1500.0)
+PRECISION_TISSUES = {
+    "native myocardium 1.5 T, 960 ms": 960.0,
+    "native myocardium 3 T, 1166 ms": 1166.0,
+    "blood, 1570 ms": 1570.0,
+    "myocardium after contrast, 450 ms": 450.0,
+}
+
+
+def real_data_folder() -> Path:
+    """The folder of real images: CMR_REAL_DATA, or shared/data beside the source tree."""
+    return Path(os.environ.get("CMR_REAL_DATA") or SOURCE.parent / "shared" / "data")
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table; the first column is left-aligned, the others right."""
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def evaluate_phantom(folder: Path) -> dict[str, Any]:
+    """Reconstruct the real ShMOLLI phantom with and without its phase and hold both against the scanner's maps."""
+    from CMRLib.study import read_study
+    from CMRT1MappingLib.evaluation import compare_with_scanner
+    from CMRT1MappingLib.reconstruction import reconstruct
+    from CMRT1MappingLib.scanner_maps import read_scanner_maps
+
+    scanner = read_scanner_maps(sorted(folder.rglob("*.dcm")))
+    (series,) = [s for s in read_study(folder).series if s.role == "irw"]
+    loaded = series.load()
+    if loaded.phase is None or series.inversion_times_ms is None:
+        raise SystemExit(f"{folder} holds no phase images or no inversion times.")
+    agreement = {}
+    for name, phase in (("with phase", loaded.phase), ("magnitude only", None)):
+        maps = reconstruct(loaded.images, series.inversion_times_ms, phase, device="cpu")
+        agreement[name] = asdict(compare_with_scanner(maps, scanner))
+    rows = [
+        ["pixels with scanner T1 600 to 2000 ms, R² > 0.99", *(a["pixels"] for a in agreement.values())],
+        ["of these, T1 within 1 ms of the scanner", *(f"{a['within_1_ms']:.2%}" for a in agreement.values())],
+        ["of these, R² within 0.001", *(f"{a['r2_within_0_001']:.2%}" for a in agreement.values())],
+        ["mean difference (ms; the scanner truncates)", *(f"{a['bias_ms']:+.2f}" for a in agreement.values())],
+        ["same number of samples, all fitted pixels", *(f"{a['same_samples']:.2%}" for a in agreement.values())],
+        ["pixels with scanner T1 50 to 600 ms, R² > 0.99", *(a["short_pixels"] for a in agreement.values())],
+        ["of these, marked as uncertain", *(f"{a['short_marked']:.2%}" for a in agreement.values())],
+        ["of these, more than 5 % and 10 ms off", *(a["short_wrong"] for a in agreement.values())],
+        ["of those, not marked", *(a["short_wrong_unmarked"] for a in agreement.values())],
+    ]
+    table = markdown_table(["ShMOLLI phantom, 3 T", *agreement], rows)
+    return {"agreement": agreement, "tables": {"t1-phantom": table}}
+
+
+def evaluate_precision() -> dict[str, Any]:
+    """Bias and spread of T1 over noise, heart rate and tissue, against the Cramér-Rao bound."""
+    from CMRT1MappingLib.evaluation import Precision, shmolli_precision
+
+    conditions = []
+    rows = []
+    for tissue, t1 in PRECISION_TISSUES.items():
+        for snr in PRECISION_SNRS:
+            results: list[Precision] = [shmolli_precision(t1, rr, snr) for rr in PRECISION_RRS]
+            conditions += [asdict(r) for r in results]
+            rows.append(
+                [
+                    tissue,
+                    f"{snr:.0f}",
+                    _range([r.bias_ms for r in results], "+.1f"),
+                    _range([r.spread_ms for r in results], ".1f"),
+                    _range([r.spread_over_bound for r in results], ".2f"),
+                    _range([r.error_over_reported for r in results], ".2f"),
+                ]
+            )
+    header = ["tissue", "SNR", "bias (ms)", "spread (ms)", "spread / bound", "spread / reported error"]
+    return {"conditions": conditions, "tables": {"t1-precision": markdown_table(header, rows)}}
+
+
+def _range(values: Sequence[float], form: str) -> str:
+    return f"{min(values):{form}} to {max(values):{form}}"
+
+
+def evaluate_t1(arguments: argparse.Namespace) -> int:
+    """``cmr-evaluate t1``: the phantom, where its images are, and the precision of the fit."""
+    phantom = arguments.data / "shmolli-phantom"
+    parts: dict[str, Callable[[], dict[str, Any]]] = {"t1_precision": evaluate_precision}
+    if phantom.is_dir():
+        parts["t1_phantom"] = lambda: evaluate_phantom(phantom)
+    else:
+        print(f"The phantom is left out: there is no folder {phantom}. Name its parent with --data.", file=sys.stderr)
+    for name, evaluate in parts.items():
+        result = evaluate()
+        write_result(arguments.output, name, result)
+        for table in result["tables"].values():
+            print(f"\n{table}")
+    return 0
+
+
+def write_result(folder: Path, name: str, result: dict[str, Any]) -> Path:
+    """Write one evaluation's numbers and tables as ``folder/name.json``."""
+    from CMRLib import __version__
+
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {
+        "version": __version__,
+        "date": date.today().isoformat(),
+        "python": platform.python_version(),
+        "processors": os.cpu_count(),
+        **result,
+    }
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def update_readme(arguments: argparse.Namespace) -> int:
+    """``cmr-evaluate readme``: put every table into the README where ``<!-- table NAME -->`` marks its place."""
+    tables: dict[str, str] = {}
+    for file in sorted(arguments.output.glob("*.json")):
+        tables |= json.loads(file.read_text(encoding="utf-8")).get("tables", {})
+    text = arguments.readme.read_text(encoding="utf-8")
+
+    def fill(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in tables:
+            raise SystemExit(f"No file in {arguments.output} holds the table {name}; run its evaluation first.")
+        return f"<!-- table {name} -->\n{tables[name]}\n<!-- end -->"
+
+    filled = re.sub(r"<!-- table ([\w-]+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
+    if arguments.check:
+        if filled != text:
+            print("The README's tables are not those of the results; run cmr-evaluate readme.", file=sys.stderr)
+        return int(filled != text)
+    arguments.readme.write_text(filled, encoding="utf-8")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with ``arguments`` (those of the process by default) and return its exit status."""
+    parser = argparse.ArgumentParser(prog="cmr-evaluate", description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the result files")
+    commands = parser.add_subparsers(required=True, metavar="EVALUATION")
+    t1 = commands.add_parser("t1", help="T1 against the scanner's maps of a phantom and against the Cramér-Rao bound")
+    t1.add_argument("--data", type=Path, default=real_data_folder(), help="folder that holds shmolli-phantom")
+    t1.set_defaults(run=evaluate_t1)
+    readme = commands.add_parser("readme", help="put the tables into the README")
+    readme.add_argument("--readme", type=Path, default=SOURCE / "README.md")
+    readme.add_argument("--check", action="store_true", help="change nothing; fail where a table is not up to date")
+    readme.set_defaults(run=update_readme)
+    parsed = parser.parse_args(arguments)
+    return int(parsed.run(parsed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
