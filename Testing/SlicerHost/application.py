@@ -18,13 +18,13 @@ from .qmrml_widgets import qMRMLWidget
 class qSlicerApplication(StandIn, QtWidgets.QApplication):
     """The application object; the scene and the logics are those of the standalone application."""
 
-    def begin(self, core, folder):
+    def begin(self, core, folder, layout_manager):
         """Connect to the composition of scene and logics, with a folder for temporary files and settings."""
         self._core, self._settings_file = core, str(folder / "settings.ini")
+        self._layout_manager = layout_manager
         self._testing = False
         self._manager = qSlicerModuleManager(self)
         self._io = qSlicerIOManager(self)
-        self._layout_manager = None
         self.temporaryPath = str(folder)
         self.documentationBaseUrl = ""
         self.majorVersion, self.minorVersion = 5, 12
@@ -50,9 +50,6 @@ class qSlicerApplication(StandIn, QtWidgets.QApplication):
     def layoutManager(self):
         return self._layout_manager
 
-    def setLayoutManager(self, manager):
-        self._layout_manager = manager
-
     def settings(self):
         return QtCore.QSettings(self._settings_file, QtCore.QSettings.Format.IniFormat, self)
 
@@ -68,17 +65,32 @@ class qSlicerApplication(StandIn, QtWidgets.QApplication):
         self.setRenderPaused(False)
 
     def setRenderPaused(self, pause):
-        if self._layout_manager is not None:
-            self._layout_manager.setRenderPaused(pause)
+        self._layout_manager.setRenderPaused(pause)
 
 
 @stand_in
 class qSlicerMainWindow(StandIn, QtWidgets.QMainWindow):
-    """The main window: the panel beside the views."""
+    """The main window: the panel of the chosen module beside the views."""
 
-    def __init__(self):
+    def __init__(self, viewport):
         super().__init__()
         self.setObjectName("qSlicerMainWindow")
+        self._panel = QtWidgets.QScrollArea()
+        self._panel.setWidgetResizable(True)
+        splitter = QtWidgets.QSplitter()
+        splitter.addWidget(self._panel)
+        splitter.addWidget(viewport)
+        splitter.setSizes([480, 1120])
+        self.setCentralWidget(splitter)
+        self.resize(1600, 1000)
+
+    def show_panel(self, widget):
+        """Show the panel of another module, or none."""
+        shown = self._panel.takeWidget()
+        if shown is not None:
+            shown.setParent(None)
+        if widget is not None:
+            self._panel.setWidget(widget)
 
 
 @stand_in

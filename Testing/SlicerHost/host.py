@@ -44,7 +44,7 @@ class Host:
 
     def start(self) -> None:
         """Put everything in its place; `stop` takes it away again."""
-        from . import application, qt_modules
+        from . import application, layout, qt_modules
         from .pythonqt import wrap
 
         if self._saved:
@@ -58,9 +58,11 @@ class Host:
             self._native_application = application.qSlicerApplication(sys.argv[:1])
             self._native_application.setApplicationName("Slicer")
             self._native_application.setOrganizationName("SlicerHost")
-        self._native_application.begin(self._standalone.core, Path(self._folder.name))
+            self._layoutManager = layout.qSlicerLayoutManager(self._standalone.core)
+            self._mainWindow = application.qSlicerMainWindow(self._layoutManager.viewport())
+        self._native_application.begin(self._standalone.core, Path(self._folder.name), self._layoutManager)
+        self._mainWindow.show()
         slicer.app = wrap(self._native_application)
-        self._mainWindow = application.qSlicerMainWindow()
         slicer.mrmlScene = self._standalone.core.scene
         slicer.selfTests = {}
         slicer.modules = ModuleType("slicer.modules")
@@ -83,8 +85,7 @@ class Host:
         if not self._saved:
             return
         self.reset()
-        self._mainWindow.deleteLater()
-        self.processEvents()
+        self._mainWindow.hide()
         sys.excepthook = self._saved.pop("excepthook")
         for name in _python_modules():
             sys.modules.pop(name, None)
@@ -101,12 +102,13 @@ class Host:
 
     def reset(self) -> None:
         """Unload the scripted modules, close the scene, and forget messages and errors."""
+        self._mainWindow.show_panel(None)
         by_name = self._native_application.moduleManager().by_name
         for name, module in list(by_name.items()):
             if hasattr(module, "unload"):
                 module.unload()
                 del by_name[name]
-        slicer.mrmlScene.Clear(True)
+        slicer.mrmlScene.Clear(False)
         self.processEvents()
         self.errors.clear()
         dialogs.RECORDER.__init__()
@@ -119,7 +121,7 @@ class Host:
         self._native_application.moduleManager().by_name[native.name] = native
         native.load()
         representation = native.widgetRepresentation()
-        representation.resize(480, 900)
+        self._mainWindow.show_panel(representation)
         representation.enter()
         self.check()
         return representation.self()

@@ -11,6 +11,7 @@ import json
 import pathlib
 import types
 import typing
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -131,6 +132,7 @@ def _decorate(cls: type) -> type:
     members = {name: value for name, value in vars(_Wrapper).items() if not name.startswith("__")}
     for name, value in members.items():
         setattr(cls, name, value)
+    cls.__del__ = _Wrapper.__del__  # type: ignore[attr-defined]
     cls.allParameters = parameters  # type: ignore[attr-defined]
     cls._is_parameter_node_wrapper = True  # type: ignore[attr-defined]
     cls.__init__ = _Wrapper.__init__  # type: ignore[misc]
@@ -139,11 +141,11 @@ def _decorate(cls: type) -> type:
 
 
 def _reader(name: str) -> Callable[[Any], Any]:
-    return lambda self: self.allParameters[name].read(self.parameterNode)
+    return lambda self: self.getValue(name)
 
 
 def _writer(name: str) -> Callable[[Any, Any], None]:
-    return lambda self, value: self.allParameters[name].write(self.parameterNode, value)
+    return lambda self, value: self.setValue(name, value)
 
 
 class _Wrapper:
@@ -159,8 +161,20 @@ class _Wrapper:
         self._guis: dict[int, tuple[dict[str, Any], int]] = {}
         self._nextGuiTag = 0
         self._updatingGui = False
-        for parameter in self.allParameters.values():
-            parameter.read(parameterNode)
+        self._values: dict[str, Any] = {}
+        self._writing = False
+        self._refresh()
+        # As in Slicer, values are read again when the node says that it was modified, and only then: what changes
+        # without that event, such as a node reference that is resolved when a scene is loaded, is not seen.
+        me = weakref.ref(self)
+        self._cacheTag = parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: me() and me()._refresh())
+
+    def __del__(self) -> None:
+        self.parameterNode.RemoveObserver(self._cacheTag)
+
+    def _refresh(self) -> None:
+        if not self._writing:
+            self._values = {name: parameter.read(self.parameterNode) for name, parameter in self.allParameters.items()}
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not hasattr(type(self), name) and name != "parameterNode" and not name.startswith("_"):
@@ -176,16 +190,24 @@ class _Wrapper:
         return self._checked(name).default
 
     def isCached(self, name: str) -> bool:
-        return not isinstance(self._checked(name).read(self.parameterNode), (list, dict))
+        return self._checked(name) is not None
 
     def dataType(self, name: str) -> Any:
         return self._checked(name).annotated
 
     def getValue(self, name: str) -> Any:
-        return self._checked(name).read(self.parameterNode)
+        self._checked(name)
+        return self._values[name]
 
     def setValue(self, name: str, value: Any) -> None:
-        self._checked(name).write(self.parameterNode, value)
+        parameter = self._checked(name)
+        self._writing = True
+        try:
+            with slicer.util.NodeModify(self.parameterNode):
+                parameter.write(self.parameterNode, value)
+                self._values[name] = parameter.read(self.parameterNode)
+        finally:
+            self._writing = False
 
     def connectGui(self, gui: Any) -> int:
         """Tie every widget of ``gui`` that carries the property ``SlicerParameterName`` to its parameter."""

@@ -25,7 +25,7 @@ class qMRMLWidget(StandIn, QtWidgets.QWidget):
 
 
 class SceneObserver:
-    """Calls a function after nodes came or went, once at the end of a batch such as closing the scene."""
+    """Calls a function after nodes came or went, also amid the closing or loading of a scene, as the real model does."""
 
     _EVENTS = ("NodeAddedEvent", "NodeRemovedEvent", "EndBatchProcessEvent")
 
@@ -41,9 +41,8 @@ class SceneObserver:
         events = [getattr(slicer.vtkMRMLScene, name) for name in self._EVENTS] if scene else []
         self._tags = [scene.AddObserver(event, self._changed) for event in events]
 
-    def _changed(self, scene, _event):
-        if not scene.IsBatchProcessing():
-            self._on_change()
+    def _changed(self, _scene, _event):
+        self._on_change()
 
 
 @stand_in
@@ -87,6 +86,7 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
 
     def setMRMLScene(self, scene):
         self._scene = scene
+        self.setEnabled(scene is not None)
         self._observer.observe(scene)
         self._refill()
 
@@ -129,7 +129,7 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
                 node.SetAttribute(attribute, str(value))
         if self.selectNodeUponCreation:
             self.setCurrentNode(node)
-        self.fire("nodeAdded(vtkMRMLNode*)", node)
+        self.fire("nodeAddedByUser(vtkMRMLNode*)", node)
         return node
 
     def removeCurrentNode(self):
@@ -198,7 +198,7 @@ class qMRMLTableView(StandIn, QtWidgets.QTableView):
         super().__init__(parent)
         self._scene, self._table, self._tag = None, None, None
         self.setModel(_TableModel(self))
-        self.destroyed.connect(lambda: self.setMRMLTableNode(None))
+        self.destroyed.connect(self._unobserve)
 
     def mrmlScene(self):
         return self._scene
@@ -210,9 +210,12 @@ class qMRMLTableView(StandIn, QtWidgets.QTableView):
     def mrmlTableNode(self):
         return self._table
 
-    def setMRMLTableNode(self, table):
+    def _unobserve(self, *_):
         if self._table is not None:
             self._table.RemoveObserver(self._tag)
+
+    def setMRMLTableNode(self, table):
+        self._unobserve()
         self._table = table
         if table is not None:
             self._tag = table.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self.model().show(self._table))

@@ -62,6 +62,7 @@ def main():
         sys.exit(f"Not in the full table: {', '.join(unknown)}")
     for name in QT_CLASSES:  # a Qt class without properties and signals of its own has no row in the full table
         rows.setdefault(name, {"where": "Qt"})
+    rows["QVTKWidget"] = {"bases": ["QWidget"], "where": "VTK"}  # VTK's own widget is not in the full table
     owners = set(rows) | {f"python {name}" for name in PYTHON_MODULES}
     table = {
         "version": full["version"],

@@ -1,0 +1,229 @@
+"""Slice views: Slicer's own slice logic and displayable managers, drawn off screen and shown in Qt widgets."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+from PySide6 import QtCore, QtGui, QtWidgets
+from trame_slicer.views.abstract_view import AbstractView
+from trame_slicer.views.render_scheduler import NoScheduleRendering
+from trame_slicer.views.slice_view import SliceView
+from vtkmodules.util.numpy_support import vtk_to_numpy
+
+from .pythonqt import StandIn, stand_in
+from .qmrml_widgets import qMRMLWidget
+
+
+def grab_window(window):
+    """What a render window shows, as (row, column, 3) uint8, first row on top; the window must have been rendered."""
+    grabber = vtk.vtkWindowToImageFilter()
+    grabber.SetInput(window)
+    grabber.ReadFrontBufferOff()
+    grabber.Update()
+    image = grabber.GetOutput()
+    columns, rows, _ = image.GetDimensions()
+    pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(rows, columns, -1)[::-1, :, :3]
+    return np.ascontiguousarray(pixels)
+
+
+class RenderedWidget(StandIn, QtWidgets.QWidget):
+    """A Qt widget that shows what a VTK render window has drawn off screen."""
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self.renderEnabled = True
+        self.setMinimumSize(64, 64)
+
+    def renderWindow(self):
+        raise NotImplementedError
+
+    def render(self, *arguments):
+        """Draw now; with arguments, Qt's own method of that name."""
+        if arguments:
+            super().render(*arguments)
+        elif self.renderEnabled:
+            self.renderWindow().Render()
+
+    def forceRender(self):
+        self.render()
+        self.update()
+
+    def scheduleRender(self):
+        self.update()
+
+    def setRenderPaused(self, pause):
+        self.renderEnabled = not pause
+        return 0
+
+    def pauseRender(self):
+        return self.setRenderPaused(True)
+
+    def resumeRender(self):
+        return self.setRenderPaused(False)
+
+    def resizeEvent(self, event):
+        super().resizeEvent(event)
+        self.fit_window(self.width(), self.height())
+
+    def fit_window(self, width, height):
+        """Give the render window the widget's size."""
+        self.renderWindow().SetSize(width, height)
+
+    def paintEvent(self, _event):
+        self.render()
+        pixels = grab_window(self.renderWindow())
+        rows, columns, _ = pixels.shape
+        image = QtGui.QImage(pixels.data, columns, rows, 3 * columns, QtGui.QImage.Format.Format_RGB888)
+        QtGui.QPainter(self).drawImage(self.rect(), image)
+
+
+class _SliceView(SliceView):
+    """Shows a slice node that the layout has put into the scene, where the base class would make one of its own."""
+
+    def set_scene(self, scene):
+        AbstractView.set_scene(self, scene)
+        self.logic.SetMRMLScene(scene)
+        self.show_node(scene.GetSingletonNode(self.name, "vtkMRMLSliceNode"))
+
+    def show_node(self, node):
+        self.logic.SetSliceNode(node)
+        self.set_view_node(node)
+
+    @property
+    def logic(self):
+        return self._logic
+
+    @property
+    def interactor_observer(self):
+        return self._interactor_observer
+
+
+@stand_in
+class qMRMLSliceView(RenderedWidget):
+    """The drawing area of a slice view."""
+
+    def __init__(self, core, name, parent=None):
+        super().__init__(parent)
+        self.view = _SliceView(core.scene, core.app_logic, name, scheduled_render_strategy=NoScheduleRendering())
+
+    def fit_window(self, width, height):
+        self.view.update_size(width, height)
+        self.view.logic.ResizeSliceNode(width, height)
+
+    def renderWindow(self):
+        return self.view.render_window()
+
+    def interactor(self):
+        return self.view.interactor()
+
+    def sliceViewInteractorStyle(self):
+        return self.view.interactor_observer
+
+    interactorStyle = interactorObserver = sliceViewInteractorStyle
+
+    def mrmlSliceNode(self):
+        return self.view.get_view_node()
+
+    def setMRMLSliceNode(self, node):
+        self.view.show_node(node)
+
+    def displayableManagerByClassName(self, name):
+        return self.view.get_displayable_manager_by_class(name)
+
+    def convertDeviceToXYZ(self, xy):
+        return [float(xy[0]), float(xy[1]), 0.0]
+
+    def convertXYZToRAS(self, xyz):
+        return list(self.mrmlSliceNode().GetXYToRAS().MultiplyPoint((*xyz, 1))[:3])
+
+    def convertRASToXYZ(self, ras):
+        inverse = vtk.vtkMatrix4x4()
+        vtk.vtkMatrix4x4.Invert(self.mrmlSliceNode().GetXYToRAS(), inverse)
+        return list(inverse.MultiplyPoint((*ras, 1))[:3])
+
+
+@stand_in
+class qMRMLSliceWidget(qMRMLWidget):
+    """A slice view with the bar that bears its letter and color."""
+
+    def __init__(self, core, name, parent=None):
+        super().__init__(parent)
+        self._view = qMRMLSliceView(core, name, self)
+        self._bar = QtWidgets.QLabel(self)
+        self._bar.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self._bar)
+        column.addWidget(self._view, 1)
+        self.setMRMLScene(core.scene)
+
+    def sliceView(self):
+        return self._view
+
+    viewWidget = sliceView
+
+    def sliceLogic(self):
+        return self._view.view.logic
+
+    logic = sliceLogic
+
+    def mrmlSliceNode(self):
+        return self._view.mrmlSliceNode()
+
+    mrmlAbstractViewNode = mrmlSliceNode
+
+    def setMRMLSliceNode(self, node):
+        """Show another slice node, as after a scene was closed with its singleton nodes."""
+        self._view.setMRMLSliceNode(node)
+        self._bar.setText(node.GetLayoutLabel())
+        red, green, blue = (round(255 * c) for c in node.GetLayoutColor())
+        self._bar.setStyleSheet(f"background: rgb({red}, {green}, {blue}); color: black; font-weight: bold")
+
+    def mrmlSliceCompositeNode(self):
+        return self.sliceLogic().GetSliceCompositeNode()
+
+    def interactorStyle(self):
+        return self._view.interactorStyle()
+
+    def fitSliceToBackground(self):
+        self.sliceLogic().FitSliceToBackground()
+
+    @property
+    def sliceViewName(self):
+        return self.mrmlSliceNode().GetLayoutName()
+
+    @property
+    def sliceOrientation(self):
+        return self.mrmlSliceNode().GetOrientation()
+
+    def setSliceOrientation(self, orientation):
+        self.mrmlSliceNode().SetOrientation(orientation)
+
+
+def point_at(slice_view, ras):
+    """Pixel of a slice view, counted from its lower left corner, at a point in RAS mm."""
+    x, y, _ = slice_view.convertRASToXYZ(ras)
+    return round(x), round(y)
+
+
+def move_mouse(slice_view, xy, shift=False):
+    """Move the pointer over a slice view as a user does, without a button."""
+    interactor = slice_view.interactor()
+    interactor.SetEventInformation(int(xy[0]), int(xy[1]), 0, int(shift))
+    interactor.EnterEvent()
+    interactor.MouseMoveEvent()
+
+
+def drag_mouse(slice_view, start, end, steps=8):
+    """Press the left button at a pixel, move to another in some steps, and release."""
+    interactor = slice_view.interactor()
+    move_mouse(slice_view, start)
+    interactor.LeftButtonPressEvent()
+    for step in range(1, steps + 1):
+        fraction = step / steps
+        x, y = (round(a + fraction * (b - a)) for a, b in zip(start, end, strict=True))
+        interactor.SetEventInformation(x, y)
+        interactor.MouseMoveEvent()
+    interactor.LeftButtonReleaseEvent()
