@@ -1,0 +1,323 @@
+"""The 16 segments of the left ventricle, from landmarks and a myocardium.
+
+The model is that of the American Heart Association (Cerqueira et al., Circulation 2002;105:539-542,
+doi:10.1161/hc0402.102975) without the apical cap, which short-axis slices do not show:
+
+- Basal and mid slices have six segments of 60 degrees. The attachment of the right ventricle's wall bounds the septum:
+  the anterior insertion separates segment 1 (7), anterior, from segment 2 (8), anteroseptal.
+- Apical slices have four segments of 90 degrees, placed as in the published bull's-eye: the middle of each wall keeps
+  its direction from base to apex. The anterior segment (13) is centred on the middle of segments 1 and 7, 30 degrees
+  from the insertion on the free wall's side, so segment 14, septal, begins 15 degrees beyond the insertion.
+- Segments are counted from the anterior insertion over the septum to the inferior wall: counter-clockwise for whoever
+  looks from the apex to the base, as short-axis images are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from CMRLib.errors import InputError
+from CMRLib.geometry import Geometry
+from CMRLib.slice_order import BASE_TO_APEX
+from CMRT1MappingLib.statistics import RoiStatistics, roi_statistics
+
+LEVELS = ("basal", "mid", "apical")
+RULES = ("equal", "insertions")
+
+# Share of the ventricle, from base to apex, at which a level ends. Cerqueira 2002 cuts the long axis into thirds and
+# gives the resulting parts of the 17-segment model as 35, 35 and 30 % of the myocardium (6, 6 and 5 segments of 17).
+_BASAL_END, _MID_END = 0.35, 0.70
+
+_LEAST_ALIGNMENT = 0.25  # cosine to the usual long axis below which an image is no short-axis image
+_SEPTUM_DEGREES = (30.0, 200.0)  # between the insertions; expert contours of patients give 39 to 146
+_ANGLE_DECIMALS = 6  # a pixel on a border belongs to the same segment however the image is turned
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One of the 16 segments.
+
+    Attributes:
+        number: 1 to 16.
+        level: "basal", "mid" or "apical".
+        wall: "anterior", "anteroseptal", "inferoseptal", "inferior", "inferolateral" or "anterolateral"; at the apex
+            "anterior", "septal", "inferior" or "lateral".
+        code: SNOMED CT code (coding scheme SCT) of DICOM context group 12305.
+    """
+
+    number: int
+    level: str
+    wall: str
+    code: str
+
+    @property
+    def name(self) -> str:
+        """Level and wall, as "Basal anteroseptal"."""
+        return f"{self.level.capitalize()} {self.wall}"
+
+    @property
+    def meaning(self) -> str:
+        """The meaning of the code in DICOM."""
+        return f"left ventricle {self.level} {self.wall} segment"
+
+
+_WALLS = ("anterior", "anteroseptal", "inferoseptal", "inferior", "inferolateral", "anterolateral")
+_APICAL_WALLS = ("anterior", "septal", "inferior", "lateral")
+_CODES = (
+    *("264850008", "396482007", "396646008", "264846001", "396652009", "396654005"),
+    *("264848000", "396647004", "396649001", "264847005", "396655006", "396656007"),
+    *("264844003", "264845002", "264849008", "264853005"),
+)
+_PLACES = [
+    (level, wall) for level, walls in zip(LEVELS, (_WALLS, _WALLS, _APICAL_WALLS), strict=True) for wall in walls
+]
+SEGMENTS = tuple(
+    Segment(number, level, wall, code)
+    for number, ((level, wall), code) in enumerate(zip(_PLACES, _CODES, strict=True), start=1)
+)
+
+
+@dataclass(frozen=True)
+class SliceLandmarks:
+    """Landmarks of one slice as (row, column) in pixels; pixel centres are at whole numbers.
+
+    Attributes:
+        lv_center: centre of the left ventricle's cavity.
+        anterior_insertion: where the right ventricle's wall joins the left ventricle anteriorly.
+        inferior_insertion: where it joins inferiorly, or None when not known.
+    """
+
+    lv_center: tuple[float, float]
+    anterior_insertion: tuple[float, float]
+    inferior_insertion: tuple[float, float] | None = None
+
+
+def counting_direction(geometry: Geometry | None) -> int:
+    """+1 when segments are counted from the columns' axis towards the rows' axis (clockwise on the screen), else -1.
+
+    The patient decides: the images' plane is taken to be turned by at most 75 degrees from that across the usual long
+    axis (to the left, front and feet), so mirrored images get their segments counted the other way. Without geometry
+    the image is taken as it is shown to a reader, seen from the apex with the rows downwards, hence -1.
+
+    Raises:
+        InputError: by its orientation the image is no short-axis image.
+    """
+    if geometry is None:
+        return -1
+    normal = np.cross(geometry.matrix[:, 0], geometry.matrix[:, 1])
+    alignment = float(normal @ BASE_TO_APEX)
+    if abs(alignment) < _LEAST_ALIGNMENT:
+        raise InputError(
+            "By its orientation this is no short-axis image, so it has no AHA segments; choose a short-axis image."
+        )
+    return 1 if alignment > 0 else -1
+
+
+def septal_angle(points: np.ndarray, landmarks: SliceLandmarks, geometry: Geometry | None = None) -> np.ndarray:
+    """Angle of points around the LV centre, from the anterior insertion over the septum.
+
+    Args:
+        points: (row, column) in pixels, shape (..., 2).
+        landmarks: of the slice.
+        geometry: of the image; None takes square pixels and the direction of :func:`counting_direction`.
+
+    Returns:
+        Degrees from 0 to 360, of shape (...), measured in mm; 0 for a point at the centre itself.
+
+    Raises:
+        InputError: a landmark is not finite, or the insertion lies on the centre.
+    """
+    center, insertion = (np.asarray(p, dtype=float) for p in (landmarks.lv_center, landmarks.anterior_insertion))
+    if not (np.all(np.isfinite(center)) and np.all(np.isfinite(insertion))):
+        raise InputError("A landmark has no position; place the LV centre and the anterior RV insertion.")
+    if np.allclose(center, insertion, rtol=0, atol=1e-3):
+        raise InputError("The anterior RV insertion lies on the LV centre; move it to where the RV wall begins.")
+    column_mm, row_mm = (1.0, 1.0) if geometry is None else geometry.spacing[:2]
+    offset = (np.asarray(points, dtype=float) - center) * (row_mm, column_mm)
+    entry = (insertion - center) * (row_mm, column_mm)
+    angle = np.arctan2(offset[..., 0], offset[..., 1]) - np.arctan2(entry[0], entry[1])
+    degrees = np.round(counting_direction(geometry) * np.degrees(angle), _ANGLE_DECIMALS) % 360.0
+    return np.where(np.any(offset != 0, axis=-1), degrees, 0.0)
+
+
+def segment_borders(
+    landmarks: SliceLandmarks, level: str, geometry: Geometry | None = None, rule: str = "equal"
+) -> dict[int, tuple[float, float]]:
+    """Where each segment of a slice begins and ends.
+
+    Args:
+        landmarks: of the slice.
+        level: "basal", "mid" or "apical".
+        geometry: of the image; see :func:`counting_direction`.
+        rule: "equal" needs the anterior insertion alone: all segments of a slice are equally wide. "insertions" takes
+            the septum from one insertion to the other: at the base and mid, it holds two equal segments and the free
+            wall four; at the apex, segments stay equal and the septal one is centred on the septum.
+
+    Returns:
+        Segment number -> (begin, end) in degrees as :func:`septal_angle` counts them; begin in [0, 360), end above it.
+
+    Raises:
+        InputError: the level or the rule is unknown, or the inferior insertion is missing or on the wrong side.
+    """
+    if level not in LEVELS:
+        raise InputError(f"{level!r} is no level of the ventricle; choose basal, mid or apical.")
+    if rule not in RULES:
+        raise InputError(f"{rule!r} is no rule for the segments; choose equal or insertions.")
+    septum = 120.0 if rule == "equal" else _septum_width(landmarks, geometry)
+    if level == "apical":
+        first = septum / 2 - 45.0  # where the septal segment, 14, begins
+        return {13 + (n + 1) % 4: ((first + 90.0 * n) % 360.0, (first + 90.0 * n) % 360.0 + 90.0) for n in range(4)}
+    first_number = 1 if level == "basal" else 7
+    free = (360.0 - septum) / 4
+    edges = [0.0, septum / 2, septum, septum + free, septum + 2 * free, septum + 3 * free, 360.0]
+    return {first_number + (n + 1) % 6: (edges[n], edges[n + 1]) for n in range(6)}
+
+
+def _septum_width(landmarks: SliceLandmarks, geometry: Geometry | None) -> float:
+    """Degrees from the anterior over the septum to the inferior insertion."""
+    if landmarks.inferior_insertion is None:
+        raise InputError("The inferior RV insertion is missing; place it, or choose equal segments.")
+    width = float(septal_angle(np.asarray(landmarks.inferior_insertion), landmarks, geometry))
+    if not _SEPTUM_DEGREES[0] <= width <= _SEPTUM_DEGREES[1]:
+        raise InputError(
+            f"The septum between the RV insertions would span {width:.0f} degrees; check that the anterior and the "
+            "inferior insertion are not exchanged, or choose equal segments."
+        )
+    return width
+
+
+def label_slice(
+    myocardium: np.ndarray,
+    landmarks: SliceLandmarks,
+    level: str,
+    geometry: Geometry | None = None,
+    rule: str = "equal",
+) -> np.ndarray:
+    """Divide the myocardium of a slice into its segments.
+
+    Args:
+        myocardium: true in the myocardium, axes (row, column).
+        landmarks, level, geometry, rule: as :func:`segment_borders` takes them.
+
+    Returns:
+        uint8 (row, column): the segment's number in the myocardium, 0 outside. A segment may have no pixel.
+
+    Raises:
+        InputError: as :func:`segment_borders`; or there is no myocardium; or it does not surround the LV centre.
+    """
+    inside = np.asarray(myocardium, dtype=bool)
+    if inside.ndim != 2:
+        raise InputError(f"The myocardium of a slice has axes (row, column), not the shape {inside.shape}.")
+    pixels = np.argwhere(inside)
+    if len(pixels) == 0:
+        raise InputError("There is no myocardium in the slice; draw it first.")
+    borders = segment_borders(landmarks, level, geometry, rule)
+    angle = septal_angle(pixels, landmarks, geometry)
+    order = np.sort(angle)
+    if np.max(np.diff(np.append(order, order[0] + 360.0))) > 180.0:
+        raise InputError("The LV centre does not lie within the myocardium; move it into the cavity.")
+    begins = {number: begin for number, (begin, _) in borders.items()}
+    numbers = np.array(sorted(begins, key=lambda number: begins[number]), dtype=np.uint8)
+    edges = np.array([begins[number] for number in numbers])
+    labels = np.zeros(inside.shape, dtype=np.uint8)
+    # Below the first edge lies the rest of the segment that begins last: index -1.
+    labels[inside] = numbers[np.searchsorted(edges, angle, side="right") - 1]
+    return labels
+
+
+def levels_along_stack(positions: Sequence[int], geometry: Geometry | None = None) -> dict[int, str]:
+    """Level of each slice of a stack by its place between the first and the last slice of the left ventricle.
+
+    Args:
+        positions: indices of the slices that show the left ventricle's myocardium, in any order.
+        geometry: of the stack; without it, slice 0 is taken to be nearest the base.
+
+    Returns:
+        Slice index -> level. A slice counts with its middle: one slice is mid, three are basal, mid and apical.
+
+    Raises:
+        InputError: by its orientation the stack is no short-axis stack.
+    """
+    towards_apex = True
+    if geometry is not None:
+        counting_direction(geometry)  # refuses what is no short-axis stack
+        towards_apex = float(geometry.matrix[:, 2] @ BASE_TO_APEX) > 0
+    if len(positions) == 0:
+        return {}
+    ordered = sorted(set(positions), reverse=not towards_apex)
+    first, count = ordered[0], abs(ordered[-1] - ordered[0]) + 1
+    shares = {index: (abs(index - first) + 0.5) / count for index in ordered}
+    return {
+        index: "basal" if share < _BASAL_END else "mid" if share < _MID_END else "apical"
+        for index, share in shares.items()
+    }
+
+
+def label_stack(
+    myocardium: np.ndarray,
+    landmarks: Sequence[SliceLandmarks | None],
+    levels: Sequence[str | None],
+    geometry: Geometry | None = None,
+    rule: str = "equal",
+) -> np.ndarray:
+    """Divide the myocardium of a stack into its 16 segments.
+
+    Args:
+        myocardium: true in the myocardium, axes (slice, row, column).
+        landmarks: one for each slice, or None for a slice to be left out.
+        levels: one for each slice ("basal", "mid", "apical"), or None for a slice to be left out.
+        geometry, rule: as :func:`segment_borders` takes them.
+
+    Returns:
+        uint8 (slice, row, column): segment numbers; 0 outside, and in slices left out or without myocardium.
+
+    Raises:
+        InputError: the numbers of slices differ, no slice can be divided, or as :func:`label_slice`, naming the slice
+            counted from 0.
+    """
+    inside = np.asarray(myocardium, dtype=bool)
+    if inside.ndim != 3 or not len(inside) == len(landmarks) == len(levels):
+        raise InputError("Myocardium, landmarks and levels are not those of one stack; give each slice one of each.")
+    labels = np.zeros(inside.shape, dtype=np.uint8)
+    for index, (mask, points, level) in enumerate(zip(inside, landmarks, levels, strict=True)):
+        if points is None or level is None or not mask.any():
+            continue
+        try:
+            labels[index] = label_slice(mask, points, level, geometry, rule)
+        except InputError as error:
+            raise InputError(f"Slice {index}: {error}") from error
+    if not labels.any():
+        raise InputError("No slice has both landmarks and myocardium; place the landmarks or choose the segmentation.")
+    return labels
+
+
+def segment_statistics(
+    values: np.ndarray, labels: np.ndarray, fitted: np.ndarray | None = None
+) -> dict[int, RoiStatistics | None]:
+    """Statistics of a map in each segment.
+
+    Args:
+        values: a map of the shape of ``labels``.
+        labels: segment numbers, as :func:`label_slice` or :func:`label_stack` give them.
+        fitted: where the map holds a value, of the same shape; None takes every finite pixel.
+
+    Returns:
+        Segment number, 1 to 16 -> statistics, or None for a segment without a pixel that holds a value.
+
+    Raises:
+        InputError: shapes differ.
+    """
+    if np.shape(values) != np.shape(labels):
+        raise InputError(
+            f"The segments {np.shape(labels)} do not match the map {np.shape(values)}; divide the map's own slices."
+        )
+    valid = np.isfinite(values) if fitted is None else np.isfinite(values) & np.asarray(fitted, dtype=bool)
+    return {
+        segment.number: roi_statistics(values, labels == segment.number, fitted)
+        if np.any(valid & (labels == segment.number))
+        else None
+        for segment in SEGMENTS
+    }
