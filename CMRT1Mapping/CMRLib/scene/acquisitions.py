@@ -26,8 +26,6 @@ STATE = "CMR.State"
 SLICE = "CMR.Slice"
 FIELD_STRENGTH = "CMR.FieldStrength"
 
-LARGEST_PHASE = 2 * math.pi + 0.01
-
 
 def createAcquisition(
     name: str,
@@ -119,6 +117,11 @@ def inversionTimes(node: Any) -> tuple[float, ...] | None:
     return times if len(times) == numberOfFrames(node) and all(map(math.isfinite, times)) else None
 
 
+def hasEnteredTimes(node: Any) -> bool:
+    """Whether inversion times were entered by hand for an acquisition."""
+    return bool(node.GetAttribute(INVERSION_TIMES))
+
+
 def setInversionTimes(node: Any, inversionTimesMs: Sequence[float] | None) -> None:
     """Keep inversion times entered by hand with the acquisition; None goes back to those it was loaded with."""
     if inversionTimesMs is None:
@@ -163,19 +166,3 @@ def acquisitionImages(node: Any) -> tuple[np.ndarray, Geometry]:
         frames.append(frame[0])
     assert geometry is not None
     return np.stack(frames), geometry
-
-
-def acquisitionPhase(node: Any) -> np.ndarray:
-    """The phase images of a phase node in radians; float32 with axes (frame, row, column).
-
-    Raises:
-        InputError: as :func:`acquisitionImages`, or the values are not radians.
-    """
-    phase, _ = acquisitionImages(node)
-    finite = phase[np.isfinite(phase)]
-    if finite.size and np.abs(finite).max() > LARGEST_PHASE:
-        raise InputError(
-            f"{node.GetName()} reaches {np.abs(finite).max():g} and so is not a phase in radians; "
-            "load it with the CMR T1 mapping reader of the DICOM module, or rescale it."
-        )
-    return phase

@@ -14,6 +14,8 @@ from CMRLib.scene.volumes import ijkToWorld
 
 COLOR_TABLE = "CMR.ColorTable"
 GREY = "vtkMRMLColorTableNodeGrey"
+LEGEND_SIZE = (0.1, 0.45)  # width and height as part of the view's
+LEGEND_FONT_SIZE = 14
 
 # T1 is longer in a stronger field: normal myocardium would look diseased in the other field's colors.
 T1_COLOR_TABLES = {"1.5 T": "CMR_T1_1.5T", "3 T": "CMR_T1_3T"}
@@ -108,6 +110,26 @@ def _setLegend(volumeNode: Any, display: MapDisplay) -> None:
     legend.SetTitleText(display.title)
     legend.SetLabelFormat(display.labelFormat)
     legend.SetMaxNumberOfColors(256)
+    legend.SetSize(*LEGEND_SIZE)
+    for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
+        text.SetFontFamilyToArial()
+        text.SetFontSize(LEGEND_FONT_SIZE)
+        text.ShadowOn()  # the legend lies on the image
+
+
+def t1ColorsForField(tesla: float) -> str:
+    """The key of :data:`T1_COLOR_TABLES` for a field strength."""
+    return "3 T" if tesla > 2.25 else "1.5 T"
+
+
+def showLabels(labelNode: Any, visible: bool) -> None:
+    """Lay a label map over every slice view, or take it away where it is."""
+    if visible:
+        slicer.util.setSliceViewerLayers(label=labelNode, labelOpacity=0.8)
+        return
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        if composite.GetLabelVolumeID() == labelNode.GetID():
+            composite.SetLabelVolumeID(None)
 
 
 def showInSliceViews(volumeNode: Any) -> None:
@@ -128,3 +150,6 @@ def showInSliceViews(volumeNode: Any) -> None:
     for view in new:
         view.GetSliceNode().SetSliceToRASByNTP(*np.cross(x, y), *x, *center, 0)
         view.FitSliceToBackground()
+    legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(volumeNode)
+    if legend is not None:
+        legend.Modified()  # views look at their legends again when a user changes a layer, but not when a program does

@@ -15,24 +15,21 @@ TIME = "Inversion time [ms]"
 SIGNAL = "Signal"
 _TAG = "CMRT1Curve"
 
-# Series -> (color, whether it is a line).
-_SERIES = {
-    "Fit": ((0.85, 0.25, 0.10), True),
-    "Samples used": ((0.00, 0.35, 0.70), False),
-    "Samples not used": ((0.60, 0.60, 0.60), False),
-}
+FIT, USED, NOT_USED = "Fit", "Samples used", "Samples not used"
+# The line and the two kinds of points as red, green, blue; a text that explains them can show the same colors.
+SERIES_COLORS = {FIT: (217, 64, 26), USED: (0, 89, 178), NOT_USED: (153, 153, 153)}
 
 
-def showCurve(curve: PixelCurve, title: str) -> Any:
+def showCurve(curve: PixelCurve) -> Any:
     """Put the samples and the fitted curve of a pixel into the chart made for it; the chart node is returned.
 
     The chart and what it refers to are singletons of the scene: the next pixel takes the same nodes. They are passing
     views of the data, so they are neither listed nor saved.
     """
     points = {
-        "Fit": (curve.curve_times_ms, curve.curve_signal),
-        "Samples used": (curve.inversion_times_ms[curve.used], curve.signal[curve.used]),
-        "Samples not used": (curve.inversion_times_ms[~curve.used], curve.signal[~curve.used]),
+        FIT: (curve.curve_times_ms, curve.curve_signal),
+        USED: (curve.inversion_times_ms[curve.used], curve.signal[curve.used]),
+        NOT_USED: (curve.inversion_times_ms[~curve.used], curve.signal[~curve.used]),
     }
     chart = _singleton("vtkMRMLPlotChartNode", "chart")
     wasModifying = chart.StartModify()
@@ -40,15 +37,12 @@ def showCurve(curve: PixelCurve, title: str) -> Any:
     for name, (times, signal) in points.items():
         if len(times) > 0:
             chart.AddAndObservePlotSeriesNodeID(_series(name, times, signal).GetID())
-    chart.SetTitle(title)
-    chart.SetTitleVisibility(bool(title))
-    chart.SetTitleFontSize(14)
+    chart.SetTitleVisibility(False)
     chart.SetXAxisTitle(TIME)
     chart.SetYAxisTitle(SIGNAL)
     chart.SetAxisTitleFontSize(12)
     chart.SetAxisLabelFontSize(11)
-    chart.SetLegendFontSize(11)
-    chart.SetLegendVisibility(True)
+    chart.SetLegendVisibility(False)  # it would hide the last samples
     chart.SetGridVisibility(True)
     chart.EndModify(wasModifying)
     return chart
@@ -70,7 +64,6 @@ def curveViewNode(owner: Any) -> Any:
 
 
 def _series(name: str, times: np.ndarray, signal: np.ndarray) -> Any:
-    color, isLine = _SERIES[name]
     table = _singleton("vtkMRMLTableNode", name)
     wasModifying = table.StartModify()
     table.RemoveAllColumns()
@@ -89,8 +82,8 @@ def _series(name: str, times: np.ndarray, signal: np.ndarray) -> Any:
     series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
     series.SetXColumnName(TIME)
     series.SetYColumnName(SIGNAL)
-    series.SetColor(*color)
-    if isLine:
+    series.SetColor(*(part / 255 for part in SERIES_COLORS[name]))
+    if name == FIT:
         series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleSolid)
         series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
         series.SetLineWidth(2)

@@ -10,6 +10,7 @@ import slicer
 from CMRLib import provenance
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
+from CMRLib.scene.acquisitions import PHASE, inversionTimes
 from CMRLib.scene.display import (
     ARBITRARY_UNIT,
     COLOR_TABLE,
@@ -83,6 +84,7 @@ def storeT1Maps(
     maps: T1Maps,
     geometry: Geometry,
     parameters: Mapping[str, Any],
+    phaseNode: Any = None,
     outputs: Mapping[str, Any] | None = None,
     colors: str = "1.5 T",
 ) -> dict[str, Any]:
@@ -92,7 +94,9 @@ def storeT1Maps(
         source: the acquisition node that the maps were made from.
         maps: the results.
         geometry: of the images.
-        parameters: what was chosen for the reconstruction, kept with every node (``CMR.<name>``).
+        parameters: what was chosen for the reconstruction, kept with every node (``CMR.<name>``) beside the inversion
+            times (those of the source if none are among them) and the noise.
+        phaseNode: the phase that the polarity was taken from, or None.
         outputs: role -> node, or None to find or create one.
         colors: key of :data:`CMRLib.scene.display.T1_COLOR_TABLES`, for a new T1 map.
 
@@ -102,6 +106,7 @@ def storeT1Maps(
     Raises:
         InputError: a node given cannot hold its result.
     """
+    parameters = {"InversionTimes": inversionTimes(source), "NoiseSD": maps.noise_sd, **parameters}
     earlier = findT1Maps(source)
     nodes = {role: (outputs or {}).get(role) or earlier.get(role) for role in MAP_NAMES}
     checkOutputs(source, nodes)
@@ -116,6 +121,7 @@ def storeT1Maps(
             role, source=source.GetID(), device=maps.device, parameters=parameters
         )
         markResult(node, source, attributes)
+        node.SetNodeReferenceID(PHASE, None if phaseNode is None else phaseNode.GetID())
         if isNew:
             _show(node, role, colors)
     return nodes
@@ -125,6 +131,12 @@ def setT1Colors(volumeNode: Any, colors: str) -> None:
     """Show a T1 map in the colors of a field strength (key of :data:`CMRLib.scene.display.T1_COLOR_TABLES`)."""
     quantity = CodedTerm("113063", "DCM", "T1")
     setMapDisplay(volumeNode, MapDisplay("T1 [ms]", MILLISECOND, quantity, T1_COLOR_TABLES[colors]))
+
+
+def flagWords(flags: int) -> str:
+    """The flags of a pixel in words."""
+    words = [str(flag.name).replace("_", " ").lower() for flag in _FLAG_COLORS if flag & flags]
+    return ", ".join(words).replace("t1", "T1")
 
 
 def _show(node: Any, role: str, colors: str) -> None:
@@ -149,9 +161,8 @@ def _flagColors() -> Any:
     node.SetNumberOfColors(1 << len(PixelFlag))
     node.SetColor(0, "fitted", 0.0, 0.0, 0.0, 0.0)
     for value in range(1, 1 << len(PixelFlag)):
-        flags = [flag for flag in _FLAG_COLORS if flag & value]
-        words = [str(flag.name).replace("_", " ").lower().replace("t1", "T1") for flag in flags]
-        node.SetColor(value, ", ".join(words), *_FLAG_COLORS[flags[-1]])
+        gravest = [flag for flag in _FLAG_COLORS if flag & value][-1]
+        node.SetColor(value, flagWords(value), *_FLAG_COLORS[gravest])
     node.SetAttribute(COLOR_TABLE, name)
     node.SetAttribute("Category", "Cardiac MR")
     node.SetHideFromEditors(False)

@@ -1,0 +1,678 @@
+"""Panel and logic of the module CMR T1 Mapping; the method is in CMRT1MappingLib, the nodes are in CMRLib.scene."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Union
+
+import numpy as np
+import qt
+import slicer
+import vtk
+from slicer import (
+    vtkMRMLLabelMapVolumeNode,
+    vtkMRMLMarkupsClosedCurveNode,
+    vtkMRMLMarkupsROINode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+    vtkMRMLSequenceNode,
+    vtkMRMLTableNode,
+)
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+from CMRLib import provenance
+from CMRLib.errors import Cancelled, CMRError, InputError
+from CMRLib.scene import acquisitions, display, plots, regions, t1maps, tables
+from CMRLib.scene.dependencies import ensureTorch
+from CMRLib.scene.results import findResult, markResult
+from CMRLib.scene.volumes import volumeArray, worldToIJK
+from CMRT1MappingLib.curve import PixelCurve, curve_at
+from CMRT1MappingLib.reconstruction import FitOptions, PixelFlag, reconstruct
+from CMRT1MappingLib.schemes import check_inversion_times
+from CMRT1MappingLib.statistics import roi_statistics
+
+TITLE = "CMR T1 Mapping"
+SCHEMES = ["ShMOLLI", "MOLLI", "Look-Locker"]
+
+# Result of the reconstruction -> parameter that selects its node.
+OUTPUTS = {
+    "t1": "t1Map",
+    "r2": "r2Map",
+    "samples": "samplesMap",
+    "residual": "residualMap",
+    "t1_error": "t1ErrorMap",
+    "flags": "flagsMap",
+}
+
+
+class CMRT1Mapping(ScriptedLoadableModule):
+    """What Slicer shows of the module before it is opened."""
+
+    def __init__(self, parent: Any) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("CMR T1 Mapping")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Cardiac")]
+        self.parent.dependencies = []
+        self.parent.contributors = ["CMRMapping contributors"]
+        self.parent.helpText = _(
+            "<p>Computes T1 maps of the heart from inversion-recovery images (ShMOLLI, MOLLI, Look-Locker), together "
+            "with the quality of fit (R²), the standard error of T1, and a mark on every pixel that is not to be "
+            "trusted.</p>"
+            "<p>Load the images with the DICOM module, select them below and click Apply. Then move the mouse over "
+            "the map to see the samples and the fitted curve of a pixel.</p>"
+            "<p><b>For research only.</b> Not a medical device: not for diagnosis or treatment.</p>"
+        )
+        self.parent.acknowledgementText = _(
+            "<p>Please cite what you use. ShMOLLI: Piechnik et al., J Cardiovasc Magn Reson 2010; 12:69. "
+            "MOLLI: Messroghli et al., Magn Reson Med 2004; 52:141-146. "
+            "T1 from the apparent T1*: Deichmann and Haase, J Magn Reson 1992; 96:608-612. "
+            "Variable projection: Golub and Pereyra, SIAM J Numer Anal 1973; 10:413-432.</p>"
+            "<p>ShMOLLI is the subject of US patent application 2012/0078084.</p>"
+        )
+
+
+@parameterNodeWrapper
+class CMRT1MappingParameterNode:
+    """What the panel is set to; saved with the scene.
+
+    ``adoptedNode`` is the input whose own phase, scheme and results the panel has taken over, so that choices made
+    since then are not overwritten.
+    """
+
+    inputNode: Union[vtkMRMLSequenceNode, vtkMRMLScalarVolumeNode, None]  # noqa: UP007
+    adoptedNode: Union[vtkMRMLSequenceNode, vtkMRMLScalarVolumeNode, None]  # noqa: UP007
+    phaseNode: Union[vtkMRMLSequenceNode, vtkMRMLScalarVolumeNode, None]  # noqa: UP007
+    scheme: Annotated[str, Choice(SCHEMES)] = "ShMOLLI"
+    lastTest: Annotated[str, Choice(["scanner", "paper"])] = "scanner"
+    device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"])] = "auto"
+    colors: Annotated[str, Choice(list(display.T1_COLOR_TABLES))] = "1.5 T"
+    t1Map: vtkMRMLScalarVolumeNode
+    r2Map: vtkMRMLScalarVolumeNode
+    samplesMap: vtkMRMLScalarVolumeNode
+    residualMap: vtkMRMLScalarVolumeNode
+    t1ErrorMap: vtkMRMLScalarVolumeNode
+    flagsMap: vtkMRMLLabelMapVolumeNode
+    showFlags: bool = False
+    showCurve: bool = False
+    regionNode: Union[vtkMRMLSegmentationNode, vtkMRMLMarkupsROINode, vtkMRMLMarkupsClosedCurveNode, None]  # noqa: UP007
+    statisticsTable: vtkMRMLTableNode
+
+
+class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel."""
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: CMRT1MappingLogic | None = None
+        self._parameterNode: CMRT1MappingParameterNode | None = None
+        self._parameterNodeGuiTag: Any = None
+        self._crosshair: Any = None
+        self._plotView: Any = None
+        self._tableView: Any = None
+        self._timesProblem = ""
+        self._pixel: tuple[str, int, int] | None = None
+        self._isRunning = False
+        self._cancelRequested = False
+        self._isClosed = False
+
+    def setup(self) -> None:
+        """Called when the module is opened for the first time."""
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/CMRT1Mapping.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = CMRT1MappingLogic()
+
+        self.ui.inversionTimesTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+        self._tableView = slicer.qMRMLTableView()
+        self._tableView.setMRMLScene(slicer.mrmlScene)
+        self._tableView.minimumHeight = 120
+        self.ui.statisticsWidget.layout().addWidget(self._tableView)
+        self.ui.statisticsWidget.visible = False
+        self.ui.progressWidget.visible = False
+
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
+
+        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
+        self.ui.cancelButton.connect("clicked(bool)", self.onCancelButton)
+        self.ui.measureButton.connect("clicked(bool)", self.onMeasureButton)
+        self.ui.restoreTimesButton.connect("clicked(bool)", self.onRestoreTimesButton)
+        self.ui.inversionTimesTable.connect("itemChanged(QTableWidgetItem*)", self.onTimeEdited)
+        self.ui.colorsComboBox.connect("activated(int)", self.onColorsChosen)
+        self.ui.showFlagsCheckBox.connect("toggled(bool)", self.onShowFlagsToggled)
+        self.initializeParameterNode()
+
+    def cleanup(self) -> None:
+        """Called when the application closes and when the module is reloaded."""
+        self._isClosed = True
+        self._cancelRequested = True
+        self.setParameterNode(None)
+        self.removeObservers()
+        if self._plotView is not None:
+            self._plotView.setMRMLPlotViewNode(None)
+        if self._tableView is not None:
+            self._tableView.setMRMLTableNode(None)
+
+    def enter(self) -> None:
+        """Called each time the user opens this module."""
+        self.initializeParameterNode()
+
+    def exit(self) -> None:
+        """Called each time the user opens a different module."""
+        self.setParameterNode(None)
+
+    def onSceneStartClose(self, caller: Any, event: Any) -> None:
+        """Called just before the scene is closed: a run stops, and nothing of this scene is used any more."""
+        self._cancelRequested = True
+        self.setParameterNode(None)
+        if self._plotView is not None:
+            self._plotView.setMRMLPlotViewNode(None)
+        self._tableView.setMRMLTableNode(None)
+        self.ui.statisticsWidget.visible = False
+        self.ui.statusLabel.text = ""
+
+    def onSceneEndClose(self, caller: Any, event: Any) -> None:
+        """Called just after the scene is closed."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller: Any, event: Any) -> None:
+        """Called after a scene was loaded: the panel shows what was saved with it."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self) -> None:
+        """Make sure that the parameter node exists and is observed."""
+        self.setParameterNode(self.logic.getParameterNode())
+
+    def setParameterNode(self, parameterNode: CMRT1MappingParameterNode | None) -> None:
+        """Tie the panel to a parameter node, or to none."""
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
+        self._parameterNode = parameterNode
+        self._pixel = None
+        if self._parameterNode is not None:
+            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
+            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
+            self._fillInversionTimes()
+            self.onParameterNodeModified()
+        else:
+            self._observeCursor(False)
+
+    def onParameterNodeModified(self, caller: Any = None, event: Any = None) -> None:
+        """Bring the panel in line with what is selected."""
+        parameters = self._parameterNode
+        if parameters is None:
+            return
+        if parameters.inputNode is not parameters.adoptedNode:
+            self.logic.adoptInput(parameters)
+            self._fillInversionTimes()
+        self._updateButtons()
+        self._observeCursor(parameters.showCurve)
+        self.ui.curvePlotWidget.visible = parameters.showCurve
+        self.ui.curveLabel.visible = parameters.showCurve
+        self._showTable(parameters.statisticsTable)
+
+    def _updateButtons(self) -> None:
+        reason = self._timesProblem or self.logic.whyNotApply(self._parameterNode)
+        self.ui.applyButton.enabled = not reason and not self._isRunning
+        self.ui.applyButton.toolTip = reason or _("Compute the T1 map and the maps that say how far to trust it.")
+        node = self._parameterNode.inputNode
+        self.ui.restoreTimesButton.enabled = node is not None and acquisitions.hasEnteredTimes(node)
+        reason = self.logic.whyNotMeasure(self._parameterNode)
+        self.ui.measureButton.enabled = not reason and not self._isRunning
+        self.ui.measureButton.toolTip = reason or _(
+            "Put mean, SD, median and range of T1 in each region into the table."
+        )
+
+    # Inversion times
+
+    def _fillInversionTimes(self) -> None:
+        """Show the inversion times of the input; cells stay empty where they are not known."""
+        node = self._parameterNode.inputNode
+        frames = 0 if node is None else acquisitions.numberOfFrames(node)
+        times = None if node is None else acquisitions.inversionTimes(node)
+        table = self.ui.inversionTimesTable
+        wasBlocked = table.blockSignals(True)
+        table.setColumnCount(frames)
+        table.setRowCount(1)
+        for frame in range(frames):
+            table.setHorizontalHeaderItem(frame, qt.QTableWidgetItem(str(frame + 1)))
+            table.setItem(0, frame, qt.QTableWidgetItem("" if times is None else f"{times[frame]:g}"))
+        table.blockSignals(wasBlocked)
+        self._readInversionTimes()
+
+    def _readInversionTimes(self) -> list[float] | None:
+        """The inversion times in the table, or None and a reason in ``_timesProblem``."""
+        table = self.ui.inversionTimesTable
+        self._timesProblem = ""
+        times = []
+        for frame in range(table.columnCount):
+            text = table.item(0, frame).text().strip()
+            try:
+                times.append(float(text.replace(",", ".")))
+            except ValueError:
+                self._timesProblem = (
+                    _("{text} is not an inversion time; enter milliseconds for image {image}.")
+                    if text
+                    else _("Enter the inversion time of image {image} in milliseconds.")
+                ).format(text=text, image=frame + 1)
+                return None
+        return times
+
+    def onTimeEdited(self, item: Any) -> None:
+        """Keep inversion times that were typed in with the images."""
+        times = self._readInversionTimes()
+        if times is not None:
+            acquisitions.setInversionTimes(self._parameterNode.inputNode, times)
+        self._updateButtons()
+
+    def onRestoreTimesButton(self) -> None:
+        """Go back to the inversion times that the images came with."""
+        if self._parameterNode.inputNode is not None:
+            acquisitions.setInversionTimes(self._parameterNode.inputNode, None)
+            self._fillInversionTimes()
+            self._updateButtons()
+
+    # Reconstruction
+
+    def onApplyButton(self) -> None:
+        """Compute the maps of the selected images."""
+        if self._isRunning:
+            return
+        with slicer.util.tryWithErrorDisplay(_("The T1 map could not be computed."), waitCursor=False):
+            if not ensureTorch(TITLE):
+                self.ui.statusLabel.text = _("PyTorch is not installed, so there is no T1 map yet.")
+                return
+            self._run(self._parameterNode)
+
+    def _run(self, parameters: CMRT1MappingParameterNode) -> None:
+        self._setRunning(True)
+        outputs = {role: parameters.getValue(name) for role, name in OUTPUTS.items()}
+        try:
+            nodes = self.logic.process(
+                parameters.inputNode,
+                phaseNode=parameters.phaseNode,
+                scheme=parameters.scheme,
+                lastTest=parameters.lastTest,
+                device=parameters.device,
+                outputs=outputs,
+                colors=parameters.colors,
+                progress=self._onProgress,
+            )
+        except Cancelled:
+            self._say(_("Cancelled; nothing was changed."))
+        except CMRError as error:
+            self._say(str(error))
+            slicer.util.errorDisplay(str(error), windowTitle=TITLE)
+        else:
+            with slicer.util.NodeModify(parameters.parameterNode):
+                for role, name in OUTPUTS.items():
+                    parameters.setValue(name, nodes[role])
+            display.showInSliceViews(nodes["t1"])
+            self._pixel = None
+            self._say(self.logic.summary(nodes))
+            self.onShowFlagsToggled(parameters.showFlags)
+        finally:
+            self._setRunning(False)
+
+    def _setRunning(self, running: bool) -> None:
+        self._isRunning = running
+        if self._isClosed:
+            return
+        self._cancelRequested = False
+        self.ui.progressWidget.visible = running
+        self.ui.progressBar.value = 0
+        for section in (
+            self.ui.inputsCollapsibleButton,
+            self.ui.optionsCollapsibleButton,
+            self.ui.outputsCollapsibleButton,
+        ):
+            section.enabled = not running
+        if self._parameterNode is not None:
+            self._updateButtons()
+        if running:
+            self._say(_("Computing..."))
+            slicer.app.processEvents()
+
+    def _onProgress(self, fraction: float) -> None:
+        if not self._isClosed:
+            self.ui.progressBar.value = round(100 * fraction)
+        slicer.app.processEvents()
+        if self._cancelRequested:
+            raise Cancelled("Cancelled by the user.")
+
+    def _say(self, text: str) -> None:
+        if not self._isClosed:
+            self.ui.statusLabel.text = text
+
+    def onCancelButton(self) -> None:
+        """Stop the run at the next group of pixels."""
+        self._cancelRequested = True
+
+    def onColorsChosen(self, index: int) -> None:
+        """Show the T1 map in the colors of the chosen field strength."""
+        if self._parameterNode is not None and self._parameterNode.t1Map is not None:
+            t1maps.setT1Colors(self._parameterNode.t1Map, self._parameterNode.colors)
+
+    def onShowFlagsToggled(self, checked: bool) -> None:
+        """Lay the flags over the slice views, or take them away."""
+        flags = None if self._parameterNode is None else self._parameterNode.flagsMap
+        if flags is not None:
+            display.showLabels(flags, checked)
+
+    # Curve under the cursor
+
+    def _observeCursor(self, observe: bool) -> None:
+        event = slicer.vtkMRMLCrosshairNode.CursorPositionModifiedEvent
+        if self._crosshair is not None and self.hasObserver(self._crosshair, event, self.onCursorMoved):
+            if observe:
+                return
+            self.removeObserver(self._crosshair, event, self.onCursorMoved)
+        self._crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode") if observe else None
+        if self._crosshair is not None:
+            self.addObserver(self._crosshair, event, self.onCursorMoved)
+            self.ui.curveLabel.text = _("Move the mouse over the image in a slice view.")
+
+    def onCursorMoved(self, caller: Any, event: Any) -> None:
+        """Draw the curve of the pixel under the cursor."""
+        node = None if self._parameterNode is None else self._parameterNode.inputNode
+        position = [0.0, 0.0, 0.0]
+        if node is None or self._isRunning or not caller.GetCursorPositionRAS(position):
+            return
+        pixel = self.logic.pixelAt(node, position)
+        if pixel is None or (node.GetID(), *pixel) == self._pixel:
+            return
+        self._pixel = (node.GetID(), *pixel)
+        try:
+            curve = self.logic.curve(self._parameterNode, *pixel)
+        except CMRError as error:
+            self.ui.curveLabel.text = str(error)
+            return
+        self._showCurve(curve)
+        self.ui.curveLabel.text = self.logic.describe(curve, *pixel)
+
+    def _showCurve(self, curve: PixelCurve) -> None:
+        if self._plotView is None:
+            self._plotView = slicer.qMRMLPlotView()
+            self._plotView.setMRMLScene(slicer.mrmlScene)
+            self.ui.curvePlotWidget.layout().addWidget(self._plotView)
+        view = plots.curveViewNode(self._parameterNode.parameterNode)
+        self._plotView.setMRMLPlotViewNode(view)
+        view.SetPlotChartNodeID(plots.showCurve(curve).GetID())
+
+    # Statistics
+
+    def onMeasureButton(self) -> None:
+        """Measure T1 in the selected regions."""
+        with slicer.util.tryWithErrorDisplay(_("The regions could not be measured."), waitCursor=True):
+            try:
+                table = self.logic.measure(
+                    self._parameterNode.t1Map, self._parameterNode.regionNode, self._parameterNode.statisticsTable
+                )
+            except CMRError as error:
+                self._say(str(error))
+                slicer.util.errorDisplay(str(error), windowTitle=TITLE)
+            else:
+                self._parameterNode.statisticsTable = table
+                self._say("")
+
+    def _showTable(self, table: Any) -> None:
+        self.ui.statisticsWidget.visible = table is not None
+        if self._tableView.mrmlTableNode() is not table:
+            self._tableView.setMRMLTableNode(table)
+
+
+class CMRT1MappingLogic(ScriptedLoadableModuleLogic):
+    """What the panel does, usable without it."""
+
+    def __init__(self) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+
+    def getParameterNode(self) -> CMRT1MappingParameterNode:
+        """The panel's parameter node, wrapped."""
+        return CMRT1MappingParameterNode(super().getParameterNode())
+
+    def adoptInput(self, parameters: CMRT1MappingParameterNode) -> None:
+        """Select what belongs to a newly chosen input: its phase, scheme and colors, and the results that it has."""
+        node = parameters.inputNode
+        found = {} if node is None else t1maps.findT1Maps(node)
+        with slicer.util.NodeModify(parameters.parameterNode):
+            parameters.adoptedNode = node
+            parameters.phaseNode = None if node is None else acquisitions.phaseOf(node)
+            for role, name in OUTPUTS.items():
+                parameters.setValue(name, found.get(role))
+            if node is None:
+                return
+            schemes = {scheme.lower(): scheme for scheme in SCHEMES}
+            parameters.scheme = schemes.get(node.GetAttribute(acquisitions.SCHEME) or "", parameters.scheme)
+            field = node.GetAttribute(acquisitions.FIELD_STRENGTH)
+            if field:
+                parameters.colors = display.t1ColorsForField(float(field))
+
+    def whyNotApply(self, parameters: CMRT1MappingParameterNode) -> str:
+        """Why the maps cannot be computed with these parameters, in a sentence; empty when they can."""
+        node = parameters.inputNode
+        if node is None:
+            return _("Select the inversion-recovery images.")
+        try:
+            _checkedTimes(node, None, parameters.scheme)
+            _checkPhase(node, parameters.phaseNode)
+            t1maps.checkOutputs(node, {role: parameters.getValue(name) for role, name in OUTPUTS.items()})
+        except InputError as error:
+            return str(error)
+        return ""
+
+    def whyNotMeasure(self, parameters: CMRT1MappingParameterNode) -> str:
+        """Why T1 cannot be measured with these parameters, in a sentence; empty when it can."""
+        if parameters.t1Map is None:
+            return _("Compute a T1 map first, or select one under Outputs.")
+        if parameters.regionNode is None:
+            return _("Select a segmentation, an ROI or a closed curve.")
+        return ""
+
+    def process(
+        self,
+        inputNode: Any,
+        inversionTimesMs: Sequence[float] | None = None,
+        phaseNode: Any = None,
+        scheme: str = "shmolli",
+        lastTest: str = "scanner",
+        device: str = "auto",
+        outputs: Mapping[str, Any] | None = None,
+        colors: str = "1.5 T",
+        progress: Callable[[float], None] | None = None,
+    ) -> dict[str, Any]:
+        """Compute the T1 map of an acquisition and the maps that go with it.
+
+        Args:
+            inputNode: sequence of images of one slice, or volume whose slices are the images.
+            inversionTimesMs: in ms, one per image; None takes those of the node.
+            phaseNode: phase in radians, of the same kind as the input; None searches for the sign of the samples.
+            scheme: ShMOLLI, MOLLI or Look-Locker, in any case.
+            lastTest: ShMOLLI's last test as the ``scanner`` or the ``paper`` has it.
+            device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+            outputs: result (key of :data:`OUTPUTS`) -> node to put it into; None finds or creates nodes.
+            colors: field strength whose normal myocardium is green, for a new T1 map.
+            progress: called with the fraction done; what it raises ends the run, with all nodes as they were.
+
+        Returns:
+            Result -> node, for every key of :data:`OUTPUTS`.
+
+        Raises:
+            CMRError: a sentence for the user; no node was changed.
+        """
+        if inputNode is None:
+            raise InputError("Select the inversion-recovery images.")
+        started = time.perf_counter()
+        times = _checkedTimes(inputNode, inversionTimesMs, scheme)
+        _checkPhase(inputNode, phaseNode)
+        t1maps.checkOutputs(inputNode, outputs or {})
+        images, geometry = acquisitions.acquisitionImages(inputNode)
+        phase = None if phaseNode is None else acquisitions.acquisitionImages(phaseNode)[0]
+        options = FitOptions(last_test=lastTest)
+        maps = reconstruct(
+            images, times, phase, scheme=scheme.lower(), options=options, device=device, progress=progress
+        )
+        for node in (inputNode, *(outputs or {}).values()):
+            if node is not None and slicer.mrmlScene.GetNodeByID(node.GetID() or "") is not node:
+                raise Cancelled("The scene was closed or a volume was removed; the results were discarded.")
+        parameters = {
+            "Scheme": scheme.lower(),
+            "InversionTimes": times,
+            "LastTest": lastTest if scheme.lower() == "shmolli" else "",
+        }
+        nodes = t1maps.storeT1Maps(inputNode, maps, geometry, parameters, phaseNode, outputs, colors)
+        seconds = time.perf_counter() - started
+        logging.info(f"T1 maps of {len(images)} images ({scheme}) computed on {maps.device} in {seconds:.1f} s")
+        return nodes
+
+    def summary(self, nodes: Mapping[str, Any]) -> str:
+        """What was computed, in a sentence for the user."""
+        fitted = volumeArray(nodes["samples"]) > 0
+        flags = volumeArray(nodes["flags"]).astype(np.uint8)
+        doubtful = fitted & (flags & (PixelFlag.POLARITY_UNCERTAIN | PixelFlag.T1_UNRESOLVED) > 0)
+        return _("Fitted {fitted} pixels on {device}; {doubtful} of them are marked as not to be trusted.").format(
+            fitted=np.count_nonzero(fitted),
+            doubtful=np.count_nonzero(doubtful),
+            device=nodes["t1"].GetAttribute(provenance.DEVICE),
+        )
+
+    def pixelAt(self, inputNode: Any, position: Sequence[float]) -> tuple[int, int] | None:
+        """The (row, column) of an acquisition at a world position (RAS mm), or None outside its image."""
+        volume = findResult(inputNode, "t1", t1maps.mapClass("t1")) or acquisitions.shownVolume(inputNode)
+        if volume is None or volume.GetImageData() is None:
+            return None
+        column, row, slice_ = np.round(worldToIJK(volume, np.array([position]))[0]).astype(int)
+        columns, rows, slices = volume.GetImageData().GetDimensions()
+        inside = 0 <= row < rows and 0 <= column < columns and 0 <= slice_ < slices
+        return (int(row), int(column)) if inside else None
+
+    def curve(self, parameters: CMRT1MappingParameterNode, row: int, column: int) -> PixelCurve:
+        """The samples and the fitted curve of one pixel, fitted as in the T1 map if there is one, else as selected.
+
+        Raises:
+            CMRError: the pixel cannot be fitted.
+        """
+        node = parameters.inputNode
+        scheme, lastTest, phaseNode = parameters.scheme, parameters.lastTest, parameters.phaseNode
+        times: Sequence[float] | None = None
+        noise: float | None = None
+        t1Map = findResult(node, "t1", t1maps.mapClass("t1"))
+        if t1Map is not None:
+            times = [float(text) for text in t1Map.GetAttribute("CMR.InversionTimes").split()]
+            scheme = t1Map.GetAttribute("CMR.Scheme")
+            lastTest = t1Map.GetAttribute("CMR.LastTest") or lastTest
+            noise = float(t1Map.GetAttribute("CMR.NoiseSD"))
+            phaseNode = t1Map.GetNodeReference(acquisitions.PHASE)
+        times = _checkedTimes(node, times, scheme)
+        images, _geometry = acquisitions.acquisitionImages(node)
+        phase = None if phaseNode is None else acquisitions.acquisitionImages(phaseNode)[0]
+        options = FitOptions(last_test=lastTest, noise_sd=noise)
+        return curve_at(images, times, phase, row, column, scheme=scheme.lower(), options=options)
+
+    def describe(self, curve: PixelCurve, row: int, column: int) -> str:
+        """The numbers of a pixel as rich text, with the colors of the plot explained."""
+        place = _("Row {row}, column {column}").format(row=row, column=column)
+        if curve.samples == 0:
+            return _("{place}: no signal to fit.").format(place=place)
+        dots = {name: f'<span style="color: rgb{color}">&#9679;</span>' for name, color in plots.SERIES_COLORS.items()}
+        text = _(
+            "<b>T1 {t1:.0f} ± {error:.0f} ms</b> (standard error), T1* {t1Star:.0f} ms, R² {r2:.4f}<br>"
+            "{place}: {used} {samples} of {all} samples used"
+        ).format(
+            place=place,
+            t1=curve.t1,
+            error=curve.t1_error,
+            t1Star=curve.t1_star,
+            r2=curve.r2,
+            used=dots[plots.USED],
+            samples=curve.samples,
+            all=len(curve.used),
+        )
+        if curve.samples < len(curve.used):
+            text += _(", {notUsed} {rest} not used").format(
+                notUsed=dots[plots.NOT_USED], rest=len(curve.used) - curve.samples
+            )
+        if curve.flags:
+            text += "<br>" + _("Not to be trusted: {flags}.").format(flags=t1maps.flagWords(curve.flags))
+        return text
+
+    def measure(self, t1Map: Any, regionNode: Any, tableNode: Any = None) -> Any:
+        """Statistics of T1 in every region of a node.
+
+        Args:
+            t1Map: the map; pixels without a fit are left out and counted.
+            regionNode: segmentation, ROI box or closed curve.
+            tableNode: table to fill; None takes that of an earlier measurement on this map, or creates one.
+
+        Returns:
+            The table node, with a row per region.
+
+        Raises:
+            InputError: nothing can be measured; the table is as it was.
+        """
+        if t1Map is None or regionNode is None:
+            raise InputError("Select a T1 map and a region.")
+        values = volumeArray(t1Map)
+        statistics, problems = {}, []
+        for name, mask in regions.regionMasks(regionNode, t1Map).items():
+            try:
+                statistics[name] = roi_statistics(values, mask, values > 0)
+            except InputError as error:
+                statistics[name] = None
+                problems.append(error)
+        if len(problems) == len(statistics):
+            raise problems[0]
+        role = "t1_statistics"
+        tableNode = tableNode or findResult(t1Map, role, "vtkMRMLTableNode")
+        if tableNode is None:
+            name = slicer.mrmlScene.GenerateUniqueName(f"{t1Map.GetName()} statistics")
+            tableNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)
+        tables.setStatisticsTable(tableNode, "ms", statistics)
+        markResult(tableNode, t1Map, provenance.result_attributes(role, source=t1Map.GetID()))
+        return tableNode
+
+
+def _checkedTimes(node: Any, inversionTimesMs: Sequence[float] | None, scheme: str) -> tuple[float, ...]:
+    """The inversion times given, else those of the node; InputError where they cannot be used."""
+    times = acquisitions.inversionTimes(node) if inversionTimesMs is None else tuple(inversionTimesMs)
+    if times is None:
+        raise InputError(f"The inversion times of {node.GetName()} are not known; enter them in the table.")
+    if len(times) != acquisitions.numberOfFrames(node):
+        raise InputError(
+            f"There are {acquisitions.numberOfFrames(node)} images but {len(times)} inversion times; "
+            "correct the table or select the whole acquisition."
+        )
+    check_inversion_times(np.array(times), scheme.lower())
+    return times
+
+
+def _checkPhase(node: Any, phaseNode: Any) -> None:
+    if phaseNode is None:
+        return
+    if phaseNode is node:
+        raise InputError("The same images are selected as magnitude and as phase; select the phase series, or none.")
+    if acquisitions.numberOfFrames(phaseNode) != acquisitions.numberOfFrames(node):
+        raise InputError(
+            f"There are {acquisitions.numberOfFrames(node)} images but {acquisitions.numberOfFrames(phaseNode)} phase "
+            "images; select the phase of the same acquisition, or none."
+        )
+
+
+class CMRT1MappingTest(ScriptedLoadableModuleTest):
+    """Tests that run inside Slicer."""
