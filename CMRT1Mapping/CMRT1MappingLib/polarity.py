@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 # Phases within 0.3 quarter turns of the crossover do not tell the sign, and samples later than 0.67 of the longest T1*
-# (4000 ms) are positive: both as in the ShMOLLI reconstruction (Werys et al., SoftwareX 2019; 10:100369, tomato).
+# (4000 ms) are positive: both as in the ShMOLLI reconstruction (Werys et al., SoftwareX 2020; 11:100369).
 UNCERTAIN_PHASE = 0.3 * math.pi / 2
 ALWAYS_POSITIVE_AFTER_MS = 0.67 * 4000.0
 FAINT = 3.0  # noise standard deviations

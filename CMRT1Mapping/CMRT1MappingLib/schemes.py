@@ -88,7 +88,7 @@ def fit_shmolli(
     The second and third inversions act on magnetisation that has not fully recovered. Their samples (numbers 1 and 2 in
     the order of inversion time) are used only where T1 is short enough for that not to matter and where they improve
     the fit (Piechnik et al., J Cardiovasc Magn Reson 2010; 12:69; the rule as the scanner applies it: tomato, Werys et
-    al., SoftwareX 2019; 10:100369). With the fit of k samples giving T1_k and chi_k = sqrt(SSE_k / (k - 1)):
+    al., SoftwareX 2020; 11:100369). With the fit of k samples giving T1_k and chi_k = sqrt(SSE_k / (k - 1)):
 
     - 6 samples replace 5 where T1_5 <= RR or T1_6 <= 0.4 RR, and chi_6 T1_6 < chi_5 RR;
     - 7 samples replace those where T1 < RR so far and chi_7 T1_7 < chi_6 0.4 RR.
