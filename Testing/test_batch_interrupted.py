@@ -13,14 +13,14 @@ import pytest
 from batch_studies import write_study
 
 SCRIPT = Path(__file__).resolve().parents[1] / "Resources" / "Scripts" / "cmr_batch.py"
-STUDIES = 40
+STUDIES = 10
 PATIENCE_S = 120
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inputs")
-    return [str(write_study(folder / f"P{n:03}", f"P{n:03}", ("basal", "mid", "apical"))) for n in range(STUDIES)]
+    return [str(write_study(folder / f"P{n:03}", f"P{n:03}")) for n in range(STUDIES)]
 
 
 def start(inputs, output, *arguments, **options):
@@ -46,7 +46,7 @@ def check_whole(output):
     studies = sorted(output.glob("P*"))
     for study in studies:
         results = json.loads((study / "results.json").read_text())
-        assert results["status"] == "ok" and len(results["t1"]) == 3
+        assert results["status"] == "ok" and len(results["t1"]) == 1
         for entry in results["t1"]:
             assert all((study / entry[key]).is_file() for key in entry if key.endswith("_file") and entry[key])
     return len(studies)

@@ -18,11 +18,10 @@ from .qmrml_widgets import qMRMLWidget
 class qSlicerApplication(StandIn, QtWidgets.QApplication):
     """The application object; the scene and the logics are those of the standalone application."""
 
-    def begin(self, core, folder, layout_manager):
+    def begin(self, host, core, folder, layout_manager):
         """Connect to the composition of scene and logics, with a folder for temporary files and settings."""
-        self._core, self._settings_file = core, str(folder / "settings.ini")
-        self._layout_manager = layout_manager
-        self._testing = False
+        self._host, self._core, self._layout_manager = host, core, layout_manager
+        self._settings_file = str(folder / "settings.ini")
         self._manager = qSlicerModuleManager(self)
         self._io = qSlicerIOManager(self)
         self.temporaryPath = str(folder)
@@ -56,7 +55,12 @@ class qSlicerApplication(StandIn, QtWidgets.QApplication):
     userSettings = revisionUserSettings = settings
 
     def testingEnabled(self):
-        return self._testing
+        return self._host.testing
+
+    def complete_startup(self):
+        """Tell those who wait for it that all modules are loaded."""
+        self.fire("startupCompleted()")
+        self.__dict__.get("_relays", {}).pop("startupCompleted()", None)
 
     def pauseRender(self):
         self.setRenderPaused(True)

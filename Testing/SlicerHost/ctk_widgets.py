@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from .pythonqt import StandIn, stand_in
@@ -124,26 +122,6 @@ class ctkSliderWidget(StandIn, QtWidgets.QWidget):
     singleStep = property(lambda self: self._spin.singleStep(), lambda self, value: self._spin.setSingleStep(value))
     decimals = property(lambda self: self._spin.decimals(), lambda self, value: self._spin.setDecimals(value))
     suffix = property(lambda self: self._spin.suffix(), lambda self, value: self._spin.setSuffix(value))
-
-
-@stand_in
-class ctkPathLineEdit(StandIn, QtWidgets.QWidget):
-    """A line for a path."""
-
-    def __init__(self, parent=None):
-        super().__init__(parent)
-        self._line = QtWidgets.QLineEdit(self)
-        row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self._line)
-        self.nameFilters = []
-        self.settingKey = ""
-        self._line.textChanged.connect(lambda text: self.fire("currentPathChanged(QString)", text))
-
-    def setCurrentPath(self, path):
-        self._line.setText(Path(path).as_posix() if path else "")
-
-    currentPath = property(lambda self: self._line.text(), setCurrentPath)
 
 
 @stand_in

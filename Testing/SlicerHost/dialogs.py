@@ -28,6 +28,10 @@ class Recorder:
         self.shown: list[Shown] = []
         self.answers: list[Any] = []
 
+    def clear(self) -> None:
+        """Forget what was shown and what was prepared."""
+        self.shown, self.answers = [], []
+
 
 RECORDER = Recorder()
 

@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ TABLE: dict[str, Any] = json.loads(Path(__file__).with_name("names.json").read_t
 CLASSES: dict[str, dict[str, Any]] = TABLE["classes"]
 PYTHON: dict[str, dict[str, Any]] = TABLE["python"]
 
+_version = "5.12"
 _METHOD_KINDS = ("slots", "invokables", "decorated", "static")
 
 
@@ -27,7 +28,6 @@ class Names:
         methods: name -> class that declares it; slots, invokables and what PythonQt's decorators add.
         signals: full signature without argument names, such as ``currentNodeChanged(vtkMRMLNode*)`` -> declaring class.
         slots: as ``signals``, for what a connection may end in.
-        enums: name of an enum or of a value of one.
     """
 
     lineage: tuple[str, ...]
@@ -35,14 +35,28 @@ class Names:
     methods: dict[str, str]
     signals: dict[str, str]
     slots: dict[str, str]
-    enums: frozenset[str]
 
-    def signal_names(self) -> dict[str, str]:
-        """Name of a signal -> its first full signature; what ``widget.clicked`` stands for."""
-        names: dict[str, str] = {}
-        for signature in self.signals:
-            names.setdefault(signature.split("(")[0], signature)
-        return names
+    def signals_called(self, name: str) -> list[str]:
+        """The full signatures of the signals of that name, the one with most arguments first."""
+        found = [s for s in self.signals if s.split("(")[0] == name]
+        return sorted(found, key=lambda s: s.count(",") + ("()" not in s), reverse=True)
+
+    def all(self) -> set[str]:
+        """Every name, for hints at what may have been meant."""
+        return {*self.properties, *self.methods, *(s.split("(")[0] for s in self.signals)}
+
+
+def use_version(version: str) -> None:
+    """Play the Slicer of that version: what 5.10 lacks disappears."""
+    global _version
+    _version = version
+    names_of.cache_clear()
+
+
+def is_missing(owner: str, name: str) -> bool:
+    """Whether the version of Slicer that is played lacks the name of a class or module."""
+    missing = TABLE["not_in_5.10"].get(owner, []) if _version == "5.10" else []
+    return name in missing or f"{name}()" in missing
 
 
 def is_known(class_name: str) -> bool:
@@ -55,7 +69,7 @@ def is_qt(class_name: str) -> bool:
     return bool(CLASSES[class_name]["where"] == "Qt")
 
 
-@lru_cache(maxsize=None)
+@cache
 def names_of(class_name: str) -> Names:
     """Everything that the class of that name offers to Python."""
     lineage: list[str] = []
@@ -69,21 +83,24 @@ def names_of(class_name: str) -> Names:
     methods: dict[str, str] = {}
     signals: dict[str, str] = {}
     slots: dict[str, str] = {}
-    enums: set[str] = set()
     for owner in lineage:
         row = CLASSES[owner]
         for name, declared in row.get("properties", {}).items():
+            if is_missing(owner, name):
+                continue
             properties.setdefault(name, (declared.split(" (")[0], "read-only" not in declared, owner))
         for kind in _METHOD_KINDS:
             for declaration in row.get(kind, []):
-                methods.setdefault(signature_of(declaration).split("(")[0], owner)
+                name = signature_of(declaration).split("(")[0]
+                if not is_missing(owner, name):
+                    methods.setdefault(name, owner)
         for declaration in row.get("signals", []):
-            signals.setdefault(signature_of(declaration), owner)
+            signature = signature_of(declaration)
+            if not is_missing(owner, signature.split("(")[0]):
+                signals.setdefault(signature, owner)
         for declaration in row.get("slots", []):
             slots.setdefault(signature_of(declaration), owner)
-        for name, values in row.get("enums", {}).items():
-            enums |= {name, *values}
-    return Names(tuple(lineage), properties, methods, signals, slots, frozenset(enums))
+    return Names(tuple(lineage), properties, methods, signals, slots)
 
 
 def signature_of(declaration: str) -> str:

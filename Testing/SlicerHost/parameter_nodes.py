@@ -24,9 +24,9 @@ from .validators import Default, Validator, annotations_of, bare_type
 SlicerParameterNamePropertyName = "SlicerParameterName"
 _PLAIN = (bool, int, float, str)
 _RESERVED = (
-    "allParameters default isCached dataType getValue setValue connectGui connectParametersToGui disconnectGui "
-    "StartModify EndModify AddObserver RemoveObserver Modified"
-).split()
+    *("allParameters", "default", "isCached", "dataType", "getValue", "setValue", "connectGui", "disconnectGui"),
+    *("connectParametersToGui", "StartModify", "EndModify", "AddObserver", "RemoveObserver", "Modified"),
+)
 
 
 def is_node_type(kind: Any) -> bool:
@@ -102,10 +102,11 @@ def _saving(base: type, name: str) -> Any:
     return method
 
 
-for _name in "append extend insert remove pop clear sort reverse __setitem__ __delitem__ __iadd__".split():
-    setattr(ObservedList, _name, _saving(list, _name))
-for _name in "update pop popitem clear setdefault __setitem__ __delitem__".split():
-    setattr(ObservedDict, _name, _saving(dict, _name))
+_LIST_CHANGES = """append extend insert remove pop clear sort reverse __setitem__ __delitem__ __iadd__"""
+_DICT_CHANGES = """update pop popitem clear setdefault __setitem__ __delitem__"""
+for _observed, _base, _names in ((ObservedList, list, _LIST_CHANGES), (ObservedDict, dict, _DICT_CHANGES)):
+    for _name in _names.split():
+        setattr(_observed, _name, _saving(_base, _name))
 
 
 def parameterNodeWrapper(classtype: type | None = None) -> Any:
@@ -132,11 +133,11 @@ def _decorate(cls: type) -> type:
     members = {name: value for name, value in vars(_Wrapper).items() if not name.startswith("__")}
     for name, value in members.items():
         setattr(cls, name, value)
-    cls.__del__ = _Wrapper.__del__  # type: ignore[attr-defined]
-    cls.allParameters = parameters  # type: ignore[attr-defined]
-    cls._is_parameter_node_wrapper = True  # type: ignore[attr-defined]
-    cls.__init__ = _Wrapper.__init__  # type: ignore[misc]
-    cls.__setattr__ = _Wrapper.__setattr__  # type: ignore[method-assign,assignment]
+    cls.__del__ = _Wrapper.__del__
+    cls.allParameters = parameters
+    cls._is_parameter_node_wrapper = True
+    cls.__init__ = _Wrapper.__init__
+    cls.__setattr__ = _Wrapper.__setattr__
     return cls
 
 
@@ -190,7 +191,8 @@ class _Wrapper:
         return self._checked(name).default
 
     def isCached(self, name: str) -> bool:
-        return self._checked(name) is not None
+        self._checked(name)
+        return True
 
     def dataType(self, name: str) -> Any:
         return self._checked(name).annotated

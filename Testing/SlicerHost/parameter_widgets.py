@@ -1,13 +1,12 @@
 """Which widget can hold which type of parameter, and how its value is read and written.
 
 The widget's class must be exactly the one listed, not one derived from it; anything else raises RuntimeError, as
-``connectGui`` does in Slicer.
+``connectGui`` does in Slicer. Slicer knows more widgets than the panels use; those are not listed here.
 """
 
 from __future__ import annotations
 
 import enum
-import pathlib
 import types
 import typing
 from collections.abc import Callable
@@ -17,8 +16,7 @@ import slicer
 
 from .validators import Choice, Decimals, Maximum, Minimum, SingleStep, WithinRange, annotations_of, bare_type
 
-_FLOAT_WIDGETS = ("QDoubleSpinBox", "ctkSliderWidget", "ctkDoubleSlider", "ctkDoubleSpinBox", "qMRMLSliderWidget")
-_FLOAT_WIDGETS += ("qMRMLSpinBox",)
+_FLOAT_WIDGETS = ("QDoubleSpinBox", "ctkSliderWidget")
 _COMBO_BOXES = ("QComboBox", "ctkComboBox")
 
 
@@ -51,16 +49,16 @@ def connector_for(widget: Any, annotated: Any) -> Connector:
         RuntimeError: the two do not go together.
     """
     kind, name = bare_type(annotated), type(widget).__name__
-    if kind is bool and name in ("QCheckBox", "ctkCheckBox"):
+    if kind is bool and name == "QCheckBox":
         return _by_property(widget, "stateChanged(int)", "checked")
-    if kind is bool and name in ("QPushButton", "ctkCheckablePushButton"):
+    if kind is bool and name == "QPushButton":
         widget.checkable = True
         return _by_property(widget, "toggled(bool)", "checked")
     if kind is int and name in ("QSpinBox", "QSlider"):
         _set_range(widget, annotated, -(2**31), 2**31 - 1, name == "QSlider")
         return _by_property(widget, "valueChanged(int)", "value")
     if kind in (int, float) and name in _FLOAT_WIDGETS:
-        _set_range(widget, annotated, float("-inf"), float("inf"), name not in ("QDoubleSpinBox", "ctkDoubleSpinBox"))
+        _set_range(widget, annotated, float("-inf"), float("inf"), name == "ctkSliderWidget")
         return Connector(
             widget, "valueChanged(double)", lambda: kind(widget.value), lambda value: setattr(widget, "value", value)
         )
@@ -75,13 +73,6 @@ def connector_for(widget: Any, annotated: Any) -> Connector:
         return _by_property(widget, "textChanged(QString)", "text")
     if kind is str and name == "QTextEdit":
         return Connector(widget, "textChanged()", widget.toPlainText, widget.setPlainText)
-    if name == "ctkPathLineEdit" and isinstance(kind, type) and issubclass(kind, pathlib.PurePath):
-        return Connector(
-            widget,
-            "currentPathChanged(QString)",
-            lambda: kind(widget.currentPath),
-            lambda value: setattr(widget, "currentPath", str(value)),
-        )
     if name == "qMRMLNodeComboBox" and _node_types(kind):
         widget.nodeTypes = _node_types(kind)
         return Connector(widget, "currentNodeChanged(vtkMRMLNode*)", widget.currentNode, widget.setCurrentNode)

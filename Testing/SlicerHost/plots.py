@@ -6,7 +6,7 @@ import slicer
 import vtk
 from PySide6 import QtWidgets
 
-from .pythonqt import StandIn, stand_in
+from .pythonqt import stand_in
 from .qmrml_widgets import qMRMLTableView, qMRMLWidget
 from .views import RenderedWidget
 

@@ -33,7 +33,7 @@ class StandIn:
 
     def fire(self, signature: str, *arguments: Any) -> None:
         """Call what is connected to the signal of that full signature."""
-        if not self.signalsBlocked():  # type: ignore[attr-defined]
+        if not self.signalsBlocked():
             for relay in list(self.__dict__.get("_relays", {}).get(signature, [])):
                 relay(*arguments)
 
@@ -87,7 +87,7 @@ def unwrap(value: Any) -> Any:
     if isinstance(value, QtObject):
         return value.native
     if isinstance(value, _ClassMeta):
-        return value._native_class  # type: ignore[attr-defined]
+        return value._native_class
     if isinstance(value, (list, tuple)):
         return type(value)(unwrap(v) for v in value)
     if isinstance(value, (FunctionType, MethodType)):
@@ -99,7 +99,8 @@ class _ClassMeta(type):
     """Makes enum values and static methods of the C++ class attributes of the Python class."""
 
     def __getattr__(cls, name: str) -> Any:
-        native = cls.__dict__.get("_native_class") or getattr(cls, "_native_class", None)
+        lineage = names_of(cls.__name__).lineage if is_known(cls.__name__) else ()
+        native = next((qt_class(c) for c in lineage if is_qt(c) and qt_class(c)), None)
         found = None if name.startswith("_") or native is None else getattr(native, name, None)
         if found is None:
             raise AttributeError(f"{cls.__name__} has no {name}")
@@ -114,7 +115,7 @@ class QtObject(metaclass=_ClassMeta):
     native: Any
 
     def __init__(self, *arguments: Any) -> None:
-        native_class = type(self)._native_class  # type: ignore[attr-defined]
+        native_class = type(self)._native_class
         try:
             native = native_class(*[unwrap(a) for a in arguments])
         except TypeError as error:
@@ -130,7 +131,7 @@ class QtObject(metaclass=_ClassMeta):
 
     def __dir__(self) -> list[str]:
         names = names_of(type(self).__name__)
-        return sorted({*object.__dir__(self), *names.properties, *names.methods, *names.signal_names()})
+        return sorted({*object.__dir__(self), *names.all()})
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} ({type(self).__name__} at: {id(self.native):#x})"
@@ -143,8 +144,8 @@ class QtObject(metaclass=_ClassMeta):
             return wrap(_read(self.native, name, names.properties[name][2]))
         if name in names.methods and not is_qt(names.methods[name]):
             return _Method(self, name, _implementation(self.native, name, names.methods[name]))
-        if name in names.signal_names():
-            return _Signal(self, name)
+        if names.signals_called(name):
+            return _Signal(self, names.signals_called(name))
         native = getattr(self.native, _RENAMED.get(name, name), None) if _is_public_qt(names, name) else None
         if callable(native):
             return _Method(self, name, native)
@@ -152,8 +153,7 @@ class QtObject(metaclass=_ClassMeta):
             return native
         if name in self._dynamic_properties():
             return self.native.property(name)
-        known = {*names.properties, *names.methods, *names.signal_names()}
-        raise AttributeError(f"{class_name} has no {name} that Python can see{near(name, known)}")
+        raise AttributeError(f"{class_name} has no {name} that Python can see{near(name, names.all())}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         class_name = type(self).__name__
@@ -238,22 +238,22 @@ class _Method:
 
 
 class _Signal:
-    """``widget.clicked``: the first signal of that name."""
+    """``widget.clicked``: the signal of that name; one with several overloads must be connected by its signature."""
 
-    def __init__(self, owner: QtObject, name: str) -> None:
-        self._owner, self._signature = owner, names_of(type(owner).__name__).signal_names()[name]
+    def __init__(self, owner: QtObject, signatures: list[str]) -> None:
+        self._owner, self._signatures = owner, signatures
+
+    def _signature(self) -> str:
+        longest = self._signatures[0]
+        if not all(s[:-1] in (longest[: len(s) - 1], s.split("(")[0] + "(") for s in self._signatures):
+            raise RuntimeError(f"There are several signals: connect to one of {', '.join(self._signatures)}")
+        return longest
 
     def connect(self, receiver: Callable[..., Any]) -> bool:
-        return self._owner.connect(self._signature, receiver)
+        return self._owner.connect(self._signature(), receiver)
 
     def disconnect(self, receiver: Callable[..., Any]) -> bool:
-        return self._owner.disconnect(self._signature, receiver)
-
-    def emit(self, *arguments: Any) -> None:
-        for relay in list(self._owner.native.__dict__.get("_relays", {}).get(self._signature, [])):
-            relay(*arguments)
-
-    __call__ = emit
+        return self._owner.disconnect(self._signature(), receiver)
 
 
 class _Relay:
@@ -270,21 +270,21 @@ class _Relay:
         try:
             self.function(*[wrap(a) for a in arguments[: self._count]])
         except Exception:
-            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+            sys.excepthook(*sys.exc_info())
 
 
 def _target(receiver: Any, slot: str | None) -> Callable[..., Any]:
     if slot is None:
         if not callable(receiver):
             raise ValueError(f"A signal cannot be connected to {receiver!r}, which cannot be called.")
-        return receiver  # type: ignore[no-any-return]
+        return receiver
     names = names_of(type(receiver).__name__)
     wanted = normalized(slot)
     shorter = {s for s in [*names.slots, *names.signals] if s.split("(")[0] == wanted.split("(")[0]}
     if wanted not in shorter:
         known = {*names.slots, *names.signals}
         raise RuntimeError(f"{type(receiver).__name__} has no slot {slot}{near(wanted, known)}")
-    return getattr(receiver, wanted.split("(")[0])  # type: ignore[no-any-return]
+    return getattr(receiver, wanted.split("(")[0])
 
 
 def _same(one: Any, other: Any) -> bool:

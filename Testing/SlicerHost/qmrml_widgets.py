@@ -25,7 +25,7 @@ class qMRMLWidget(StandIn, QtWidgets.QWidget):
 
 
 class SceneObserver:
-    """Calls a function after nodes came or went, also amid the closing or loading of a scene, as the real model does."""
+    """Calls a function after nodes came or went, also while a scene is closed or loaded, as in Slicer."""
 
     _EVENTS = ("NodeAddedEvent", "NodeRemovedEvent", "EndBatchProcessEvent")
 
@@ -43,6 +43,16 @@ class SceneObserver:
 
     def _changed(self, _scene, _event):
         self._on_change()
+
+
+def _refilling(attribute):
+    """A property whose change changes the nodes that are offered."""
+
+    def write(self, value):
+        setattr(self, attribute, value)
+        self._refill()
+
+    return property(lambda self: getattr(self, attribute), write)
 
 
 @stand_in
@@ -67,19 +77,12 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
         self._box.currentIndexChanged.connect(self._chosen)
         self.destroyed.connect(lambda: self._observer.observe(None))
 
-    def _refilling_property(attribute):
-        def write(self, value):
-            setattr(self, attribute, value)
-            self._refill()
-
-        return property(lambda self: getattr(self, attribute), write)
-
-    nodeTypes = _refilling_property("_node_types")
-    noneEnabled = _refilling_property("_none_enabled")
-    noneDisplay = _refilling_property("_none_display")
-    showHidden = _refilling_property("_show_hidden")
-    showChildNodeTypes = _refilling_property("_show_children")
-    hideChildNodeTypes = _refilling_property("_hidden_types")
+    nodeTypes = _refilling("_node_types")
+    noneEnabled = _refilling("_none_enabled")
+    noneDisplay = _refilling("_none_display")
+    showHidden = _refilling("_show_hidden")
+    showChildNodeTypes = _refilling("_show_children")
+    hideChildNodeTypes = _refilling("_hidden_types")
 
     def mrmlScene(self):
         return self._scene

@@ -60,7 +60,7 @@ def _find(top: QtObject, name: str | None) -> QtObject:
     found = top if top.objectName == name else wrap(top.native.findChild(QtCore.QObject, name))
     if found is None:
         raise RuntimeError(f"A connection names no widget {name}.")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _mistakes(widgets: list[ET.Element]) -> list[str]:
@@ -70,8 +70,8 @@ def _mistakes(widgets: list[ET.Element]) -> list[str]:
         if name in seen:
             found.append(f"two widgets are called {name}")
         seen.add(name)
-        if not is_known(cls):
-            found.append(f"{name}: no class {cls} in SlicerHost's table")
+        if not is_known(cls) or (not is_qt(cls) and cls not in stand_ins()):
+            found.append(f"{name}: no class {cls} in SlicerHost")
             continue
         properties = names_of(cls).properties
         for prop in widget.findall("property"):

@@ -12,31 +12,35 @@ import json
 import sys
 from pathlib import Path
 
-QT_CLASSES = """
+
+def words(text):
+    """The words of a text."""
+    return text.split()
+
+
+QT_CLASSES = words("""
 QAbstractItemView QAction QApplication QBoxLayout QButtonGroup QCheckBox QComboBox QDialog QDialogButtonBox
-QDoubleSpinBox QFile QFormLayout QFrame QGridLayout QGroupBox QHBoxLayout QHeaderView QItemSelectionModel QLabel QLayout
-QLineEdit QListWidget QMainWindow QMenu QMessageBox QPlainTextEdit QProgressBar QProgressDialog QPushButton QRadioButton
-QScrollArea QSettings QSlider QSpinBox QSplitter QStackedWidget QTabWidget QTableView QTableWidget QTextBrowser
-QTextEdit QTimer QToolButton QVBoxLayout QWidget
-""".split()
+QDoubleSpinBox QFile QFormLayout QFrame QGridLayout QGroupBox QHBoxLayout QHeaderView QItemSelectionModel QLabel
+QLayout QLineEdit QListWidget QMainWindow QMenu QMessageBox QPlainTextEdit QProgressBar QProgressDialog QPushButton
+QRadioButton QScrollArea QSettings QSlider QSpinBox QSplitter QStackedWidget QTabWidget QTableView QTableWidget
+QTextBrowser QTextEdit QTimer QToolButton QVBoxLayout QWidget
+""")
 
-CTK_CLASSES = """
-ctkCheckBox ctkCollapsibleButton ctkComboBox ctkDoubleSpinBox ctkMessageBox ctkPathLineEdit ctkSliderWidget
-""".split()
+CTK_CLASSES = words("""
+ctkCollapsibleButton ctkComboBox ctkMessageBox ctkSliderWidget
+""")
 
-SLICER_CLASSES = """
-qMRMLLayoutManager qMRMLNodeComboBox qMRMLPlotView qMRMLPlotWidget qMRMLSegmentSelectorWidget qMRMLSliceControllerWidget
-qMRMLSliceView qMRMLSliceWidget qMRMLTableView qMRMLTableWidget qMRMLWidget qSlicerApplication qSlicerCoreIOManager
-qSlicerIOManager qSlicerLayoutManager qSlicerLoadableModule qSlicerMainWindow qSlicerModuleFactoryManager
-qSlicerModuleManager qSlicerModuleSelectorToolBar qSlicerScriptedLoadableModule qSlicerScriptedLoadableModuleWidget
-""".split()
+SLICER_CLASSES = words("""
+qMRMLLayoutManager qMRMLNodeComboBox qMRMLPlotView qMRMLPlotWidget qMRMLSliceView qMRMLSliceWidget qMRMLTableView
+qMRMLTableWidget qMRMLWidget qSlicerApplication qSlicerIOManager qSlicerLayoutManager qSlicerLoadableModule
+qSlicerMainWindow qSlicerModuleFactoryManager qSlicerModuleManager qSlicerScriptedLoadableModule
+qSlicerScriptedLoadableModuleWidget
+""")
 
-PYTHON_MODULES = """
-slicer.ScriptedLoadableModule slicer.i18n slicer.packaging slicer.util
-slicer.parameterNodeWrapper.default slicer.parameterNodeWrapper.guiConnectors slicer.parameterNodeWrapper.parameterPack
-slicer.parameterNodeWrapper.types slicer.parameterNodeWrapper.validators slicer.parameterNodeWrapper.wrapper
-Modules/Scripted/DICOMLib/DICOMPlugin
-""".split()
+PYTHON_MODULES = words("""
+slicer.ScriptedLoadableModule slicer.i18n slicer.packaging slicer.util slicer.parameterNodeWrapper.default
+slicer.parameterNodeWrapper.validators slicer.parameterNodeWrapper.wrapper Modules/Scripted/DICOMLib/DICOMPlugin
+""")
 
 
 def rows_in_use(classes, names):

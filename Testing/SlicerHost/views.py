@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import slicer
 import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
 from trame_slicer.views.abstract_view import AbstractView
@@ -200,30 +199,3 @@ class qMRMLSliceWidget(qMRMLWidget):
 
     def setSliceOrientation(self, orientation):
         self.mrmlSliceNode().SetOrientation(orientation)
-
-
-def point_at(slice_view, ras):
-    """Pixel of a slice view, counted from its lower left corner, at a point in RAS mm."""
-    x, y, _ = slice_view.convertRASToXYZ(ras)
-    return round(x), round(y)
-
-
-def move_mouse(slice_view, xy, shift=False):
-    """Move the pointer over a slice view as a user does, without a button."""
-    interactor = slice_view.interactor()
-    interactor.SetEventInformation(int(xy[0]), int(xy[1]), 0, int(shift))
-    interactor.EnterEvent()
-    interactor.MouseMoveEvent()
-
-
-def drag_mouse(slice_view, start, end, steps=8):
-    """Press the left button at a pixel, move to another in some steps, and release."""
-    interactor = slice_view.interactor()
-    move_mouse(slice_view, start)
-    interactor.LeftButtonPressEvent()
-    for step in range(1, steps + 1):
-        fraction = step / steps
-        x, y = (round(a + fraction * (b - a)) for a, b in zip(start, end, strict=True))
-        interactor.SetEventInformation(x, y)
-        interactor.MouseMoveEvent()
-    interactor.LeftButtonReleaseEvent()

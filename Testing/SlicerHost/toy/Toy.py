@@ -2,7 +2,7 @@
 
 import enum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import qt
 import slicer
@@ -51,7 +51,7 @@ class ToyParameterNode:
     times: list[float]
     names: dict[str, int]
     pattern: tuple[int, int] = (5, 3)
-    limit: Optional[float] = None
+    limit: float | None = None
     folder: Path
 
 
@@ -72,6 +72,7 @@ class ToyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = ToyLogic()
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.ui.applyButton.connect("clicked(bool)", self.onApply)
         self.initializeParameterNode()
 
@@ -88,6 +89,11 @@ class ToyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller, event):
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller, event):
+        # References of the parameter node are resolved without a ModifiedEvent, so the wrapper has not seen them.
         if self.parent.isEntered:
             self.initializeParameterNode()
 

@@ -1,0 +1,41 @@
+"""What tests can ask for: the host, or the real Slicer that they run in, and the real images."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """Folder with the real images; a test that asks for it is skipped, aloud, where there is none."""
+    folder = Path(os.environ.get("CMR_REAL_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"REAL IMAGES ARE MISSING: no folder {folder}; set CMR_REAL_DATA to where they are")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def started_host():
+    """The host, started for the tests of one file."""
+    from SlicerHost import start
+
+    host = start()
+    yield host
+    host.stop()
+
+
+@pytest.fixture
+def host(started_host):
+    """The host with an empty scene and no module loaded.
+
+    Errors in callbacks and error messages that nobody looked at fail the test.
+    """
+    started_host.reset()
+    yield started_host
+    started_host.check()
+    errors = [shown.text for shown in started_host.takeMessages() if shown.kind == "error"]
+    started_host.reset()
+    assert not errors, f"error messages that the test did not expect: {errors}"
