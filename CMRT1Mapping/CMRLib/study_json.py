@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 (the name its users know)
@@ -56,6 +56,11 @@ class FileSource:
         return images, None if self.phase_file is None else _phase_in_radians(self.phase_file)
 
 
+def is_study_id(value: Any) -> TypeGuard[str]:
+    """Whether ``value`` can be the id of a study: text that can name a folder on every system."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
 def read_study_json(path: Path) -> Study:
     """Read the study that a ``study.json`` describes; of the image files only the headers are read.
 
@@ -87,7 +92,7 @@ def _parse(content: Any, folder: Path) -> Study:
         raise _StudyError(f'its "schema" must be "{_SCHEMA}"')
     _no_others(content, {"schema", "id", "series"}, "the file")
     study_id = content.get("id")
-    if not isinstance(study_id, str) or not _ID.fullmatch(study_id):
+    if not is_study_id(study_id):
         raise _StudyError('its "id" must be a name of letters, digits, ".", "_" and "-" (it names the result folder)')
     entries = content.get("series")
     if not isinstance(entries, list) or not entries:

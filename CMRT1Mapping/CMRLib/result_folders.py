@@ -1,0 +1,98 @@
+"""Folders of results that are whole or not there: written as ``.partial-<id>``, renamed to ``<id>`` when complete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+from CMRLib.errors import OutputError
+from CMRLib.study_json import STUDY_FILE, is_study_id
+from CMRLib.writers import read_results
+
+
+def check_writable(output: Path) -> None:
+    """Make the folder for all results and raise OutputError when nothing can be written there."""
+    probe = output / f".partial-probe-{os.getpid()}"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"Nothing can be written to {output}; choose another output folder.") from error
+
+
+def name_of_unreadable(folder: Path) -> str:
+    """Stands for the id of a study that cannot be read: the one its ``study.json`` states, else an anonymous one."""
+    try:
+        stated = json.loads((folder / STUDY_FILE).read_text(encoding="utf-8"))["id"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return _anonymous(folder)
+    return stated if is_study_id(stated) else _anonymous(folder)
+
+
+def remove_unreadable(output: Path, folder: Path) -> None:
+    """Remove what was written down of an input while it could not be read, now that it can."""
+    shutil.rmtree(output / _anonymous(folder), ignore_errors=True)
+
+
+def _anonymous(folder: Path) -> str:
+    """The same for a folder each time, without its name, which may be a patient's."""
+    return f"unreadable-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+
+
+def check_replaceable(final: Path) -> None:
+    """Raise OutputError when a folder is in the way that is not this program's to replace."""
+    if final.exists() and read_results(final) is None:
+        raise OutputError(f"{final} exists and holds no results of this program; choose another output folder.")
+
+
+def partial_folder(output: Path, study_id: str) -> Path:
+    """Where the results of a study lie until they are complete."""
+    return output / f".partial-{study_id}"
+
+
+def start_partial(output: Path, study_id: str) -> Path:
+    """Make the empty folder for a study's results, and clear up after a run that was killed.
+
+    Raises:
+        OutputError: it cannot be made, or something else lies where the results will go.
+    """
+    final, partial, replaced = output / study_id, partial_folder(output, study_id), _replaced(output, study_id)
+    try:
+        if replaced.exists() and not final.exists():  # killed between the two renames of put_in_place
+            os.rename(replaced, final)
+        shutil.rmtree(replaced, ignore_errors=True)
+        check_replaceable(final)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+    except OSError as error:
+        raise OutputError(f"{partial} cannot be made; check the folder's permissions.") from error
+    return partial
+
+
+def put_in_place(output: Path, study_id: str) -> None:
+    """Rename the complete folder to its place; the results of an earlier run leave only then.
+
+    Raises:
+        OutputError: it cannot be renamed.
+    """
+    final, replaced = output / study_id, _replaced(output, study_id)
+    try:
+        if final.exists():
+            os.rename(final, replaced)
+        os.rename(partial_folder(output, study_id), final)
+    except OSError as error:
+        raise OutputError(f"{final} cannot be put in place; check the folder's permissions.") from error
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def remove_partial(output: Path, study_id: str) -> None:
+    """Remove what is not complete of a study, if anything."""
+    shutil.rmtree(partial_folder(output, study_id), ignore_errors=True)
+
+
+def _replaced(output: Path, study_id: str) -> Path:
+    return output / f".replaced-{study_id}"

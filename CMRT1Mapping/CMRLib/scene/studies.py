@@ -1,0 +1,41 @@
+"""The scene of a processed study, as the panel would have left it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import slicer
+
+from CMRLib.batch_t1 import T1Result
+from CMRLib.errors import OutputError
+from CMRLib.scene.acquisitions import SCHEME, SLICE, STATE, createAcquisition
+from CMRLib.scene.display import showInSliceViews
+from CMRLib.scene.t1maps import storeT1Maps
+from CMRLib.standalone import createApplication
+
+
+def saveStudyScene(results: Sequence[T1Result], path: Path) -> None:
+    """Build the nodes of a study and save them as a scene bundle; the scene is empty before and after.
+
+    Args:
+        results: the acquisitions and their maps.
+        path: the bundle, ending in ``.mrb``.
+
+    Raises:
+        OutputError: the bundle cannot be written.
+    """
+    createApplication()
+    slicer.mrmlScene.Clear(0)
+    maps = []
+    for result in results:
+        series, images = result.series, result.images
+        attributes = {SCHEME: series.scheme, STATE: series.state, SLICE: series.slice}
+        times = series.inversion_times_ms or ()
+        source = createAcquisition(series.key, images.images, times, images.geometry, images.phase, attributes)
+        maps.append(storeT1Maps(source, result.maps, images.geometry, {"Scheme": series.scheme})["t1"])
+    showInSliceViews(maps[0])
+    written = slicer.mrmlScene.WriteToMRB(str(path))
+    slicer.mrmlScene.Clear(0)
+    if not written:
+        raise OutputError(f"{path} cannot be written; check the folder's permissions and free space.")

@@ -1,0 +1,154 @@
+"""Process studies without a window: ``cmr-batch --input STUDY [STUDY ...] --output DIR``.
+
+Runs in the repository's environment, as the command ``cmr-batch`` after ``pip install``, and inside 3D Slicer:
+``Slicer --no-splash --no-main-window --python-script cmr_batch.py ARGS``.
+
+Exit status: 0 all studies done, 1 some failed (the others are complete), 2 usage, 3 a missing dependency or weights
+file, 130 cancelled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from CMRLib.batch import Outcome, SceneSaver
+
+EXIT_DONE, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_MISSING, EXIT_CANCELLED = 0, 1, 2, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with ``arguments`` (those of the process by default) and return its exit status."""
+    terminated = signal.signal(signal.SIGTERM, _cancel)  # schedulers end jobs with it
+    try:
+        from CMRLib.errors import CMRError, MissingDependencyError
+
+        try:
+            return _run(_parse(arguments))
+        except MissingDependencyError as error:
+            return _stop(str(error), EXIT_MISSING)
+        except CMRError as error:
+            return _stop(str(error), EXIT_USAGE)
+    except SystemExit as stop:  # argparse
+        return stop.code if isinstance(stop.code, int) else EXIT_USAGE
+    except KeyboardInterrupt:
+        return _stop(
+            "Cancelled; complete studies were kept. Run the same command again for the others.", EXIT_CANCELLED
+        )
+    except ModuleNotFoundError as error:
+        return _stop(f"{error.name} is not installed; run pip install cmr-mapping or use 3D Slicer.", EXIT_MISSING)
+    finally:
+        signal.signal(signal.SIGTERM, terminated)
+
+
+def _cancel(signal_number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _stop(sentence: str, status: int) -> int:
+    print(sentence, file=sys.stderr)
+    return status
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    from CMRLib.batch import AVAILABLE_STEPS
+    from CMRLib.writers import STEPS
+
+    parser = argparse.ArgumentParser(prog="cmr-batch", description="Process cardiac MR studies without a window.")
+    parser.add_argument("--input", nargs="+", type=Path, required=True, metavar="STUDY", help="folders of studies")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("--steps", default=",".join(AVAILABLE_STEPS), help=f"{','.join(STEPS)} (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--no-motion-correction", action="store_true", help="fit the images as acquired")
+    parser.add_argument("--hematocrit", type=float, metavar="H", help="not part of this version")
+    parser.add_argument("--scene", action="store_true", help="also save each study as a scene for 3D Slicer")
+    parser.add_argument("--report", action="store_true", help="not part of this version")
+    parser.add_argument("--dicom", action="store_true", help="not part of this version")
+    parser.add_argument("--overwrite", action="store_true", help="process complete studies again")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="number of processes")
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # Slicer takes options that look like its own, so users put -- before ours.
+    options = parser.parse_args(given[1:] if given[:1] == ["--"] else given)
+
+    for step in options.steps.split(","):
+        if step not in STEPS:
+            parser.error(f'there is no step "{step}"; choose from {", ".join(AVAILABLE_STEPS)}')
+        if step not in AVAILABLE_STEPS:
+            parser.error(f"the step {step} is not part of this version; choose from {', '.join(AVAILABLE_STEPS)}")
+    for name, value in (("hematocrit", options.hematocrit), ("report", options.report), ("dicom", options.dicom)):
+        if value not in (None, False):
+            parser.error(f"--{name} is not part of this version; leave it out")
+    if options.workers < 1:
+        parser.error("--workers must be at least 1")
+    if options.workers > 1 and _slicer_application() is not None:
+        parser.error("--workers must be 1 inside 3D Slicer; run the script with PythonSlicer for more")
+    return options
+
+
+def _run(options: argparse.Namespace) -> int:
+    from CMRLib.batch import BatchOptions, run_batch
+    from CMRLib.errors import OutputError
+    from CMRLib.writers import write_summary
+
+    batch = BatchOptions(
+        device=options.device,
+        motion_correction=not options.no_motion_correction,
+        overwrite=options.overwrite,
+        workers=options.workers,
+        save_scene=_scene_saver() if options.scene else None,
+    )
+    outcomes = run_batch(options.input, options.output, batch, _report)
+    failed = sum(not outcome.ok for outcome in outcomes)
+    skipped = sum(outcome.skipped for outcome in outcomes)
+    print(f"{len(outcomes) - failed - skipped} studies done, {skipped} complete already, {failed} failed.")
+    try:
+        print(f"Summary: {write_summary(options.output, [outcome.results for outcome in outcomes])}")
+    except OutputError as error:
+        return _stop(str(error), EXIT_SOME_FAILED)
+    return EXIT_SOME_FAILED if failed else EXIT_DONE
+
+
+def _scene_saver() -> SceneSaver:
+    from CMRLib.standalone import createApplication
+
+    createApplication()  # says what is missing before anything is computed
+    from CMRLib.scene.studies import saveStudyScene
+
+    return saveStudyScene
+
+
+def _report(outcome: Outcome) -> None:
+    """Print what became of a study; its id is the name of its results folder and holds no patient data."""
+    results = outcome.results
+    if outcome.skipped:
+        print(f"{results['id']}: complete already", flush=True)
+        return
+    warnings = f", {len(results['warnings'])} warnings" if results["warnings"] else ""
+    print(f"{results['id']}: {results['status']}, {len(results['t1'])} T1 maps{warnings}", flush=True)
+    for error in results["errors"]:
+        print(f"{results['id']}: {error}", file=sys.stderr, flush=True)
+
+
+def _slicer_application() -> Any:
+    """``slicer.app`` when this runs inside 3D Slicer, else None."""
+    return getattr(sys.modules.get("slicer"), "app", None)
+
+
+def _main_and_exit() -> None:
+    inside_slicer = _slicer_application() is not None
+    status = main()
+    if not inside_slicer:
+        sys.exit(status)
+    import slicer
+
+    slicer.util.exit(status)  # Slicer would stay open otherwise
+
+
+if __name__ == "__main__":
+    _main_and_exit()
