@@ -1,0 +1,214 @@
+"""Make the repository's own Python environment, ``.venv`` at its root, and go on in it.
+
+Standard library alone, so that any Python 3.10 to 3.13 on a fresh machine can run it. A stamp inside the environment
+says what it was made from; it is written last, so an environment without a valid stamp was interrupted and is made
+again from the start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = ROOT / ".venv"
+STAMP = ENVIRONMENT / "cmr-mapping-complete.json"
+# The version the results in the README were measured with; any later one that pyproject.toml admits works as well.
+TORCH = "torch==2.13.0"
+OLDEST, NEWEST = (3, 10), (3, 13)
+EXIT_MISSING = 3
+
+# What the off-screen renderers of VTK (EGL) and Qt load at run time, and the Debian and Ubuntu package of each.
+SYSTEM_LIBRARIES = {
+    "libEGL.so.1": "libegl1",
+    "libGL.so.1": "libgl1",
+    "libX11.so.6": "libx11-6",
+    "libxkbcommon.so.0": "libxkbcommon0",
+    "libdbus-1.so.3": "libdbus-1-3",
+    "libfontconfig.so.1": "libfontconfig1",
+    "libglib-2.0.so.0": "libglib2.0-0",
+}
+FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
+FONT_PACKAGE = "fonts-dejavu-core"
+
+
+class EnvironmentProblem(Exception):
+    """The environment cannot be made; the text is one sentence with the remedy."""
+
+
+def enter() -> None:
+    """Make sure that the calling script runs in the environment: make it when needed, then start the script in it.
+
+    Returns only inside the environment. What stands in the way is printed as one sentence, with exit status 3.
+    """
+    try:
+        python = make()
+    except EnvironmentProblem as problem:
+        print(problem, file=sys.stderr)
+        raise SystemExit(EXIT_MISSING) from None
+    except KeyboardInterrupt:
+        print("Cancelled; run the same command again to finish the environment.", file=sys.stderr)
+        raise SystemExit(130) from None
+    if _inside():
+        return
+    command = [str(python), *sys.argv]
+    if os.name == "nt":  # exec on Windows returns to the shell before the program ends
+        raise SystemExit(subprocess.call(command))
+    sys.stdout.flush()
+    os.execv(command[0], command)
+
+
+def make() -> Path:
+    """Make or bring up to date the environment and return its Python; quick when there is nothing to do.
+
+    Raises:
+        EnvironmentProblem: this Python is too old or new, a system library is missing, or pip failed.
+    """
+    _check_python()
+    _install_system_packages(_missing_system_packages())
+    with _one_at_a_time():
+        if not _is_current():
+            _build()
+    return _environment_python()
+
+
+def _check_python() -> None:
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        raise EnvironmentProblem(
+            f"Python {sys.version_info[0]}.{sys.version_info[1]} is not supported; "
+            "run this command with Python 3.10, 3.11, 3.12 or 3.13."
+        )
+    if not (ROOT / "pyproject.toml").is_file():
+        raise EnvironmentProblem(f"{ROOT} is not a clone of the repository; run the script from a clone.")
+
+
+def _missing_system_packages() -> list[str]:
+    """Debian's names of the packages that are missing; empty on systems whose wheels need nothing more."""
+    if not sys.platform.startswith("linux"):
+        return []
+    missing = [package for library, package in SYSTEM_LIBRARIES.items() if not _can_load(library)]
+    if not any(next(Path(folder).expanduser().rglob("*.[to]tf"), None) for folder in FONT_FOLDERS):
+        missing.append(FONT_PACKAGE)
+    if not _inside() and not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
+        missing.append(f"python{sys.version_info[0]}.{sys.version_info[1]}-venv")
+    return missing
+
+
+def _can_load(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def _install_system_packages(packages: list[str]) -> None:
+    if not packages:
+        return
+    install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
+    if shutil.which("apt-get") is None:
+        raise EnvironmentProblem(
+            "Install what these Debian packages hold with your system's package manager, then run this command again: "
+            + " ".join(packages)
+        )
+    remedy = f"apt-get update && {' '.join(install)}"
+    if os.geteuid() != 0:
+        remedy = remedy.replace("apt-get", "sudo apt-get")
+        raise EnvironmentProblem(f"System packages are missing; install them with: {remedy}")
+    print(f"Installing system packages: {' '.join(packages)}", flush=True)
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "update", "-q"], install):
+        if subprocess.call(command, env=quiet, stdout=subprocess.DEVNULL) != 0:
+            raise EnvironmentProblem(f"System packages could not be installed; see the message above and run: {remedy}")
+
+
+def _build() -> None:
+    """Create the environment, or bring the one this process runs in up to date, and stamp it."""
+    if not _inside() and not _can_be_updated():
+        print(f"Making the environment in {ENVIRONMENT} (once; some minutes)", flush=True)
+        _call([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], "Python could not create .venv")
+    STAMP.unlink(missing_ok=True)
+    print("Installing the packages", flush=True)
+    _call(
+        [str(_environment_python()), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+        + ["--editable", f"{ROOT}[test]", TORCH],
+        "The packages could not be installed",
+    )
+    partial = STAMP.with_suffix(".partial")
+    partial.write_text(json.dumps(_key()), encoding="utf-8")
+    os.replace(partial, STAMP)
+
+
+def _can_be_updated() -> bool:
+    """Whether the environment was once complete, here and for this Python; a half-made one can hold half a package."""
+    stamp, key = _read_stamp(), _key()
+    return all(stamp.get(name) == key[name] for name in ("python", "root")) and _runs()
+
+
+def _call(command: list[str], failure: str) -> None:
+    if subprocess.call(command, cwd=ROOT) != 0:
+        raise EnvironmentProblem(
+            f"{failure}; see the message above, check the network connection and free disk space, "
+            "and run the same command again."
+        )
+
+
+def _is_current() -> bool:
+    return _read_stamp() == _key() and _runs()
+
+
+def _key() -> dict[str, str]:
+    """What the environment is made from: packages, Python version and place."""
+    packages = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + TORCH.encode()).hexdigest()
+    return {"packages": packages, "python": f"{sys.version_info[0]}.{sys.version_info[1]}", "root": str(ROOT)}
+
+
+def _read_stamp() -> dict[str, str]:
+    try:
+        stamp = json.loads(STAMP.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
+
+
+def _runs() -> bool:
+    """Whether the environment's Python starts (the Python it was made from may be gone since)."""
+    try:
+        return subprocess.call([str(_environment_python()), "-c", "import pip"], stderr=subprocess.DEVNULL) == 0
+    except OSError:
+        return False
+
+
+def _environment_python() -> Path:
+    return ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def _inside() -> bool:
+    return Path(sys.prefix).resolve() == ENVIRONMENT.resolve()
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Wait while another command makes the environment. Windows has no such lock; there the commands are on trust."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+if __name__ == "__main__":
+    enter()
+    print(f"The environment is ready: {_environment_python()}")
