@@ -60,6 +60,8 @@ def curveViewNode(owner: Any) -> Any:
         view.SetAndObserveParentLayoutNodeID(owner.GetID())  # before it is added: the layout leaves owned views alone
         view = slicer.mrmlScene.AddNode(view)
         view.SetSaveWithScene(False)
+    elif view.GetParentLayoutNode() is not owner:  # closing the scene took the reference away
+        view.SetAndObserveParentLayoutNodeID(owner.GetID())
     return view
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("trame_slicer", reason="needs slicer-core and trame-slicer")
-
 from CMRLib.errors import MissingDependencyError
 from CMRLib.standalone import createApplication
 
