@@ -58,10 +58,12 @@ class LeftOut:
 
     def unrecognised(self) -> tuple[Unrecognised, ...]:
         """One entry per series and reason, in the order of the series numbers."""
-        ordered = sorted(
-            self.entries.items(),
-            key=lambda item: (item[1][0].series_number or 0, item[0][0], item[1][0].path, item[0][1]),
-        )
+
+        def place(item: tuple[tuple[str, str], list[FrameHeader]]) -> tuple[int, str, int, str]:
+            (series_uid, reason), frames = item
+            return frames[0].series_number or 0, series_uid, frames[0].instance_number or 0, reason
+
+        ordered = sorted(self.entries.items(), key=place)
         return tuple(
             Unrecognised(what=_describe(frames), reason=reason, files=files_of(frames))
             for (_, reason), frames in ordered

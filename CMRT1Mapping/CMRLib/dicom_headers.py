@@ -132,7 +132,9 @@ def read_headers(path: Path) -> list[FrameHeader]:
         InputError: the file cannot be read as DICOM.
     """
     try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
+        with path.open("rb") as file:
+            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS, force=True)
+            bytes_left = path.stat().st_size - file.tell()  # reading stops before the pixels' tag
         class_uid = str(dataset.get("SOPClassUID", "") or dataset.file_meta.get("MediaStorageSOPClassUID", ""))
         if not class_uid:
             raise InputError("It cannot be read as DICOM; it may be damaged, so copy it from the scanner again.")
@@ -140,7 +142,7 @@ def read_headers(path: Path) -> list[FrameHeader]:
             return []
         per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
         count = max(1, integer(dataset, "NumberOfFrames") or 1)
-        fault = _fault(dataset, class_uid, count, len(per_frame), path)
+        fault = _fault(dataset, class_uid, count, len(per_frame), bytes_left)
         shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
         groups = [[frame, shared, dataset] for frame in per_frame] if per_frame and not fault else [[dataset]]
         return [_frame_header(path, index, count, sources, fault) for index, sources in enumerate(groups)]
@@ -150,7 +152,7 @@ def read_headers(path: Path) -> list[FrameHeader]:
         raise InputError("Its DICOM header is damaged; copy it from the scanner again.") from error
 
 
-def _fault(dataset: Dataset, class_uid: str, frames: int, frame_groups: int, path: Path) -> str:
+def _fault(dataset: Dataset, class_uid: str, frames: int, frame_groups: int, bytes_left: int) -> str:
     """Why the images of a file cannot be used, as one sentence, or ""."""
     if class_uid not in MR_IMAGE_CLASSES:
         kind = str(dataset.get("Modality", "")) or "unknown"
@@ -167,7 +169,7 @@ def _fault(dataset: Dataset, class_uid: str, frames: int, frame_groups: int, pat
     if frames > 1 and frame_groups != frames:
         return "It is a multi-frame image that does not describe each frame; export it as enhanced or classic MR."
     needed = rows * columns * frames * (integer(dataset, "BitsAllocated") or 16) // 8
-    if dataset.file_meta.get("TransferSyntaxUID") in _PLAIN_SYNTAXES and path.stat().st_size < needed:
+    if dataset.file_meta.get("TransferSyntaxUID") in _PLAIN_SYNTAXES and bytes_left < needed:
         return "It is cut short: it holds fewer bytes than its image needs; copy it from the scanner again."
     return ""
 

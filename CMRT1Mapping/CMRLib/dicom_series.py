@@ -80,19 +80,20 @@ def _recognise(frames: list[FrameHeader], rules: SeriesRules) -> list[tuple[Fram
     """Each image with the rule that fits it, or None."""
     found = []
     for part in grouped(frames, lambda frame: (frame.series_uid, frame.component)):
-        for place in by_place(part):
-            has_times = readable_times(place) is not None
-            for frame in place:
-                text = ImageText(
-                    description=frame.description or frame.protocol,
-                    protocol=frame.protocol,
-                    sequence=frame.sequence,
-                    comments=frame.comments,
-                    image_type=" ".join(frame.image_type),
-                    images=len(place),
-                    has_inversion_times=has_times,
-                )
-                found.append((frame, rules.role_of(text)))
+        places = by_place(part)
+        most = max(len(place) for place in places)
+        has_times = any(readable_times(place) is not None for place in places)
+        for frame in part:
+            text = ImageText(
+                description=frame.description or frame.protocol,
+                protocol=frame.protocol,
+                sequence=frame.sequence,
+                comments=frame.comments,
+                image_type=" ".join(frame.image_type),
+                images=most,
+                has_inversion_times=has_times,
+            )
+            found.append((frame, rules.role_of(text)))
     return found
 
 

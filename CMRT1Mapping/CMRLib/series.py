@@ -167,16 +167,20 @@ class Study:
 def scheme_from_times(inversion_times_ms: Sequence[float]) -> str:
     """The scheme that inversion times in acquisition order show, or "" where they show none.
 
-    After each inversion the times grow by the heart's period and fall at the next inversion, so the lengths of the
-    growing runs are the images per inversion: 5, 1, 1 is ShMOLLI (Piechnik et al., JCMR 2010, 12:69), any other set
-    of several runs is MOLLI, and one run of even steps is Look-Locker.
+    After an inversion the times grow by the heart's period; where they fall, or grow by less than half of what they
+    usually do, the next inversion begins. So the lengths of the runs are the images per inversion: 5, 1 and 1 is
+    ShMOLLI (Piechnik et al., JCMR 2010, 12:69), any other set of several runs is MOLLI, and one run of even steps is
+    Look-Locker.
     """
     times = np.asarray(inversion_times_ms, dtype=float)
     if times.size < FEWEST_IMAGES:
         return ""
     steps = np.diff(times)
-    runs = np.diff(np.concatenate([[0], np.flatnonzero(steps <= 0) + 1, [times.size]]))
-    if tuple(runs) == (5, 1, 1):
+    if not np.any(steps > 0):
+        return ""
+    begins = steps < 0.5 * np.median(steps[steps > 0])
+    runs = np.diff(np.concatenate([[0], np.flatnonzero(begins) + 1, [times.size]]))
+    if sorted(runs) == [1, 1, 5]:
         return "shmolli"
     if len(runs) > 1:
         return "molli"

@@ -30,8 +30,8 @@ class ImageText:
         sequence: name of the pulse sequence.
         comments: image comments.
         image_type: the values of Image Type joined by spaces.
-        images: images at this image's slice position in its series.
-        has_inversion_times: whether those images carry different inversion times.
+        images: images of this kind (magnitude or phase) at the slice position that has most of them in the series.
+        has_inversion_times: whether the images at a position carry different inversion times.
     """
 
     description: str = ""

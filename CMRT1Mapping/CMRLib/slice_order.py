@@ -13,7 +13,7 @@ from CMRLib.series import SLICE_NAMES, STATES
 # +x, -y, -z, each about as much. A short-axis plane's normal is within some 40 degrees of it; the normal of a
 # long-axis plane (two, three or four chambers) is about perpendicular to it.
 BASE_TO_APEX = np.array([1.0, -1.0, -1.0]) / np.sqrt(3.0)
-_LEAST_ALIGNMENT = 0.25  # cosine below which a plane is taken for a long-axis plane: no base, no apex
+_LEAST_ALIGNMENT = 0.45  # cosine (63 degrees) below which a plane is taken for a long-axis plane: no base, no apex
 _PARALLEL = 0.985  # cosine of 10 degrees: planes of one prescription, allowing for a re-planned one
 _SAME_SLICE_MM = 4.0  # half the usual slice thickness of 8 mm
 _MATCH_MM = 12.0  # how far a re-planned slice may lie from the one it repeats
