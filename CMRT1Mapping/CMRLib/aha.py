@@ -95,25 +95,38 @@ class SliceLandmarks:
     inferior_insertion: tuple[float, float] | None = None
 
 
-def counting_direction(geometry: Geometry | None) -> int:
-    """+1 when segments are counted from the columns' axis towards the rows' axis (clockwise on the screen), else -1.
+def _along_axis(geometry: Geometry | None) -> tuple[float, float]:
+    """Cosines to the usual long axis, base to apex: of columns x rows, and of the way in which slices are counted.
 
-    The patient decides: the images' plane is taken to be turned by at most 75 degrees from that across the usual long
-    axis (to the left, front and feet), so mirrored images get their segments counted the other way. Without geometry
-    the image is taken as it is shown to a reader, seen from the apex with the rows downwards, hence -1.
+    Both are 0 where the geometry says nothing about the heart: nobody acquires a short-axis image exactly along the
+    body's axes, so such a geometry is a placeholder.
 
     Raises:
         InputError: by its orientation the image is no short-axis image.
     """
-    if geometry is None:
-        return -1
-    normal = np.cross(geometry.matrix[:, 0], geometry.matrix[:, 1])
-    alignment = float(normal @ BASE_TO_APEX)
-    if abs(alignment) < _LEAST_ALIGNMENT:
+    if geometry is None or np.all(np.max(np.abs(geometry.matrix), axis=0) > 1.0 - 1e-6):
+        return 0.0, 0.0
+    columns, rows, slices = geometry.matrix.T
+    normal = float(np.cross(columns, rows) @ BASE_TO_APEX)
+    if abs(normal) < _LEAST_ALIGNMENT:
         raise InputError(
             "By its orientation this is no short-axis image, so it has no AHA segments; choose a short-axis image."
         )
-    return 1 if alignment > 0 else -1
+    return normal, float(slices @ BASE_TO_APEX)
+
+
+def counting_direction(geometry: Geometry | None) -> int:
+    """+1 when segments are counted from the columns' axis towards the rows' axis (clockwise on the screen), else -1.
+
+    The patient decides: the plane is taken to lie within 75 degrees of that across the usual long axis (to the left,
+    front and feet), so mirrored images get their segments counted the other way. Without geometry, or with one exactly
+    along the body's axes, which only a placeholder is, the image is taken as it is shown to a reader: seen from the
+    apex with the rows downwards, hence -1.
+
+    Raises:
+        InputError: by its orientation the image is no short-axis image.
+    """
+    return 1 if _along_axis(geometry)[0] > 0 else -1
 
 
 def septal_angle(points: np.ndarray, landmarks: SliceLandmarks, geometry: Geometry | None = None) -> np.ndarray:
@@ -233,7 +246,8 @@ def levels_along_stack(positions: Sequence[int], geometry: Geometry | None = Non
 
     Args:
         positions: indices of the slices that show the left ventricle's myocardium, in any order.
-        geometry: of the stack; without it, slice 0 is taken to be nearest the base.
+        geometry: of the stack; without it, or with a placeholder (see :func:`counting_direction`), slice 0 is taken to
+            be nearest the base.
 
     Returns:
         Slice index -> level. A slice counts with its middle: one slice is mid, three are basal, mid and apical.
@@ -241,10 +255,7 @@ def levels_along_stack(positions: Sequence[int], geometry: Geometry | None = Non
     Raises:
         InputError: by its orientation the stack is no short-axis stack.
     """
-    towards_apex = True
-    if geometry is not None:
-        counting_direction(geometry)  # refuses what is no short-axis stack
-        towards_apex = float(geometry.matrix[:, 2] @ BASE_TO_APEX) > 0
+    towards_apex = _along_axis(geometry)[1] >= 0
     if len(positions) == 0:
         return {}
     ordered = sorted(set(positions), reverse=not towards_apex)
@@ -314,10 +325,11 @@ def segment_statistics(
         raise InputError(
             f"The segments {np.shape(labels)} do not match the map {np.shape(values)}; divide the map's own slices."
         )
-    valid = np.isfinite(values) if fitted is None else np.isfinite(values) & np.asarray(fitted, dtype=bool)
-    return {
-        segment.number: roi_statistics(values, labels == segment.number, fitted)
-        if np.any(valid & (labels == segment.number))
-        else None
-        for segment in SEGMENTS
-    }
+    inside = np.asarray(labels) > 0
+    numbers, pixels = np.asarray(labels)[inside], np.asarray(values, dtype=float)[inside]
+    valid = np.isfinite(pixels) if fitted is None else np.isfinite(pixels) & np.asarray(fitted, dtype=bool)[inside]
+    statistics: dict[int, RoiStatistics | None] = {}
+    for segment in SEGMENTS:
+        own = numbers == segment.number
+        statistics[segment.number] = roi_statistics(pixels, own, valid) if np.any(own & valid) else None
+    return statistics

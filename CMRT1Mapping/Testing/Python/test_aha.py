@@ -184,6 +184,12 @@ def test_a_stack_stored_in_any_orientation_has_the_same_segments(transpose, flip
     assert set(np.unique(result)) == set(range(17))
 
 
+def test_a_placeholder_for_the_geometry_decides_nothing():
+    mirrored = Geometry(direction=(1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0))
+    assert counting_direction(None) == counting_direction(mirrored) == counting_direction(Geometry()) == -1
+    assert levels_along_stack(range(3), mirrored) == {0: "basal", 1: "mid", 2: "apical"}
+
+
 finite = st.floats(-60, 60)
 POINTS = st.tuples(finite, finite)
 
