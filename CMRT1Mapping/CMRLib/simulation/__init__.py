@@ -1,0 +1,24 @@
+"""Simulated short-axis T1 mapping: anatomy, tissue, signal heart beat by heart beat, and acquisition."""
+
+from CMRLib.simulation.anatomy import Landmarks, ParametricAnatomy, SliceAnatomy
+from CMRLib.simulation.labelled_anatomy import LabelledAnatomy, labelled_images
+from CMRLib.simulation.phantom import simulate_phantom
+from CMRLib.simulation.schedule import molli_inversion_times, schedule, shmolli_inversion_times
+from CMRLib.simulation.signal import simulate_pixels
+from CMRLib.simulation.study import SimulatedAcquisition, SimulatedStudy, simulate_study
+
+__all__ = [
+    "LabelledAnatomy",
+    "Landmarks",
+    "ParametricAnatomy",
+    "SimulatedAcquisition",
+    "SimulatedStudy",
+    "SliceAnatomy",
+    "labelled_images",
+    "molli_inversion_times",
+    "schedule",
+    "shmolli_inversion_times",
+    "simulate_phantom",
+    "simulate_pixels",
+    "simulate_study",
+]
