@@ -1,9 +1,15 @@
-"""The host runs a scripted module as Slicer does, and fails where Slicer would."""
+"""The host runs an unmodified scripted module as Slicer does."""
 
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from SlicerHost import names
 
 TOY = Path(__file__).parent / "SlicerHost" / "toy" / "Toy.py"
 
@@ -20,12 +26,356 @@ def volume(host):
     return slicer.util.addVolumeFromArray(np.ones((2, 3, 4), np.float32), name="Input")
 
 
-def test_a_panel_does_its_work(host, toy, volume):
+def test_apply_computes_what_the_panel_says(host, toy, volume):
     import slicer
 
     assert not toy.ui.applyButton.enabled
+    assert toy.ui.applyButton.toolTip == "Choose an input volume"
     host.setNode(toy.ui.inputSelector, volume)
+    assert toy.ui.applyButton.enabled
     toy.ui.factorSlider.value = 3
     host.click(toy.ui.applyButton)
     assert slicer.util.arrayFromVolume(toy._parameterNode.outputVolume).max() == 3
-    assert toy.ui.statusLabel.text == "Done"
+    assert toy.ui.progressBar.value == 100
+    assert toy.ui.statusLabel.text == "Done", "set by a timer"
+
+
+def test_the_module_is_where_slicer_puts_it(host, toy):
+    import slicer
+
+    assert slicer.modules.toy.title == "Toy"
+    assert slicer.modules.toy.categories == ("Testing",)
+    assert slicer.modules.toy.path == str(TOY)
+    assert slicer.modules.ToyWidget is toy
+    assert slicer.modules.ToyInstance.parent is slicer.modules.toy
+    assert slicer.util.getModuleWidget("Toy") is toy
+    assert slicer.util.getModuleLogic("Toy") is toy.logic
+    assert "Toy" in slicer.util.moduleNames()
+    slicer.selfTests["Toy"]()
+
+
+def test_parameters_and_widgets_follow_each_other(toy):
+    from Toy import Method
+
+    node, ui = toy._parameterNode, toy.ui
+    for widget, attribute, typed, parameter, value in (
+        (ui.factorSlider, "value", 4.5, "factor", 4.5),
+        (ui.invertCheckBox, "checked", True, "invert", True),
+        (ui.countSpinBox, "value", 7, "count", 7),
+        (ui.methodComboBox, "currentIndex", 1, "method", Method.SHIFT),
+        (ui.schemeComboBox, "currentIndex", 1, "scheme", "two"),
+        (ui.commentLineEdit, "text", "seen", "comment", "seen"),
+    ):
+        shown, default = getattr(widget, attribute), getattr(node, parameter)
+        assert default != value
+        setattr(widget, attribute, typed)
+        assert getattr(node, parameter) == value
+        setattr(node, parameter, default)
+        assert getattr(widget, attribute) == shown
+    assert ui.methodComboBox.currentText == "Scale", "an Enum shows its label"
+    assert (ui.countSpinBox.minimum, ui.countSpinBox.maximum) == (1, 9), "from WithinRange"
+
+
+def test_parameters_survive_saving_and_loading_the_scene(host, toy, volume, tmp_path):
+    from Toy import Method
+
+    host.setNode(toy.ui.inputSelector, volume)
+    node = toy._parameterNode
+    node.factor, node.method, node.limit, node.folder = 1.5, Method.SHIFT, 2.5, Path("some/where")
+    node.times = [100.0, 1100.0]
+    node.times.append(180.0)
+    node.names = {"a": 1}
+    node.names["b"] = 2
+    host.reopenScene(tmp_path / "scene.mrb")
+    node = toy._parameterNode
+    assert (node.factor, node.method, node.limit, node.folder) == (1.5, Method.SHIFT, 2.5, Path("some/where"))
+    assert (node.times, node.names, node.pattern) == ([100.0, 1100.0, 180.0], {"a": 1, "b": 2}, (5, 3))
+    assert node.inputVolume.GetName() == "Input"
+    assert toy.ui.inputSelector.currentNode() is node.inputVolume
+
+
+def test_closing_the_scene_starts_afresh(host, toy, volume):
+    import slicer
+
+    host.setNode(toy.ui.inputSelector, volume)
+    toy._parameterNode.factor = 9.0
+    slicer.mrmlScene.Clear()
+    host.processEvents()
+    assert toy._parameterNode.factor == 2.0
+    assert toy.ui.inputSelector.currentNode() is None
+    assert not toy.ui.applyButton.enabled
+
+
+def test_reloading_makes_the_panel_anew(host, toy, volume):
+    import slicer
+
+    host.setNode(toy.ui.inputSelector, volume)
+    toy.onReload()
+    host.processEvents()
+    fresh = slicer.modules.ToyWidget
+    assert fresh is not toy
+    assert fresh.ui.inputSelector.currentNode() is volume, "the parameter node is still in the scene"
+    fresh.ui.commentLineEdit.text = "fresh"
+    assert toy.ui.commentLineEdit.text == "none", "the old panel is no longer tied to the node"
+
+
+def test_an_error_is_shown_and_recorded(host, toy, volume):
+    import slicer
+
+    slicer.util.arrayFromVolume(volume)[:] = 0
+    host.setNode(toy.ui.inputSelector, volume)
+    host.click(toy.ui.applyButton)
+    (shown,) = host.takeMessages()
+    assert (shown.kind, shown.text) == ("error", "Scaling failed.\n\nThe volume is empty.")
+    assert "ValueError" in shown.details
+
+
+def test_a_question_gets_the_prepared_answer(host):
+    import qt
+    import slicer
+
+    host.answer(qt.QMessageBox.Yes, qt.QMessageBox.No)
+    assert slicer.util.confirmYesNoDisplay("Go on?")
+    assert not slicer.util.confirmYesNoDisplay("Really?")
+    assert [(m.kind, m.text) for m in host.takeMessages()] == [("question", "Go on?"), ("question", "Really?")]
+    with pytest.raises(RuntimeError, match="prepared no answer"):
+        slicer.util.confirmOkCancelDisplay("And now?")
+
+
+def test_a_selector_offers_the_nodes_of_its_types(host):
+    import slicer
+
+    selector = slicer.qMRMLNodeComboBox()
+    selector.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    selector.noneEnabled = True
+    seen = []
+    selector.connect("currentNodeChanged(vtkMRMLNode*)", seen.append)
+    selector.setMRMLScene(slicer.mrmlScene)
+    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "V")
+    labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "L")
+    hidden = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "H")
+    hidden.SetHideFromEditors(True)
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLModelNode", "M")
+    selector.setCurrentNode(volume)
+    assert (selector.nodeCount(), selector.currentNodeID, seen) == (2, volume.GetID(), [volume])
+    selector.hideChildNodeTypes = ["vtkMRMLLabelMapVolumeNode"]
+    selector.setCurrentNode(labels)
+    assert selector.currentNode() is None
+    made = selector.addNode()
+    assert made.GetClassName() == "vtkMRMLScalarVolumeNode"
+    assert selector.currentNode() is made
+    slicer.mrmlScene.RemoveNode(made)
+    assert selector.currentNode() is None
+
+
+def test_a_selector_without_none_chooses_the_first_node(host, volume):
+    import slicer
+
+    selector = slicer.qMRMLNodeComboBox()
+    selector.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    selector.setMRMLScene(slicer.mrmlScene)
+    assert selector.currentNode() is volume
+
+
+def test_cells_are_edited_as_a_user_can(host, toy):
+    import qt
+
+    table, seen = toy.ui.timesTable, []
+    table.setItem(0, 0, qt.QTableWidgetItem("100"))
+    fixed = qt.QTableWidgetItem("fixed")
+    fixed.setFlags(fixed.flags() & ~qt.Qt.ItemIsEditable)
+    table.setItem(1, 0, fixed)
+    table.connect("cellChanged(int,int)", lambda row, column: seen.append((row, column)))
+    host.editCell(table, 0, 0, "180")
+    assert (table.item(0, 0).text(), seen) == ("180", [(0, 0)])
+    with pytest.raises(AssertionError, match="cannot be edited"):
+        host.editCell(table, 1, 0, "200")
+
+
+def test_a_panel_has_a_picture(host, toy, tmp_path):
+    from PIL import Image
+
+    whole = np.asarray(Image.open(host.grabPanel(toy, tmp_path / "panel.png")).convert("L"))
+    toy.ui.inputsCollapsibleButton.collapsed = True
+    folded = np.asarray(Image.open(host.grabPanel(toy, tmp_path / "folded.png")).convert("L"))
+    assert len(np.unique(whole)) > 20
+    assert folded.shape[0] < whole.shape[0]
+    assert not toy.ui.inputSelector.visible
+
+
+def test_new_nodes_are_filed_in_the_subject_hierarchy(host, volume):
+    import slicer
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    assert hierarchy.GetItemByDataNode(volume)
+    script = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "S")
+    assert not hierarchy.GetItemByDataNode(script)
+
+
+def test_settings_stay_in_the_host(host):
+    import slicer
+
+    assert slicer.util.settingsValue("CMR/Folder", "none", settings=slicer.app.settings()) == "none"
+    slicer.app.settings().setValue("CMR/Folder", "there")
+    assert slicer.util.settingsValue("CMR/Folder", "none", settings=slicer.app.userSettings()) == "there"
+    assert Path(slicer.app.settings().fileName()).parent == Path(slicer.app.temporaryPath)
+
+
+def test_a_volume_file_is_loaded_and_saved(host, volume, tmp_path):
+    import slicer
+
+    path = str(tmp_path / "volume.nrrd")
+    assert slicer.util.saveNode(volume, path)
+    loaded = slicer.util.loadVolume(path, {"name": "Loaded"})
+    assert loaded.GetName() == "Loaded"
+    assert (slicer.util.arrayFromVolume(loaded) == 1).all()
+    with pytest.raises(RuntimeError, match="Failed to load"):
+        slicer.util.loadVolume(str(tmp_path / "missing.nrrd"))
+
+
+def test_a_dicom_plugin_is_registered_and_files_its_series(host, tmp_path):
+    import slicer
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    (tmp_path / "ToyDICOMPlugin.py").write_text(
+        "import slicer\nfrom DICOMLib import DICOMLoadable, DICOMPlugin\n"
+        "class ToyDICOMPluginClass(DICOMPlugin):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.loadType = 'Toy'\n"
+        "    def examineFiles(self, files):\n"
+        "        loadable = DICOMLoadable()\n"
+        "        loadable.files, loadable.confidence = files, 0.9\n"
+        "        loadable.name = slicer.dicomDatabase.fileValue(files[0], self.tags['seriesDescription'])\n"
+        "        return [loadable]\n"
+        "    def load(self, loadable):\n"
+        "        node = slicer.mrmlScene.AddNewNodeByClass('vtkMRMLScalarVolumeNode', loadable.name)\n"
+        "        self.addSeriesInSubjectHierarchy(loadable, node)\n        return node\n"
+        "class ToyDICOMPlugin:\n"
+        "    def __init__(self, parent):\n        parent.hidden = True\n"
+        "        slicer.modules.dicomPlugins['ToyDICOMPlugin'] = ToyDICOMPluginClass\n"
+    )
+    header = Dataset()
+    header.PatientID, header.PatientName, header.SeriesDescription = "P1", "Phantom", "T1 map"
+    header.StudyInstanceUID, header.SeriesInstanceUID = generate_uid(), generate_uid()
+    header.SOPClassUID, header.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.4", generate_uid()
+    header.file_meta = FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    header.save_as(tmp_path / "image.dcm", enforce_file_format=True)
+
+    host.loadModule(tmp_path / "ToyDICOMPlugin.py")
+    plugin = slicer.modules.dicomPlugins["ToyDICOMPlugin"]()
+    (loadable,) = plugin.examineForImport([[str(tmp_path / "image.dcm")]])
+    assert (loadable.name, loadable.confidence) == ("T1 map", 0.9)
+    node = plugin.load(loadable)
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    study = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
+    assert hierarchy.GetItemName(hierarchy.GetItemParent(study)) == "Phantom"
+
+
+def test_start_up_is_completed_once_the_modules_are_loaded(host, tmp_path):
+    import slicer
+
+    (tmp_path / "Late.py").write_text(
+        "import slicer\nclass Late:\n"
+        "    def __init__(self, parent):\n"
+        "        self.done = 0\n        slicer.app.connect('startupCompleted()', self.complete)\n"
+        "    def complete(self):\n        self.done += 1\n"
+    )
+    late = host.loadModule(tmp_path / "Late.py")
+    host.loadModule(TOY)
+    assert (late.done, slicer.modules.LateInstance) == (1, late)
+
+
+def test_packages_are_asked_for_and_never_installed(host):
+    import qt
+    import slicer.packaging
+
+    assert slicer.packaging.pip_check("numpy>=1.20")
+    host.answer(qt.QMessageBox.Ok)
+    slicer.packaging.pip_ensure(["no-such-package>=2"], requester="Toy")
+    assert "no-such-package" in host.takeMessages()[0].text
+    host.answer(qt.QMessageBox.Cancel)
+    with pytest.raises(RuntimeError, match="declined"):
+        slicer.packaging.pip_ensure("no-such-package")
+    host.takeMessages()
+    host.testing = True
+    try:
+        slicer.packaging.pip_ensure("no-such-package")
+    finally:
+        host.testing = False
+    assert not host.takeMessages()
+
+
+def test_slicer_5_10_lacks_what_came_later(started_host):
+    import slicer
+
+    started_host.start("5.10")
+    try:
+        with pytest.raises(ImportError):
+            importlib.import_module("slicer.packaging")
+        with pytest.raises(RuntimeError, match="no signal"):
+            slicer.qMRMLNodeComboBox().connect("nodeAddedByUserAction(vtkMRMLNode*)", print)
+    finally:
+        started_host.start("5.12")
+    slicer.qMRMLNodeComboBox().connect("nodeAddedByUserAction(vtkMRMLNode*)", print)
+
+
+def test_nothing_of_the_host_is_there_unless_it_is_started():
+    script = (
+        "import SlicerHost, sys\n"
+        "from CMRLib.standalone import createApplication\n"
+        "before = createApplication()\n"
+        "import slicer\n"
+        "names = set(vars(slicer))\n"
+        "host = SlicerHost.start()\n"
+        "import qt, ctk, slicer.ScriptedLoadableModule\n"
+        "host.stop()\n"
+        "assert slicer.app is before\n"
+        "assert not {'qt', 'ctk', 'slicer.ScriptedLoadableModule', 'DICOMLib'} & set(sys.modules)\n"
+        "assert set(vars(slicer)) - names <= {'selfTests'}, set(vars(slicer)) ^ names\n"
+    )
+    root = Path(__file__).parents[1]
+    paths = f"import sys; sys.path[:0] = [{str(root / 'Testing')!r}, {str(root / 'CMRT1Mapping')!r}]\n"
+    done = subprocess.run([sys.executable, "-c", paths + script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_python_modules_have_the_signatures_of_slicer(host):
+    """Parameters of every function and method that the host plays are those of the table."""
+    checked = 0
+    for module_name, row in names.PYTHON.items():
+        name = module_name.split("/")[-2] if "/" in module_name else module_name
+        if name == "slicer.util":
+            continue  # the wheel has Slicer's own
+        name = "slicer.parameterNodeWrapper" if name.startswith("slicer.parameterNodeWrapper") else name
+        module = importlib.import_module(name)
+        for declaration in row.get("functions", []):
+            checked += _has_signature(module, declaration)
+        for class_name, members in row.get("classes", {}).items():
+            for declaration in members["methods"]:
+                checked += _has_signature(getattr(module, class_name, None), declaration)
+    assert checked > 40
+
+
+def _has_signature(owner, declaration):
+    """1 if the owner's own function of that name has the declared parameters, 0 if it has no such function."""
+    declared = ast.parse(f"def {declaration}: pass").body[0]
+    function = vars(owner).get(declared.name) if owner is not None else None
+    if not inspect.isfunction(function) or declared.name == "__init__":
+        return 0
+    found = inspect.signature(function).parameters
+    wanted = declared.args
+    assert [p for p, k in found.items() if k.kind is k.POSITIONAL_OR_KEYWORD] == [a.arg for a in wanted.args], (
+        declaration
+    )
+    assert [p for p, k in found.items() if k.kind is k.KEYWORD_ONLY] == [a.arg for a in wanted.kwonlyargs], declaration
+    return 1
+
+
+def test_the_table_is_what_its_script_makes_of_it(tmp_path):
+    """Rows are copied, not edited: the script finds nothing to change in its own output."""
+    folder = Path(names.__file__).parent
+    copy = tmp_path / "update_names.py"
+    copy.write_text((folder / "update_names.py").read_text())
+    subprocess.run([sys.executable, copy, folder / "names.json"], check=True, capture_output=True)
+    assert (tmp_path / "names.json").read_text() == (folder / "names.json").read_text()

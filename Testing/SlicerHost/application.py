@@ -185,6 +185,7 @@ class qSlicerScriptedLoadableModule(StandIn, QtCore.QObject):
     def unload(self):
         """Tell the panel that its module goes, and destroy the panel."""
         if self._widget is not None:
+            self._widget.exit()
             slicer.app.moduleManager().native.fire("moduleAboutToBeUnloaded(QString)", self.name)
             self._widget.setParent(None)
             self._widget.deleteLater()

@@ -54,7 +54,7 @@ class DICOMPlugin:
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
         value = lambda tag: slicer.dicomDatabase.fileValue(loadable.files[0], tag)  # noqa: E731
         uid = constants.GetDICOMUIDName()
-        series = hierarchy.CreateItem(hierarchy.GetSceneItemID(), dataNode, constants.GetDICOMLevelSeries())
+        series = hierarchy.CreateItem(hierarchy.GetSceneItemID(), dataNode)
         hierarchy.SetItemUID(series, uid, value("0020,000E"))
         modality = constants.GetDICOMSeriesModalityAttributeName()
         hierarchy.SetItemAttribute(series, modality, value("0008,0060"))

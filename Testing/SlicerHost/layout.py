@@ -24,17 +24,7 @@ class qSlicerLayoutManager(StandIn, QtCore.QObject):
         QtWidgets.QVBoxLayout(self._viewport).setContentsMargins(0, 0, 0, 0)
         self._logic = slicer.vtkMRMLLayoutLogic()
         self._logic.SetMRMLScene(core.scene)
-        self._observed = None
-        core.scene.AddObserver(slicer.vtkMRMLScene.EndCloseEvent, self._begin)
-        self._begin()
-
-    def _begin(self, *_):
-        """Arrange the views of a scene that is new, or was closed, perhaps with its layout and view nodes."""
-        node = self._logic.GetLayoutNode()
-        if node is self._observed:
-            return
-        self._observed, self._shown = node, None
-        node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._arrange)
+        self._logic.GetLayoutNode().AddObserver(vtk.vtkCommand.ModifiedEvent, self._arrange)
         self.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView)
         self._arrange()
 
@@ -89,26 +79,22 @@ class qSlicerLayoutManager(StandIn, QtCore.QObject):
         return [widget for (class_name, _name), widget in self._widgets.items() if class_name == node_class]
 
     def _widget(self, node):
-        """The widget of a view node, made when it is first asked for."""
+        """The widget of a view node, made when it is first asked for; the node stays when the scene is closed."""
         key = (node.GetClassName(), node.GetLayoutName())
         if key not in self._widgets:
             if node.IsA("vtkMRMLSliceNode"):
-                self._widgets[key] = qMRMLSliceWidget(self._core, node.GetLayoutName())
+                widget = qMRMLSliceWidget(self._core, node)
             elif node.IsA("vtkMRMLPlotViewNode"):
-                self._widgets[key] = qMRMLPlotWidget()
+                widget = qMRMLPlotWidget()
+                widget.setMRMLPlotViewNode(node)
             elif node.IsA("vtkMRMLTableViewNode"):
-                self._widgets[key] = qMRMLTableWidget()
+                widget = qMRMLTableWidget()
+                widget.setMRMLTableViewNode(node)
             else:
-                self._widgets[key] = QtWidgets.QLabel("3D")
-                self._widgets[key].setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
-        widget = self._widgets[key]
-        if isinstance(widget, qMRMLSliceWidget):
-            widget.setMRMLSliceNode(node)
-        elif isinstance(widget, qMRMLPlotWidget):
-            widget.setMRMLPlotViewNode(node)
-        elif isinstance(widget, qMRMLTableWidget):
-            widget.setMRMLTableViewNode(node)
-        return widget
+                widget = QtWidgets.QLabel("3D")
+                widget.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
+            self._widgets[key] = widget
+        return self._widgets[key]
 
     def _arrange(self, *_):
         description = self._logic.GetLayoutNode().GetCurrentLayoutDescription()

@@ -164,6 +164,7 @@ class _Wrapper:
         self._updatingGui = False
         self._values: dict[str, Any] = {}
         self._writing = False
+        self._cacheTag = 0
         self._refresh()
         # As in Slicer, values are read again when the node says that it was modified, and only then: what changes
         # without that event, such as a node reference that is resolved when a scene is loaded, is not seen.

@@ -92,18 +92,18 @@ class User:
         return interactor
 
     def grabPanel(self, widget: Any, path: str | Path) -> Path:
-        """A picture of a module's panel as PNG."""
+        """A picture of a module's panel as PNG, without the space that a spacer at its end leaves empty."""
+        import qt
+
+        self.processEvents()
         panel = widget.parent
-        panel.resize(max(panel.width, 480), panel.sizeHint.height())
-        return self.grabWidget(panel, path)
+        return _saved(panel.grab(qt.QRect(0, 0, panel.width, panel.sizeHint.height())), path)
 
     def grabWidget(self, widget: Any, path: str | Path) -> Path:
         """A picture of any widget, a view for instance, as PNG."""
         slicer.util.forceRenderAllViews()
         self.processEvents()
-        if not widget.grab().save(str(path)):
-            raise OSError(f"Cannot write {path}")
-        return Path(path)
+        return _saved(widget.grab(), path)
 
     def reopenScene(self, path: str | Path) -> None:
         """Save the scene to an ``.mrb`` or ``.mrml`` file, close it, and load it again."""
@@ -113,6 +113,12 @@ class User:
         self.processEvents()
         slicer.util.loadScene(str(path))
         self.processEvents()
+
+
+def _saved(picture: Any, path: str | Path) -> Path:
+    if not picture.save(str(path)):
+        raise OSError(f"Cannot write {path}")
+    return Path(path)
 
 
 class RealSlicer(User):

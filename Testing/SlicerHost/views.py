@@ -37,15 +37,13 @@ class RenderedWidget(StandIn, QtWidgets.QWidget):
     def renderWindow(self):
         raise NotImplementedError
 
-    def render(self, *arguments):
-        """Draw now; with arguments, Qt's own method of that name."""
-        if arguments:
-            super().render(*arguments)
-        elif self.renderEnabled:
+    def draw(self):
+        """Draw the scene as it is now."""
+        if self.renderEnabled:
             self.renderWindow().Render()
 
     def forceRender(self):
-        self.render()
+        self.draw()
         self.update()
 
     def scheduleRender(self):
@@ -70,7 +68,7 @@ class RenderedWidget(StandIn, QtWidgets.QWidget):
         self.renderWindow().SetSize(width, height)
 
     def paintEvent(self, _event):
-        self.render()
+        self.draw()
         pixels = grab_window(self.renderWindow())
         rows, columns, _ = pixels.shape
         image = QtGui.QImage(pixels.data, columns, rows, 3 * columns, QtGui.QImage.Format.Format_RGB888)
@@ -83,9 +81,7 @@ class _SliceView(SliceView):
     def set_scene(self, scene):
         AbstractView.set_scene(self, scene)
         self.logic.SetMRMLScene(scene)
-        self.show_node(scene.GetSingletonNode(self.name, "vtkMRMLSliceNode"))
-
-    def show_node(self, node):
+        node = scene.GetSingletonNode(self.name, "vtkMRMLSliceNode")
         self.logic.SetSliceNode(node)
         self.set_view_node(node)
 
@@ -124,9 +120,6 @@ class qMRMLSliceView(RenderedWidget):
     def mrmlSliceNode(self):
         return self.view.get_view_node()
 
-    def setMRMLSliceNode(self, node):
-        self.view.show_node(node)
-
     def displayableManagerByClassName(self, name):
         return self.view.get_displayable_manager_by_class(name)
 
@@ -146,15 +139,17 @@ class qMRMLSliceView(RenderedWidget):
 class qMRMLSliceWidget(qMRMLWidget):
     """A slice view with the bar that bears its letter and color."""
 
-    def __init__(self, core, name, parent=None):
-        super().__init__(parent)
-        self._view = qMRMLSliceView(core, name, self)
-        self._bar = QtWidgets.QLabel(self)
-        self._bar.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
+    def __init__(self, core, node):
+        super().__init__()
+        self._view = qMRMLSliceView(core, node.GetLayoutName(), self)
+        bar = QtWidgets.QLabel(node.GetLayoutLabel(), self)
+        bar.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
+        red, green, blue = (round(255 * c) for c in node.GetLayoutColor())
+        bar.setStyleSheet(f"background: rgb({red}, {green}, {blue}); color: black; font-weight: bold")
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addWidget(self._bar)
+        column.addWidget(bar)
         column.addWidget(self._view, 1)
         self.setMRMLScene(core.scene)
 
@@ -172,13 +167,6 @@ class qMRMLSliceWidget(qMRMLWidget):
         return self._view.mrmlSliceNode()
 
     mrmlAbstractViewNode = mrmlSliceNode
-
-    def setMRMLSliceNode(self, node):
-        """Show another slice node, as after a scene was closed with its singleton nodes."""
-        self._view.setMRMLSliceNode(node)
-        self._bar.setText(node.GetLayoutLabel())
-        red, green, blue = (round(255 * c) for c in node.GetLayoutColor())
-        self._bar.setStyleSheet(f"background: rgb({red}, {green}, {blue}); color: black; font-weight: bold")
 
     def mrmlSliceCompositeNode(self):
         return self.sliceLogic().GetSliceCompositeNode()

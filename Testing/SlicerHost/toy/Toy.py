@@ -77,6 +77,7 @@ class ToyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initializeParameterNode()
 
     def cleanup(self):
+        self.setParameterNode(None)
         self.removeObservers()
 
     def enter(self):
