@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -56,16 +56,13 @@ def write_image(
     image.SetDirection(geometry.direction)
     for key, value in (metadata or {}).items():
         image.SetMetaData(key, value)
-    partial: str | None = None
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        ending = "".join(path.suffixes[-2:]) if path.name.endswith(".nii.gz") else path.suffix
-        handle, partial = tempfile.mkstemp(suffix=ending, prefix=".partial-", dir=path.parent)
-        os.close(handle)
-        sitk.WriteImage(image, partial, useCompression=True)
+        sitk.WriteImage(image, str(partial), useCompression=True)
         os.replace(partial, path)
     except (OSError, RuntimeError) as error:
-        if partial is not None:
-            Path(partial).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise OutputError(f"{path} cannot be written; check the folder's permissions and free space.") from error
     return path
