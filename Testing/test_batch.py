@@ -77,7 +77,7 @@ def test_again_only_what_is_missing(cmr_batch, tmp_path, capsys):
     before = (output / "P001" / "results.json").stat().st_mtime_ns
     both = ["--input", str(first), str(second), "--output", str(output)]
     assert cmr_batch(both) == 0
-    assert "1 studies done, 1 complete already, 0 failed." in capsys.readouterr().out
+    assert "Studies: 1 done, 1 complete already, 0 failed" in capsys.readouterr().out
     assert (output / "P001" / "results.json").stat().st_mtime_ns == before
     assert [row["id"] for row in summary_of(output)] == ["P001", "P002"]
     assert cmr_batch([*both, "--overwrite"]) == 0
@@ -220,7 +220,7 @@ def test_two_inputs_with_the_same_id(cmr_batch, tmp_path, capsys):
 def test_input_given_twice_is_processed_once(cmr_batch, tmp_path, capsys):
     folder = str(write_study(tmp_path / "one", "P001"))
     assert cmr_batch(["--input", folder, folder + "/", "--output", str(tmp_path / "out")]) == 0
-    assert "1 studies done, 0 complete already" in capsys.readouterr().out
+    assert "Studies: 1 done, 0 complete already" in capsys.readouterr().out
 
 
 def test_output_that_cannot_be_written(cmr_batch, tmp_path, capsys):

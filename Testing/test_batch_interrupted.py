@@ -58,7 +58,7 @@ def finish(inputs, output):
     process = start(inputs, output)
     printed = process.communicate(timeout=PATIENCE_S)[0]
     assert process.returncode == 0
-    assert f"{STUDIES - len(there)} studies done, {len(there)} complete already, 0 failed." in printed
+    assert f"Studies: {STUDIES - len(there)} done, {len(there)} complete already, 0 failed" in printed
     assert {name: (output / name).stat().st_ino for name in there} == there
     assert check_whole(output) == STUDIES
     assert not list(output.glob(".*"))

@@ -106,7 +106,7 @@ def _run(options: argparse.Namespace) -> int:
     outcomes = run_batch(options.input, options.output, batch, _report)
     failed = sum(not outcome.ok for outcome in outcomes)
     skipped = sum(outcome.skipped for outcome in outcomes)
-    print(f"{len(outcomes) - failed - skipped} studies done, {skipped} complete already, {failed} failed.")
+    print(f"Studies: {len(outcomes) - failed - skipped} done, {skipped} complete already, {failed} failed")
     try:
         print(f"Summary: {write_summary(options.output, [outcome.results for outcome in outcomes])}")
     except OutputError as error:
@@ -129,8 +129,9 @@ def _report(outcome: Outcome) -> None:
     if outcome.skipped:
         print(f"{results['id']}: complete already", flush=True)
         return
-    warnings = f", {len(results['warnings'])} warnings" if results["warnings"] else ""
-    print(f"{results['id']}: {results['status']}, {len(results['t1'])} T1 maps{warnings}", flush=True)
+    maps, warnings = len(results["t1"]), len(results["warnings"])
+    counts = f"T1 maps: {maps}" + (f", warnings: {warnings}" if warnings else "")
+    print(f"{results['id']}: {results['status']} ({counts})", flush=True)
     for error in results["errors"]:
         print(f"{results['id']}: {error}", file=sys.stderr, flush=True)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import slicer
+import vtk
 
 from CMRLib.batch_t1 import T1Result
 from CMRLib.errors import OutputError
@@ -35,7 +36,13 @@ def saveStudyScene(results: Sequence[T1Result], path: Path) -> None:
         source = createAcquisition(series.key, images.images, times, images.geometry, images.phase, attributes)
         maps.append(storeT1Maps(source, result.maps, images.geometry, {"Scheme": series.scheme})["t1"])
     showInSliceViews(maps[0])
-    written = slicer.mrmlScene.WriteToMRB(str(path))
-    slicer.mrmlScene.Clear(0)
+    messages = vtk.vtkOutputWindow.GetInstance()
+    mode = messages.GetDisplayMode()
+    messages.SetDisplayModeToNever()  # the archive would tell of every file in it
+    try:
+        written = slicer.mrmlScene.WriteToMRB(str(path))
+    finally:
+        messages.SetDisplayMode(mode)
+        slicer.mrmlScene.Clear(0)
     if not written:
         raise OutputError(f"{path} cannot be written; check the folder's permissions and free space.")

@@ -1,0 +1,109 @@
+"""Show what the software does: ``python3 Resources/Scripts/demo.py [STUDY] [--output DIR]``.
+
+Makes the environment, writes a simulated study as DICOM, processes it as ``cmr-batch`` does, and prints where the maps,
+the scene and a picture are. With a folder it processes the study in that folder instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+from typing import Any
+
+import environment
+
+COLOR_TABLE = "ColorTables/CMR_T1_1.5T.txt"
+
+
+def main() -> int:
+    """Run the demonstration and return its exit status, that of ``cmr-batch``."""
+    parser = argparse.ArgumentParser(description="Map T1 of a simulated study, or of the study in a folder.")
+    parser.add_argument("study", nargs="?", type=Path, metavar="STUDY", help="folder with DICOM files or a study.json")
+    parser.add_argument("--output", type=Path, default=environment.ROOT / "demo-output", metavar="DIR")
+    options = parser.parse_args()
+    environment.enter()
+
+    import cmr_batch
+
+    from CMRLib.errors import CMRError
+
+    results = options.output / "results"
+    try:
+        study = options.study or _simulated_study(options.output / "dicom")
+    except CMRError as error:
+        print(error, file=sys.stderr)
+        return cmr_batch.EXIT_USAGE
+    paths = ["--input", str(study), "--output", str(results)]
+    status = cmr_batch.main([*paths, "--scene", "--overwrite", "--no-motion-correction"])
+    if status not in (cmr_batch.EXIT_DONE, cmr_batch.EXIT_SOME_FAILED):
+        return status
+    with open(results / "summary.csv", newline="", encoding="utf-8") as file:
+        maps = [row for row in csv.DictReader(file) if row["t1_file"]]
+    if maps:
+        folder = results / maps[0]["id"]
+        print(f"Maps:    {folder}/*.nrrd")
+        print(f"Scene:   {folder / 'scene.mrb'} (open it in 3D Slicer)")
+        print(f"Picture: {_draw(folder, maps)}")
+    return status
+
+
+def _simulated_study(folder: Path) -> Path:
+    """The folder of a simulated study, written when it is not there yet."""
+    from CMRLib.dicom_writer import write_dicom_study
+    from CMRLib.simulation import simulate_study
+
+    if not folder.exists():
+        print("Simulating a study", flush=True)
+        files = write_dicom_study(simulate_study(seed=1), folder)
+        print(f"{len(files)} DICOM files", flush=True)
+    print(f"Study:   {folder}", flush=True)
+    return folder
+
+
+def _draw(folder: Path, maps: list[dict[str, str]]) -> Path:
+    """Draw the T1 maps of a study with their colors' legend, and return the picture's path."""
+    import matplotlib
+    from matplotlib import pyplot
+
+    from CMRLib.images import read_image
+
+    matplotlib.use("Agg")
+    colors, shortest, longest = _color_table()
+    states = list(dict.fromkeys(row["state"] for row in maps))
+    columns = [[row for row in maps if row["state"] == state] for state in states]
+    shape = len(states), max(len(rows) for rows in columns)
+    figure, axes = pyplot.subplots(
+        *shape, figsize=(4 * shape[1] + 1, 3.2 * shape[0]), squeeze=False, layout="constrained"
+    )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for line, rows in zip(axes, columns, strict=True):
+        for axis, row in zip(line, rows, strict=False):
+            t1, geometry = read_image(folder / row["t1_file"])
+            aspect = geometry.spacing[1] / geometry.spacing[0]
+            drawn = axis.imshow(t1[0], cmap=colors, vmin=shortest, vmax=longest, interpolation="nearest", aspect=aspect)
+            axis.set_title(f"{row['state']} {row['slice']}")
+    figure.colorbar(drawn, ax=axes, label="T1 [ms]", shrink=0.9)
+    path = folder / "t1_maps.png"
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+    return path
+
+
+def _color_table() -> tuple[Any, float, float]:
+    """The color map of T1, and the values in ms of its ends."""
+    import numpy as np
+    from matplotlib.colors import LinearSegmentedColormap
+
+    from CMRLib.resources import resource_path
+
+    points = np.loadtxt(resource_path(COLOR_TABLE))
+    shortest, longest = float(points[0, 0]), float(points[-1, 0])
+    places = (points[:, 0] - shortest) / (longest - shortest)
+    return LinearSegmentedColormap.from_list("T1", list(zip(places, points[:, 1:], strict=True))), shortest, longest
+
+
+if __name__ == "__main__":
+    sys.exit(main())

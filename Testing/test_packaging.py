@@ -1,0 +1,205 @@
+"""What ships: CMake's lists against the tree, the flat folder of Slicer, pip's packages, and who imports what."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from batch_studies import write_study
+
+ROOT = Path(__file__).resolve().parents[1]
+# Screenshots are for the README; these scripts need the whole repository around them.
+NOT_SHIPPED = ("Resources/Screenshots/", "Testing/")
+REPOSITORY_SCRIPTS = {
+    "Resources/Scripts/demo.py",
+    "Resources/Scripts/environment.py",
+    "Resources/Scripts/screenshots.py",
+}
+SLICER_PACKAGES = {"slicer", "qt", "ctk", "vtk", "vtkmodules", "trame_slicer", "DICOMLib"}
+
+
+def kept_files(folder):
+    """Paths below ``folder``, relative to it, of the files in the repository."""
+    listed = subprocess.run(["git", "ls-files", "-z", "."], cwd=folder, capture_output=True, text=True, check=False)
+    if listed.returncode == 0 and listed.stdout:
+        return {name for name in listed.stdout.split("\0") if name and (folder / name).is_file()}
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+MODULES = [
+    ROOT / name.split("/")[0] for name in sorted(kept_files(ROOT)) if re.fullmatch(r"CMR\w+/CMakeLists.txt", name)
+]
+
+
+def cmake_lists(folder):
+    """Files that a CMakeLists.txt names in its lists of scripts and resources."""
+    text = re.sub(r"#.*", "", (folder / "CMakeLists.txt").read_text(encoding="utf-8"))
+    lists = re.findall(r"set\(\w+_PYTHON_(?:SCRIPTS|RESOURCES)\s([^)]*)\)", text)
+    assert len(lists) == 2
+    named = " ".join(lists).replace("${MODULE_NAME}", folder.name).split()
+    assert len(named) == len(set(named))
+    return set(named)
+
+
+def shipped(names):
+    return {name for name in names if not name.startswith(NOT_SHIPPED) and Path(name).name != "CMakeLists.txt"}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+def test_cmake_names_every_file_of_a_module_and_no_other(module):
+    assert cmake_lists(module) == shipped(kept_files(module))
+
+
+def test_cmake_names_every_shared_file_and_no_other():
+    kept = {f"Resources/{name}" for name in kept_files(ROOT / "Resources")}
+    assert cmake_lists(ROOT) == shipped(kept) - REPOSITORY_SCRIPTS
+
+
+def test_cmake_builds_every_module():
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    assert re.findall(r"^add_subdirectory\((\w+)\)", text, re.MULTILINE) == [module.name for module in MODULES]
+    folders = {name.split("/")[0] for name in kept_files(ROOT) if re.fullmatch(r"CMR\w+/CMR\w+Lib/__init__.py", name)}
+    assert folders == {module.name for module in MODULES}
+
+
+def test_pip_names_every_package():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    named = set(re.findall(r'"([\w.]+)"', re.search(r"^packages = \[(.*?)\]", text, re.MULTILINE | re.DOTALL)[1]))
+    packages = set()
+    for module in MODULES:
+        inits = [Path(name) for name in kept_files(module) if name.endswith("/__init__.py")]
+        packages |= {".".join(init.parent.parts) for init in inits if init.parts[0].endswith("Lib")}
+        packages.add(f"{module.name}Resources")
+    assert named == packages | {"CMRResources", "CMRResources.Scripts"}
+
+
+@pytest.fixture(scope="module")
+def flat_folder(tmp_path_factory):
+    """The one folder into which Slicer installs the modules, filled with what CMake names."""
+    folder = tmp_path_factory.mktemp("qt-scripted-modules")
+    for source in (ROOT, *MODULES):
+        for name in cmake_lists(source):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, folder / name)
+    return folder
+
+
+def python(paths, *arguments, cwd):
+    variables = {"PYTHONPATH": str(paths), "PATH": "", "HOME": str(cwd)}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env=variables, capture_output=True, text=True, check=False
+    )
+
+
+def test_batch_command_works_in_the_flat_folder_of_slicer(flat_folder, tmp_path):
+    study = write_study(tmp_path / "in", "P001")
+    script = flat_folder / "Resources" / "Scripts" / "cmr_batch.py"
+    done = python(flat_folder, str(script), "--input", str(study), "--output", str(tmp_path / "out"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "P001" / "results.json").is_file()
+
+
+FIND_RESOURCES = """
+import CMRLib
+from CMRLib.resources import resource_path
+print(CMRLib.__file__)
+for name in ("ColorTables/CMR_T1_1.5T.txt", "series_rules.json"):
+    print(resource_path(name))
+"""
+
+
+def test_resources_are_found_in_the_flat_folder(flat_folder, tmp_path):
+    found = python(flat_folder, "-c", FIND_RESOURCES, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert all(line.startswith(str(flat_folder)) for line in found.stdout.splitlines())
+
+
+def test_missing_resource_is_told():
+    from CMRLib.errors import MissingDependencyError
+    from CMRLib.resources import resource_path
+
+    with pytest.raises(MissingDependencyError, match="ColorTables/none.txt of CMRMapping is missing; install"):
+        resource_path("ColorTables/none.txt")
+
+
+@pytest.mark.slow
+def test_pip_installs_packages_resources_and_commands(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    for name in kept_files(ROOT):
+        if name.split("/")[0] != "Testing":
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, source / name)
+    install = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", str(target)]
+    subprocess.run([sys.executable, "-m", "pip", *install, str(source)], check=True, cwd=tmp_path)
+
+    found = python(target, "-c", FIND_RESOURCES, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert all(line.startswith(str(target)) for line in found.stdout.splitlines())
+    version = "import CMRLib, importlib.metadata as m; print(CMRLib.__version__ == m.version('cmr-mapping'))"
+    assert python(target, "-c", version, cwd=tmp_path).stdout.strip() == "True"
+    for command in ("cmr-batch", "cmr-evaluate"):
+        shown = python(target, str(target / "bin" / command), "--help", cwd=tmp_path)
+        assert shown.returncode == 0 and shown.stdout.startswith(f"usage: {command}"), shown.stderr
+
+
+def method_files():
+    """The files of the method layer: no nodes, no panels."""
+    for module in MODULES:
+        for name in sorted(kept_files(module)):
+            inside_library = name.split("/")[0].endswith("Lib") and name.endswith(".py")
+            if inside_library and not name.startswith(("CMRLib/scene/", "CMRLib/standalone.py")):
+                yield module / name
+
+
+def imported(tree):
+    """Dotted names of everything that a file imports, anywhere in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_method_layer_imports_no_slicer():
+    offences = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in method_files()
+        for name in imported(ast.parse(path.read_text(encoding="utf-8")))
+        if name.split(".")[0] in SLICER_PACKAGES or name.startswith(("CMRLib.scene", "CMRLib.standalone"))
+    ]
+    assert offences == []
+
+
+def test_modules_load_without_torch(tmp_path):
+    modules = sorted({str(module) for module in MODULES})
+    names = []
+    for path in method_files():
+        (module,) = [m for m in MODULES if m in path.parents]
+        names.append(".".join(path.relative_to(module).with_suffix("").parts).removesuffix(".__init__"))
+    check = (
+        "import importlib, sys; [importlib.import_module(n) for n in sys.argv[1:]]; sys.exit('torch' in sys.modules)"
+    )
+    done = python(":".join(modules), "-c", check, *names, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr or "torch was imported"
+
+
+def test_torch_is_imported_inside_functions_only():
+    offences = []
+    for module in MODULES:
+        for name in kept_files(module):
+            if name.endswith(".py") and not name.startswith("Testing/"):
+                statements = ast.parse((module / name).read_text(encoding="utf-8")).body
+                offences += [name for node in statements for package in imported_at_once(node) if package == "torch"]
+    assert offences == []
+
+
+def imported_at_once(node):
+    """The packages that a statement imports when its file is loaded; not those for type checkers alone."""
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        yield from (name.split(".")[0] for name in imported(ast.Module([node], [])))
+    elif isinstance(node, (ast.Try, ast.If)) and "TYPE_CHECKING" not in ast.dump(node):
+        for child in node.body:
+            yield from imported_at_once(child)
