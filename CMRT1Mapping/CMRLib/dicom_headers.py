@@ -44,7 +44,14 @@ _TAGS: list[Any] = [
     *("ImageType", "SOPClassUID", "SOPInstanceUID", "Modality", "Manufacturer", "SeriesDescription", "ProtocolName"),
     *("AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "ContentDate", "ContentTime", "SeriesDate"),
     *("SeriesTime", "ComplexImageComponent", "ContrastBolusAgent", "ContrastBolusAgentSequence", "SequenceName"),
-    *("PulseSequenceName", "InversionTime", "TriggerTime", "SliceThickness", "SpacingBetweenSlices"),
+    *(
+        "PulseSequenceName",
+        "MagneticFieldStrength",
+        "InversionTime",
+        "TriggerTime",
+        "SliceThickness",
+        "SpacingBetweenSlices",
+    ),
     *("StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "AcquisitionNumber", "InstanceNumber"),
     *("ImagePositionPatient", "ImageOrientationPatient", "ImageComments", "SamplesPerPixel", "NumberOfFrames"),
     *("PhotometricInterpretation", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "BitsStored"),
@@ -58,7 +65,7 @@ class FrameHeader:
     """What the header says about one image: a classic file, or one frame of a multi-frame file.
 
     Times are seconds on one clock for the whole study (days since year 1 times 86 400 plus the time of day), lengths
-    mm, inversion times ms; vectors are LPS. A value the file does not give is None, "" or an empty tuple.
+    mm, inversion times ms, the field tesla; vectors are LPS. A value the file does not give is None, "" or an empty tuple.
     """
 
     path: Path
@@ -81,6 +88,7 @@ class FrameHeader:
     trigger_time: float | None
     inversion_time: float | None
     has_contrast_agent: bool
+    field_strength: float | None
     rows: int
     columns: int
     position: tuple[float, ...]
@@ -210,6 +218,7 @@ def _frame_header(path: Path, index: int, count: int, sources: list[Dataset], fa
         ),
         inversion_time=_inversion_time(sources),
         has_contrast_agent=_has_contrast_agent(dataset),
+        field_strength=number(dataset.get("MagneticFieldStrength")),
         rows=integer(dataset, "Rows") or 0,
         columns=integer(dataset, "Columns") or 0,
         position=position,

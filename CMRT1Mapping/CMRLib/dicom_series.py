@@ -166,6 +166,7 @@ def _series(one: Acquisition, state: str, slice_name: str) -> Series:
             frames=tuple(_ref(frame, one.factor) for frame in one.frames),
             phase_frames=tuple(_ref(frame, radians_per_value(frame) or 0.0) for frame in one.phase),
         ),
+        field_strength_t=first.field_strength,
     )
 
 

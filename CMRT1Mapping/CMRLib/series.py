@@ -72,6 +72,7 @@ class Series:
             and slices from base to apex otherwise.
         key: short name unique within the study, such as "irw_rest_mid", fit for file names.
         source: where the pixels are read from.
+        field_strength_t: the scanner's field in tesla, or None where the files do not tell.
     """
 
     role: str
@@ -87,6 +88,7 @@ class Series:
     shape: tuple[int, int, int]
     key: str
     source: PixelSource = field(repr=False, compare=False)
+    field_strength_t: float | None = None
 
     def load(self) -> SeriesImages:
         """Read the pixels.

@@ -49,8 +49,10 @@ def test_seven_images_are_one_acquisition(exam, tmp_path):
 
 
 def test_geometry_is_the_files_own(exam, tmp_path):
-    exam.irw(ImagePositionPatient=[-100.0, -50.0, 20.0])
-    geometry = only(read_study(tmp_path)).geometry
+    exam.irw(ImagePositionPatient=[-100.0, -50.0, 20.0], MagneticFieldStrength=1.5)
+    series = only(read_study(tmp_path))
+    assert series.field_strength_t == 1.5
+    geometry = series.geometry
     assert geometry.origin == (-100.0, -50.0, 20.0)
     assert geometry.spacing == (1.25, 1.5, 8.0)  # PixelSpacing is (between rows, between columns)
     second_column = geometry.ijk_to_lps() @ [1, 0, 0, 1]
