@@ -10,10 +10,9 @@ from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 
-from CMRLib.dicom_values import first, integer, number, numbers, seconds, texts, whole
+from CMRLib.dicom_values import first, integer, number, numbers, seconds, texts, whole, without_messages
 from CMRLib.errors import InputError
 
 MR_IMAGE_CLASSES = {
@@ -65,7 +64,7 @@ class FrameHeader:
     """What the header says about one image: a classic file, or one frame of a multi-frame file.
 
     Times are seconds on one clock for the whole study (days since year 1 times 86 400 plus the time of day), lengths
-    mm, inversion times ms, the field tesla; vectors are LPS. A value the file does not give is None, "" or an empty tuple.
+    mm, inversion times ms, the field tesla; vectors are LPS. What the file does not tell is None, "" or an empty tuple.
     """
 
     path: Path
@@ -140,24 +139,31 @@ def read_headers(path: Path) -> list[FrameHeader]:
         InputError: the file cannot be read as DICOM.
     """
     try:
-        with path.open("rb") as file:
-            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS, force=True)
-            bytes_left = path.stat().st_size - file.tell()  # reading stops before the pixels' tag
-        class_uid = str(dataset.get("SOPClassUID", "") or dataset.file_meta.get("MediaStorageSOPClassUID", ""))
-        if not class_uid:
-            raise InputError("It cannot be read as DICOM; it may be damaged, so copy it from the scanner again.")
-        if class_uid == _DIRECTORY_CLASS:
-            return []
-        per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
-        count = max(1, integer(dataset, "NumberOfFrames") or 1)
-        fault = _fault(dataset, class_uid, count, len(per_frame), bytes_left)
-        shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
-        groups = [[frame, shared, dataset] for frame in per_frame] if per_frame and not fault else [[dataset]]
-        return [_frame_header(path, index, count, sources, fault) for index, sources in enumerate(groups)]
-    except (InvalidDicomError, OSError, EOFError) as error:
-        raise InputError("It cannot be read as DICOM; it may be damaged, so copy it from the scanner again.") from error
-    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
+        with without_messages():
+            return _headers_of_file(path)
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError("It cannot be read; check that the file is still there and may be read.") from error
+    except Exception as error:  # pydicom raises many kinds for a damaged header
         raise InputError("Its DICOM header is damaged; copy it from the scanner again.") from error
+
+
+def _headers_of_file(path: Path) -> list[FrameHeader]:
+    with path.open("rb") as file:
+        dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS, force=True)
+        bytes_left = path.stat().st_size - file.tell()  # reading stops before the pixels' tag
+    class_uid = str(dataset.get("SOPClassUID", "") or dataset.file_meta.get("MediaStorageSOPClassUID", ""))
+    if not class_uid:
+        raise InputError("It cannot be read as DICOM; it may be damaged, so copy it from the scanner again.")
+    if class_uid == _DIRECTORY_CLASS:
+        return []
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    count = max(1, integer(dataset, "NumberOfFrames") or 1)
+    fault = _fault(dataset, class_uid, count, len(per_frame), bytes_left)
+    shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    groups = [[frame, shared, dataset] for frame in per_frame] if per_frame and not fault else [[dataset]]
+    return [_frame_header(path, index, count, sources, fault) for index, sources in enumerate(groups)]
 
 
 def _fault(dataset: Dataset, class_uid: str, frames: int, frame_groups: int, bytes_left: int) -> str:

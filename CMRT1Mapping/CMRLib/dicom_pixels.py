@@ -13,6 +13,7 @@ import SimpleITK as sitk  # noqa: N813 (the name its users know)
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, generate_uid
 
+from CMRLib.dicom_values import without_messages
 from CMRLib.errors import InputError
 
 # Multi-frame Grayscale Byte and Word Secondary Capture: image classes that GDCM reads without any patient geometry.
@@ -77,26 +78,34 @@ def read_stored(path: Path, where: str = "The image") -> np.ndarray:
         InputError: the file is missing, cut short or cannot be decoded; the sentence begins with ``where``.
     """
     try:
-        dataset = pydicom.dcmread(path, force=True)
+        with without_messages():
+            pixels = _decoded(path, where)
     except OSError as error:
         raise InputError(f"{where} cannot be read; check that its file is still there and may be read.") from error
+    return pixels.reshape(-1, *pixels.shape[-2:])
+
+
+def _decoded(path: Path, where: str) -> np.ndarray:
+    try:
+        dataset = pydicom.dcmread(path, force=True)
+    except OSError:
+        raise
     except Exception as error:  # pydicom raises many kinds for a damaged file
         raise InputError(f"{where} is damaged; copy it from the scanner again.") from error
     compressed = "PixelData" in dataset and dataset["PixelData"].is_undefined_length
     try:
-        pixels = _masked(np.asarray(dataset.pixel_array), dataset)
+        return _masked(np.asarray(dataset.pixel_array), dataset)
     except Exception as error:  # a missing decoder and a damaged image look alike here: GDCM tells them apart
         if not compressed:
             raise InputError(f"{where} is cut short or damaged; copy it from the scanner again.") from error
-        try:
-            pixels = decode_with_gdcm(dataset)
-        except RuntimeError as gdcm_error:
-            name = dataset.file_meta.TransferSyntaxUID.name
-            raise InputError(
-                f"{where} is damaged, or compressed in a way that cannot be read ({name}); "
-                "export the series again without compression."
-            ) from gdcm_error
-    return pixels.reshape(-1, *pixels.shape[-2:])
+    try:
+        return decode_with_gdcm(dataset)
+    except RuntimeError as error:
+        name = dataset.file_meta.TransferSyntaxUID.name
+        raise InputError(
+            f"{where} is damaged, or compressed in a way that cannot be read ({name}); "
+            "export the series again without compression."
+        ) from error
 
 
 def _masked(pixels: np.ndarray, dataset: Dataset) -> np.ndarray:

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+
+
+@contextmanager
+def without_messages() -> Iterator[None]:
+    """Silence pydicom: its warnings quote the header's values, which may identify a patient."""
+    logger = logging.getLogger("pydicom")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before
 
 
 def first(sources: list[Dataset], sequence: str, keyword: str) -> Any:

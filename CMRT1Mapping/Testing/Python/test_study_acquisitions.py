@@ -342,6 +342,17 @@ def test_ge_tells_phase_by_its_private_tag(exam, tmp_path):
     assert np.max(np.abs(only(read_study(tmp_path)).load().phase)) <= np.pi
 
 
+@pytest.mark.parametrize(
+    "magnitude, phase",
+    [(["M_IR", "M", "IR"], ["PHASE MAP", "P", "IR"]), (["M_FFE", "M"], ["P_FFE", "P"]), (["MAGNITUDE"], ["PHASE"])],
+)
+def test_image_types_of_other_makers(exam, tmp_path, magnitude, phase):
+    scale = {"RescaleSlope": 2 * np.pi / 4096, "RescaleIntercept": -np.pi}
+    exam.irw("MOLLI", ImageType=["ORIGINAL", "PRIMARY", *magnitude], Manufacturer="Philips")
+    exam.phase("MOLLI", ImageType=["ORIGINAL", "PRIMARY", *phase], Manufacturer="Philips", **scale)
+    assert len(only(read_study(tmp_path)).phase_files) == 7
+
+
 def test_real_and_imaginary_parts_are_left_out(exam, tmp_path):
     exam.irw(ImageType=["ORIGINAL", "PRIMARY", "R", "ND"])
     assert "export magnitude and phase instead" in refused(read_study(tmp_path)).reason

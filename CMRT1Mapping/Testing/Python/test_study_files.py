@@ -5,6 +5,8 @@ import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813 (the name its users know)
 from dicom_builder import SHMOLLI_SECONDS, SHMOLLI_TIMES, Exam, image
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     JPEG2000Lossless,
@@ -260,7 +262,22 @@ def test_folder_without_dicom(tmp_path):
 
 def test_files_that_are_no_dicom_are_reported_by_the_scan(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing here")
-    series, (entry,) = scan_files([tmp_path / "notes.txt", tmp_path / "missing.dcm"])
+    series, (missing, other) = scan_files([tmp_path / "notes.txt", tmp_path / "missing.dcm"])
     assert series == ()
-    assert entry.what == "2 files"
-    assert "cannot be read as DICOM" in entry.reason
+    assert missing.what == other.what == "1 file"
+    assert "check that the file is still there" in missing.reason
+    assert "cannot be read as DICOM" in other.reason
+
+
+@settings(max_examples=60, deadline=None)
+@given(places=st.lists(st.integers(132, 1200), min_size=1, max_size=8), values=st.randoms(use_true_random=False))
+def test_damaged_headers_never_break_the_scan(tmp_path_factory, places, values):
+    folder = tmp_path_factory.mktemp("damaged")
+    exam = Exam(folder)
+    file = exam.single("T1map")
+    content = bytearray(file.read_bytes())
+    for place in places:
+        content[place % len(content)] = values.randrange(256)
+    file.write_bytes(content)
+    series, unrecognised = scan_files([file])
+    assert len(series) + len(unrecognised) == 1

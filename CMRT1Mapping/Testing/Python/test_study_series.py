@@ -394,3 +394,13 @@ def test_no_patient_data_leaves_the_reader(exam, tmp_path):
     assert first.id.startswith("study-") and len(first.id) == len("study-") + 8
     assert Path(first.path) == tmp_path
     assert "Doe" not in repr(first) and "4711" not in repr(first)
+
+
+def test_no_identifier_is_quoted_in_a_warning(exam, caplog, recwarn):
+    file = exam.single("T1map")
+    content = file.read_bytes()
+    uid = exam.study_uid.encode()
+    file.write_bytes(content.replace(uid, uid[:-1] + b"x"))
+    assert len(scan_files([file])[0]) == 1
+    assert len(recwarn) == 0
+    assert caplog.text == ""
