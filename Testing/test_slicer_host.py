@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from SlicerHost import names
+from SlicerHost import names, packaging_module
 
 TOY = Path(__file__).parent / "SlicerHost" / "toy" / "Toy.py"
 
@@ -140,6 +140,13 @@ def test_a_question_gets_the_prepared_answer(host):
     assert [(m.kind, m.text) for m in host.takeMessages()] == [("question", "Go on?"), ("question", "Really?")]
     with pytest.raises(RuntimeError, match="prepared no answer"):
         slicer.util.confirmOkCancelDisplay("And now?")
+
+
+def test_a_message_that_closes_by_itself_is_recorded(host):
+    import slicer
+
+    slicer.util.delayDisplay("Nearly there", 1000)
+    assert [(m.kind, m.text) for m in host.takeMessages()] == [("QDialog", "Nearly there")]
 
 
 def test_a_selector_offers_the_nodes_of_its_types(host):
@@ -294,6 +301,8 @@ def test_packages_are_asked_for_and_never_installed(host):
     host.answer(qt.QMessageBox.Ok)
     slicer.packaging.pip_ensure(["no-such-package>=2"], requester="Toy")
     assert "no-such-package" in host.takeMessages()[0].text
+    slicer.util.pip_install("other-package>1")
+    assert packaging_module.installed == ["no-such-package>=2", "other-package>1"]
     host.answer(qt.QMessageBox.Cancel)
     with pytest.raises(RuntimeError, match="declined"):
         slicer.packaging.pip_ensure("no-such-package")

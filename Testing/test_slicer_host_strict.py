@@ -2,12 +2,12 @@
 
 import enum
 import re
-import subprocess
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import pytest
+from SlicerHost.fixtures import expect_nothing_else
 
 TOY = Path(__file__).parent / "SlicerHost" / "toy" / "Toy.py"
 UI = (TOY.parent / "Resources" / "UI" / "Toy.ui").read_text()
@@ -37,10 +37,14 @@ def ui(host):
         ("setattr(ui.applyButton, 'width', 3)", AttributeError),
         ("ui.applyButton.setText(3)", ValueError),
         ("ui.timesTable.setItem(0, 0, 'text')", ValueError),
+        ("ui.inputSelector.setMRMLScene(None, None)", ValueError),
+        ("ui.inputSelector.setCurrentNode(3)", ValueError),
+        ("ui.inputSelector.setMRMLScene(slicer.vtkMRMLModelNode())", ValueError),
         ("ui.applyButton.connect('pushed()', print)", RuntimeError),
         ("ui.applyButton.connect('clicked', print)", RuntimeError),
         ("ui.applyButton.connect('clicked(int)', print)", RuntimeError),
         ("ui.applyButton.connect('clicked()', None)", ValueError),
+        ("ui.methodComboBox.connect('currentIndexChanged(QString)', print)", RuntimeError),
         ("ui.applyButton.disconnect('clicked()', print)", RuntimeError),
         ("ui.inputSelector.currentNodeChanged.connect(print)", RuntimeError),
         ("ui.applyButton.connect('clicked()', ui.inputSelector, 'refresh()')", RuntimeError),
@@ -48,6 +52,7 @@ def ui(host):
         ("qt.QNoSuchWidget", AttributeError),
         ("qt.QPushButton('a', 'b', 'c')", ValueError),
         ("qt.QMessageBox.Okay", AttributeError),
+        ("type('Filter', (qt.QObject,), {})", NotImplementedError),
         ("ctk.ctkNoSuchWidget", AttributeError),
         ("slicer.qMRMLNoSuchWidget", AttributeError),
         ("slicer.arrayFromVolume", AttributeError),
@@ -195,23 +200,14 @@ def test_an_error_that_slicer_only_prints_fails(host, ui, cause):
         host.processEvents()
 
 
-def test_an_unexpected_error_message_fails_the_test(tmp_path):
-    (tmp_path / "conftest.py").write_text("from SlicerHost.fixtures import host, started_host  # noqa: F401\n")
-    (tmp_path / "test_it.py").write_text(
-        "def test_it(host):\n    import slicer\n    slicer.util.errorDisplay('Something broke.')\n"
-    )
-    root = Path(__file__).parents[1]
-    paths = f"{root / 'Testing'} {root / 'CMRT1Mapping'}"
-    command = [_python(), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", f"pythonpath={paths}", "test_it.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1, done.stdout
-    assert "Something broke." in done.stdout
+def test_an_unexpected_error_message_fails_the_test(host):
+    import slicer
 
-
-def _python():
-    import sys
-
-    return sys.executable
+    slicer.util.errorDisplay("Something broke.")
+    with pytest.raises(AssertionError, match=r"Something broke\."):
+        expect_nothing_else(host)
+    slicer.util.infoDisplay("All is well.")
+    expect_nothing_else(host)
 
 
 def test_a_user_cannot_click_what_is_disabled(host, ui):

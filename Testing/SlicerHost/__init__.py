@@ -17,6 +17,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+# Enum values are numbers in PythonQt. PySide6 wants to know before it is imported for the first time.
+sys.pyside6_option_python_enum = 0x0F
+
 _host: Any = None
 
 

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from PySide6 import QtWidgets
 
-@dataclass(frozen=True)
-class Shown:
-    """A dialog that the user would have seen.
-
-    Attributes:
-        kind: class of the dialog, or ``error``, ``warning``, ``information`` or ``question`` of a message box.
-        text: its text; title: its window title; details: its detailed text.
-    """
-
-    kind: str
-    text: str
-    title: str
-    details: str
+from .shown import Shown
 
 
 class Recorder:
@@ -45,6 +33,8 @@ def run(dialog: Any) -> Any:
     RECORDER.shown.append(shown)
     if shown.kind in ("error", "warning", "information"):
         return dialog.standardButtons()
+    if not dialog.findChildren(QtWidgets.QAbstractButton):
+        return 0  # closes by itself, as slicer.util.delayDisplay
     if not RECORDER.answers:
         raise RuntimeError(f"The application asks {shown.text!r} and the test has prepared no answer (host.answer).")
     return RECORDER.answers.pop(0)
@@ -53,7 +43,8 @@ def run(dialog: Any) -> Any:
 def _describe(dialog: Any) -> Shown:
     title = dialog.windowTitle().strip()
     if not hasattr(dialog, "standardButtons"):
-        return Shown(type(dialog).__name__, "", title, "")
+        text = "\n".join(label.text() for label in dialog.findChildren(QtWidgets.QLabel))
+        return Shown(type(dialog).__name__, text, title, "")
     kind = {1: "information", 2: "warning", 3: "error", 4: "question"}.get(int(dialog.icon()), "message")
     if bin(int(dialog.standardButtons())).count("1") > 1:
         kind = "question"

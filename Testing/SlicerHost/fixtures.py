@@ -27,15 +27,19 @@ def started_host():
     host.stop()
 
 
+def expect_nothing_else(host):
+    """Fail when there are errors in callbacks, or error messages to the user, that the test has not looked at."""
+    host.check()
+    errors = [shown.text for shown in host.takeMessages() if shown.kind == "error"]
+    assert not errors, f"error messages that the test did not expect: {errors}"
+
+
 @pytest.fixture
 def host(started_host):
-    """The host with an empty scene and no module loaded.
-
-    Errors in callbacks and error messages that nobody looked at fail the test.
-    """
+    """The host with an empty scene and no module loaded; unexpected errors fail the test."""
     started_host.reset()
     yield started_host
-    started_host.check()
-    errors = [shown.text for shown in started_host.takeMessages() if shown.kind == "error"]
-    started_host.reset()
-    assert not errors, f"error messages that the test did not expect: {errors}"
+    try:
+        expect_nothing_else(started_host)
+    finally:
+        started_host.reset()

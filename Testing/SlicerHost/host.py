@@ -13,6 +13,7 @@ from typing import Any
 import slicer
 
 from . import dialogs, hierarchy, names
+from .shown import Shown
 from .user import User
 
 _NOT_LEAKED = {"app", "modules", "mrmlScene", "vtk"}
@@ -32,8 +33,6 @@ class Host(User):
 
     def __init__(self) -> None:
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-        # Enum values are numbers in PythonQt. To be said before PySide6 is imported for the first time.
-        sys.pyside6_option_python_enum = 0x0F
         from CMRLib.standalone import createApplication
 
         self._core = createApplication().core
@@ -166,24 +165,10 @@ class Host(User):
         """Prepare the answers to the questions that the application will ask, such as ``qt.QMessageBox.Ok``."""
         dialogs.RECORDER.answers += answers
 
-    def takeMessages(self) -> list[dialogs.Shown]:
+    def takeMessages(self) -> list[Shown]:
         """The dialogs shown since the last call."""
         shown, dialogs.RECORDER.shown = dialogs.RECORDER.shown, []
         return shown
-
-    def grabMainWindow(self, path: str | Path) -> Path:
-        """A picture of the panel beside the views, as PNG."""
-        from .pythonqt import wrap
-
-        return self.grabWidget(wrap(self._mainWindow), path)
-
-    def grabSlice(self, viewName: str) -> Any:
-        """What a slice view shows, as (row, column, 3) uint8 RGB, first row on top."""
-        from .views import grab_window
-
-        view = slicer.app.layoutManager().sliceWidget(viewName).sliceView()
-        view.forceRender()
-        return grab_window(view.renderWindow())
 
     def _report(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         text = "".join(traceback.format_exception(kind, error, trace))

@@ -26,6 +26,7 @@ class Names:
         lineage: the class and its bases, nearest first.
         properties: name -> (type in C++, whether it can be written, class that declares it).
         methods: name -> class that declares it; slots, invokables and what PythonQt's decorators add.
+        overloads: name of a method -> C++ types of the arguments of each of its overloads.
         signals: full signature without argument names, such as ``currentNodeChanged(vtkMRMLNode*)`` -> declaring class.
         slots: as ``signals``, for what a connection may end in.
     """
@@ -33,6 +34,7 @@ class Names:
     lineage: tuple[str, ...]
     properties: dict[str, tuple[str, bool, str]]
     methods: dict[str, str]
+    overloads: dict[str, list[list[str]]]
     signals: dict[str, str]
     slots: dict[str, str]
 
@@ -81,6 +83,7 @@ def names_of(class_name: str) -> Names:
             todo += CLASSES[current].get("bases", [])
     properties: dict[str, tuple[str, bool, str]] = {}
     methods: dict[str, str] = {}
+    overloads: dict[str, list[list[str]]] = {}
     signals: dict[str, str] = {}
     slots: dict[str, str] = {}
     for owner in lineage:
@@ -91,16 +94,17 @@ def names_of(class_name: str) -> Names:
             properties.setdefault(name, (declared.split(" (")[0], "read-only" not in declared, owner))
         for kind in _METHOD_KINDS:
             for declaration in row.get(kind, []):
-                name = signature_of(declaration).split("(")[0]
+                name, _, arguments = signature_of(declaration)[:-1].partition("(")
                 if not is_missing(owner, name):
                     methods.setdefault(name, owner)
+                    overloads.setdefault(name, []).append(arguments.split(",") if arguments else [])
         for declaration in row.get("signals", []):
             signature = signature_of(declaration)
             if not is_missing(owner, signature.split("(")[0]):
                 signals.setdefault(signature, owner)
         for declaration in row.get("slots", []):
             slots.setdefault(signature_of(declaration), owner)
-    return Names(tuple(lineage), properties, methods, signals, slots)
+    return Names(tuple(lineage), properties, methods, overloads, signals, slots)
 
 
 def signature_of(declaration: str) -> str:

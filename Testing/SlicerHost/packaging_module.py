@@ -11,6 +11,7 @@ import slicer
 from packaging.requirements import Requirement
 
 installed: list[str] = []
+"""What would have been installed since the host was started."""
 
 
 def load_requirements(path: str | Path) -> list[Requirement]:
@@ -65,6 +66,11 @@ def pip_install(
     if completedCallback:
         completedCallback(0)
     return None
+
+
+def util_pip_install(requirements: str | list[str], **kwargs: Any) -> None:
+    """``slicer.util.pip_install``, which hands over to this module."""
+    pip_install(requirements, **kwargs)
 
 
 def _to_requirements(requirements: Any) -> list[Requirement]:

@@ -17,6 +17,7 @@ _VALIDATOR_NAMES = (
 )
 _SCRIPTED_NAMES = [name for name in vars(scripted_module) if name.startswith("ScriptedLoadableModule")]
 _installed: list[str] = []
+_util_pip_install = slicer.util.pip_install
 
 
 def install(version: str) -> None:
@@ -42,6 +43,7 @@ def install(version: str) -> None:
             setattr(slicer, name.split(".")[1], module)
         _installed.append(name)
     slicer.dicomDatabase = dicom_module.Database()
+    slicer.util.pip_install = packaging_module.util_pip_install
     packaging_module.installed.clear()
 
 
@@ -52,6 +54,7 @@ def uninstall() -> None:
         sys.modules.pop(name, None)
         if name.startswith("slicer."):
             delattr(slicer, name.split(".")[1])
+    slicer.util.pip_install = _util_pip_install
     del slicer.dicomDatabase
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import shiboken6
 from PySide6 import QtCore, QtGui, QtWidgets
+from vtkmodules.vtkCommonCore import vtkObjectBase
 
 from . import dialogs
 from .names import is_known, is_qt, names_of, near, normalized
@@ -112,6 +113,10 @@ class QtObject(metaclass=_ClassMeta):
 
     __slots__ = ("__weakref__", "native")
 
+    def __init_subclass__(cls) -> None:
+        if not is_known(cls.__name__):
+            raise NotImplementedError(f"SlicerHost plays no Python classes derived from Qt's, such as {cls.__name__}.")
+
     native: Any
 
     def __init__(self, *arguments: Any) -> None:
@@ -143,7 +148,8 @@ class QtObject(metaclass=_ClassMeta):
         if name in names.properties:
             return wrap(_read(self.native, name, names.properties[name][2]))
         if name in names.methods and not is_qt(names.methods[name]):
-            return _Method(self, name, _implementation(self.native, name, names.methods[name]))
+            function = _implementation(self.native, name, names.methods[name])
+            return _Method(self, name, function, names.overloads[name])
         if names.signals_called(name):
             return _Signal(self, names.signals_called(name))
         native = getattr(self.native, _RENAMED.get(name, name), None) if _is_public_qt(names, name) else None
@@ -222,19 +228,22 @@ class QtObject(metaclass=_ClassMeta):
 class _Method:
     """A method as PythonQt calls it: positional arguments only, and ValueError where their types do not fit."""
 
-    def __init__(self, owner: Any, name: str, function: Callable[..., Any]) -> None:
-        self._owner, self._name, self._function = owner, name, function
+    def __init__(self, owner: Any, name: str, function: Callable[..., Any], overloads: Any = None) -> None:
+        self._owner, self._name, self._function, self._overloads = owner, name, function, overloads
 
     def __call__(self, *arguments: Any) -> Any:
         if self._name in ("exec", "exec_") and isinstance(self._owner, QtObject):
             return dialogs.run(self._owner.native)
+        kind = self._owner.__name__ if isinstance(self._owner, type) else type(self._owner).__name__
+        problem = f"Could not find matching overload for {kind}.{self._name}"
+        if self._overloads is not None:
+            if not any(_fit(types, arguments) for types in self._overloads):
+                raise ValueError(f"{problem}{arguments}; there is {self._overloads}")
+            return wrap(self._function(*[unwrap(a) for a in arguments]))
         try:
             return wrap(self._function(*[unwrap(a) for a in arguments]))
         except TypeError as error:
-            if error.__traceback__ and error.__traceback__.tb_next:
-                raise  # from inside a stand-in or a callback, not about these arguments
-            kind = self._owner.__name__ if isinstance(self._owner, type) else type(self._owner).__name__
-            raise ValueError(f"Could not find matching overload for {kind}.{self._name}: {error}") from None
+            raise ValueError(f"{problem}: {error}") from None
 
 
 class _Signal:
@@ -295,19 +304,19 @@ def _same(one: Any, other: Any) -> bool:
 
 def _connect(wrapper: QtObject, signature: str, function: Callable[..., Any]) -> None:
     native = wrapper.native
-    owner = names_of(type(wrapper).__name__).signals[signature]
     relays = native.__dict__.setdefault("_relays", {})
     if signature not in relays:
-        relays[signature] = []
-        if is_qt(owner):
-            functions = relays[signature]
+        functions: list[_Relay] = []
+        if is_qt(names_of(type(wrapper).__name__).signals[signature]):
 
             def relay_all(*arguments: Any) -> None:
                 for relay in list(functions):
                     relay(*arguments)
 
-            if not QtCore.QObject.connect(native, QtCore.SIGNAL(signature), relay_all):
+            if native.metaObject().indexOfSignal(signature) < 0:
                 raise RuntimeError(f"{type(wrapper).__name__}: Qt 6 has no signal {signature}")
+            QtCore.QObject.connect(native, QtCore.SIGNAL(signature), relay_all)
+        relays[signature] = functions
     relays[signature].append(_Relay(function))
 
 
@@ -360,18 +369,27 @@ def _check_played(native: Any, name: str, owner: str) -> None:
 
 def _converted(what: str, declared: str, value: Any) -> Any:
     """The value for a property of the C++ type, or ValueError where PythonQt would not convert it."""
-    fits = True
-    if declared == "bool":
-        fits = isinstance(value, (bool, int))
-    elif declared in _NUMBERS:
-        fits = isinstance(value, int)
-    elif declared in ("double", "float"):
-        fits = isinstance(value, (int, float))
-    elif declared == "QString":
-        fits = isinstance(value, str)
-    elif declared == "QStringList":
-        fits = isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
-        value = list(value) if fits else value
-    if not fits:
+    if not _fits(declared, value):
         raise ValueError(f"{what} is a {declared}; it cannot be set to {value!r} of type {type(value).__name__}")
-    return unwrap(value)
+    return list(value) if declared == "QStringList" else unwrap(value)
+
+
+def _fit(declared: list[str], values: tuple[Any, ...]) -> bool:
+    return len(declared) == len(values) and all(map(_fits, declared, values))
+
+
+def _fits(declared: str, value: Any) -> bool:
+    """Whether PythonQt converts the value to the C++ type, as far as the type is one that can be told here."""
+    if declared == "bool":
+        return isinstance(value, int)
+    if declared in _NUMBERS:
+        return isinstance(value, int)
+    if declared in ("double", "float"):
+        return isinstance(value, (int, float))
+    if declared == "QString":
+        return isinstance(value, str)
+    if declared == "QStringList":
+        return isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
+    if declared.startswith("vtk") and declared.endswith("*"):
+        return value is None or (isinstance(value, vtkObjectBase) and value.IsA(declared[:-1]))
+    return True

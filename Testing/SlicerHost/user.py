@@ -8,9 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import slicer
+import vtk
+from vtkmodules.util.numpy_support import vtk_to_numpy
 
-from .dialogs import Shown
+from .shown import Shown
 
 
 class UserError(AssertionError):
@@ -105,6 +108,16 @@ class User:
         self.processEvents()
         return _saved(widget.grab(), path)
 
+    def grabSlice(self, viewName: str) -> np.ndarray:
+        """What a slice view shows, as (row, column, 3) uint8 RGB, first row on top."""
+        view = slicer.app.layoutManager().sliceWidget(viewName).sliceView()
+        view.forceRender()
+        return grab_window(view.renderWindow())
+
+    def grabMainWindow(self, path: str | Path) -> Path:
+        """A picture of the panel beside the views, as PNG."""
+        return self.grabWidget(slicer.util.mainWindow(), path)
+
     def reopenScene(self, path: str | Path) -> None:
         """Save the scene to an ``.mrb`` or ``.mrml`` file, close it, and load it again."""
         if not slicer.util.saveScene(str(path)):
@@ -113,6 +126,18 @@ class User:
         self.processEvents()
         slicer.util.loadScene(str(path))
         self.processEvents()
+
+
+def grab_window(window: Any) -> np.ndarray:
+    """What a VTK render window has drawn, as (row, column, 3) uint8 RGB, first row on top."""
+    grabber = vtk.vtkWindowToImageFilter()
+    grabber.SetInput(window)
+    grabber.ReadFrontBufferOff()
+    grabber.Update()
+    image = grabber.GetOutput()
+    columns, rows, _ = image.GetDimensions()
+    pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(rows, columns, -1)[::-1, :, :3]
+    return np.ascontiguousarray(pixels)
 
 
 def _saved(picture: Any, path: str | Path) -> Path:

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
 from trame_slicer.views.abstract_view import AbstractView
 from trame_slicer.views.render_scheduler import NoScheduleRendering
 from trame_slicer.views.slice_view import SliceView
-from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from .pythonqt import StandIn, stand_in
 from .qmrml_widgets import qMRMLWidget
-
-
-def grab_window(window):
-    """What a render window shows, as (row, column, 3) uint8, first row on top; the window must have been rendered."""
-    grabber = vtk.vtkWindowToImageFilter()
-    grabber.SetInput(window)
-    grabber.ReadFrontBufferOff()
-    grabber.Update()
-    image = grabber.GetOutput()
-    columns, rows, _ = image.GetDimensions()
-    pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(rows, columns, -1)[::-1, :, :3]
-    return np.ascontiguousarray(pixels)
+from .user import grab_window
 
 
 class RenderedWidget(StandIn, QtWidgets.QWidget):
