@@ -1,6 +1,7 @@
 """Panel and logic of the module CMR T1 Mapping; the method is in CMRT1MappingLib, the nodes are in CMRLib.scene."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Union
@@ -121,6 +122,7 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._tableView: Any = None
         self._timesProblem = ""
         self._pixel: tuple[str, int, int] | None = None
+        self._shownColors: tuple[Any, str] = (None, "")
         self._isRunning = False
         self._cancelRequested = False
         self._isClosed = False
@@ -151,7 +153,6 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.measureButton.connect("clicked(bool)", self.onMeasureButton)
         self.ui.restoreTimesButton.connect("clicked(bool)", self.onRestoreTimesButton)
         self.ui.inversionTimesTable.connect("itemChanged(QTableWidgetItem*)", self.onTimeEdited)
-        self.ui.colorsComboBox.connect("activated(int)", self.onColorsChosen)
         self.ui.showFlagsCheckBox.connect("toggled(bool)", self.onShowFlagsToggled)
         self.initializeParameterNode()
 
@@ -205,6 +206,7 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
         self._parameterNode = parameterNode
         self._pixel = None
+        self._shownColors = (None, "")
         if self._parameterNode is not None:
             self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
             self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
@@ -222,6 +224,7 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.logic.adoptInput(parameters)
             self._fillInversionTimes()
         self._updateButtons()
+        self._followColors()
         self._observeCursor(parameters.showCurve)
         self.ui.curvePlotWidget.visible = parameters.showCurve
         self.ui.curveLabel.visible = parameters.showCurve
@@ -263,15 +266,15 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         times = []
         for frame in range(table.columnCount):
             text = table.item(0, frame).text().strip()
-            try:
-                times.append(float(text.replace(",", ".")))
-            except ValueError:
+            time = _numberIn(text)
+            if time is None:
                 self._timesProblem = (
                     _("{text} is not an inversion time; enter milliseconds for image {image}.")
                     if text
                     else _("Enter the inversion time of image {image} in milliseconds.")
                 ).format(text=text, image=frame + 1)
                 return None
+            times.append(time)
         return times
 
     def onTimeEdited(self, item: Any) -> None:
@@ -364,10 +367,12 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Stop the run at the next group of pixels."""
         self._cancelRequested = True
 
-    def onColorsChosen(self, index: int) -> None:
-        """Show the T1 map in the colors of the chosen field strength."""
-        if self._parameterNode is not None and self._parameterNode.t1Map is not None:
-            t1maps.setT1Colors(self._parameterNode.t1Map, self._parameterNode.colors)
+    def _followColors(self) -> None:
+        """Show the T1 map in the colors of another field strength once that is chosen; leave it as it is until then."""
+        t1Map, colors = self._parameterNode.t1Map, self._parameterNode.colors
+        if t1Map is not None and self._shownColors[0] is t1Map and self._shownColors[1] != colors:
+            t1maps.setT1Colors(t1Map, colors)
+        self._shownColors = (t1Map, colors)
 
     def onShowFlagsToggled(self, checked: bool) -> None:
         """Lay the flags over the slice views, or take them away."""
@@ -460,9 +465,15 @@ class CMRT1MappingLogic(ScriptedLoadableModuleLogic):
                 return
             schemes = {scheme.lower(): scheme for scheme in SCHEMES}
             parameters.scheme = schemes.get(node.GetAttribute(acquisitions.SCHEME) or "", parameters.scheme)
-            field = node.GetAttribute(acquisitions.FIELD_STRENGTH)
-            if field:
-                parameters.colors = display.t1ColorsForField(float(field))
+            parameters.colors = self._colorsOf(node, parameters.t1Map) or parameters.colors
+
+    @staticmethod
+    def _colorsOf(node: Any, t1Map: Any) -> str:
+        """The field strength whose colors fit an input: those of its map, else of its own field; empty if unknown."""
+        field = node.GetAttribute(acquisitions.FIELD_STRENGTH)
+        if t1Map is not None:
+            return t1maps.t1ColorsOf(t1Map)
+        return display.t1ColorsForField(float(field)) if field else ""
 
     def whyNotApply(self, parameters: CMRT1MappingParameterNode) -> str:
         """Why the maps cannot be computed with these parameters, in a sentence; empty when they can."""
@@ -646,6 +657,15 @@ class CMRT1MappingLogic(ScriptedLoadableModuleLogic):
         tables.setStatisticsTable(tableNode, "ms", statistics)
         markResult(tableNode, t1Map, provenance.result_attributes(role, source=t1Map.GetID()))
         return tableNode
+
+
+def _numberIn(text: str) -> float | None:
+    """The finite number that was typed, with a decimal point or comma; None if it is none."""
+    try:
+        number = float(text.replace(",", "."))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _checkedTimes(node: Any, inversionTimesMs: Sequence[float] | None, scheme: str) -> tuple[float, ...]:

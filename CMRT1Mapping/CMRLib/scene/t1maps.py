@@ -133,6 +133,13 @@ def setT1Colors(volumeNode: Any, colors: str) -> None:
     setMapDisplay(volumeNode, MapDisplay("T1 [ms]", MILLISECOND, quantity, T1_COLOR_TABLES[colors]))
 
 
+def t1ColorsOf(volumeNode: Any) -> str:
+    """The field strength in whose colors a T1 map is shown (key as for :func:`setT1Colors`), or an empty text."""
+    colors = None if volumeNode.GetDisplayNode() is None else volumeNode.GetDisplayNode().GetColorNode()
+    table = None if colors is None else colors.GetAttribute(COLOR_TABLE)
+    return next((key for key, name in T1_COLOR_TABLES.items() if name == table), "")
+
+
 def flagWords(flags: int) -> str:
     """The flags of a pixel in words."""
     words = [str(flag.name).replace("_", " ").lower() for flag in _FLAG_COLORS if flag & flags]

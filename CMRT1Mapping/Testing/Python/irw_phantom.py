@@ -37,7 +37,7 @@ class Phantom:
     geometry: Geometry = OBLIQUE
 
 
-def make_phantom(times=SHMOLLI_TIMES, shape=(40, 60), noise=2.0, seed=1) -> Phantom:
+def make_phantom(times=SHMOLLI_TIMES, shape=(40, 60), noise=0.5, seed=1) -> Phantom:
     """Tubes of 8 pixels' radius on a grid of two by two; signal 500, complex noise of standard deviation ``noise``."""
     rng = np.random.default_rng(seed)
     rows, columns = shape
