@@ -1,0 +1,174 @@
+"""The environment is made once, mended after an interruption, brought up to date, and refused with one sentence."""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[1] / "Resources" / "Scripts" / "environment.py"
+Version = namedtuple("Version", "major minor micro releaselevel serial")
+
+
+@pytest.fixture
+def environment(tmp_path, monkeypatch):
+    """The script in a repository of its own; commands are recorded, and ``venv`` makes a bare environment."""
+    script = tmp_path / "repository" / "Resources" / "Scripts" / "environment.py"
+    script.parent.mkdir(parents=True)
+    shutil.copyfile(SCRIPT, script)
+    (tmp_path / "repository" / "pyproject.toml").write_text("[project]\n")
+    spec = importlib.util.spec_from_file_location("environment_under_test", script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.commands = []
+
+    def call(command, failure):
+        if "venv" in command:
+            module.commands.append("venv")
+            subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", command[-1]], check=True)
+        else:
+            module.commands.append("pip")
+
+    monkeypatch.setattr(module, "_call", call)
+    monkeypatch.setattr(module, "_missing_system_packages", list)
+    monkeypatch.setattr(module, "_runs", lambda: module._environment_python().is_file())
+    return module
+
+
+def test_made_once(environment):
+    python = environment.make()
+    assert environment.commands == ["venv", "pip"]
+    assert (
+        subprocess.run([python, "-c", "import sys; sys.exit(sys.prefix == sys.base_prefix)"], check=False).returncode
+        == 0
+    )
+    assert environment.make() == python
+    assert environment.commands == ["venv", "pip"]
+
+
+def test_interrupted_while_installing_is_made_again_from_the_start(environment, monkeypatch):
+    call = environment._call
+
+    def interrupted(command, failure):
+        call(command, failure)
+        if "pip" in command:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(environment, "_call", interrupted)
+        with pytest.raises(SystemExit) as stopped:
+            environment.enter()
+    assert stopped.value.code == 130
+    assert not environment.STAMP.exists()
+    environment.make()
+    assert environment.commands == ["venv", "pip", "venv", "pip"]
+
+
+def test_changed_requirements_are_installed_into_what_is_there(environment):
+    environment.make()
+    (environment.ROOT / "pyproject.toml").write_text("[project]\nname = 'changed'\n")
+    environment.make()
+    environment.make()
+    assert environment.commands == ["venv", "pip", "pip"]
+
+
+def test_interrupted_update_is_made_again_from_the_start(environment, monkeypatch):
+    environment.make()
+    (environment.ROOT / "pyproject.toml").write_text("[project]\nname = 'changed'\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(environment, "_call", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        pytest.raises(KeyboardInterrupt, environment.make)
+    environment.make()
+    assert environment.commands == ["venv", "pip", "venv", "pip"]
+
+
+def test_moved_repository_and_vanished_python_are_made_again(environment):
+    environment.make()
+    stamp = json.loads(environment.STAMP.read_text())
+    environment.STAMP.write_text(json.dumps({**stamp, "root": "elsewhere"}))
+    environment.make()
+    assert environment.commands == ["venv", "pip", "venv", "pip"]
+    environment._environment_python().unlink()
+    environment.make()
+    assert environment.commands == ["venv", "pip"] * 3
+
+
+def test_another_python_gets_its_own_environment(environment, monkeypatch):
+    environment.make()
+    other = 10 if sys.version_info[1] != 10 else 11
+    monkeypatch.setattr(environment.sys, "version_info", Version(3, other, 0, "final", 0))
+    environment.make()
+    assert environment.commands == ["venv", "pip", "venv", "pip"]
+
+
+@pytest.mark.parametrize("minor", [9, 14])
+def test_python_that_is_not_supported(environment, monkeypatch, capsys, minor):
+    monkeypatch.setattr(environment.sys, "version_info", Version(3, minor, 0, "final", 0))
+    with pytest.raises(SystemExit) as stopped:
+        environment.enter()
+    assert stopped.value.code == 3
+    message = capsys.readouterr().err
+    assert message == f"Python 3.{minor} is not supported; run this command with Python 3.10, 3.11, 3.12 or 3.13.\n"
+    assert environment.commands == []
+
+
+def test_failed_installation_is_told_and_leaves_no_stamp(tmp_path, environment, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(environment, "_missing_system_packages", list)
+    monkeypatch.setattr(
+        environment, "_build", lambda: environment._call([sys.executable, "-c", "raise SystemExit(1)"], "It failed")
+    )
+    with pytest.raises(environment.EnvironmentProblem, match="It failed; see the message above, check the network"):
+        environment.make()
+    assert not environment.STAMP.exists()
+
+
+def test_missing_system_libraries(environment, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(environment.sys, "platform", "linux")
+    monkeypatch.setattr(environment, "_can_load", lambda library: library not in ("libEGL.so.1", "libGL.so.1"))
+    missing = environment._missing_system_packages()
+    assert [package for package in missing if package.startswith("libe") or package.startswith("libgl1")] == [
+        "libegl1",
+        "libgl1",
+    ]
+
+    monkeypatch.setattr(environment.shutil, "which", lambda name: "/usr/bin/apt-get")
+    monkeypatch.setattr(environment.os, "geteuid", lambda: 1000)
+    command = "sudo apt-get update && sudo apt-get install -y --no-install-recommends libegl1"
+    with pytest.raises(environment.EnvironmentProblem, match=command):
+        environment._install_system_packages(["libegl1"])
+    monkeypatch.setattr(environment.shutil, "which", lambda name: None)
+    with pytest.raises(environment.EnvironmentProblem, match="your system's package manager.*: libegl1 libgl1"):
+        environment._install_system_packages(["libegl1", "libgl1"])
+    environment._install_system_packages([])
+
+
+def test_system_packages_are_installed_where_that_is_allowed(environment, monkeypatch):
+    monkeypatch.undo()
+    calls = []
+    monkeypatch.setattr(environment.shutil, "which", lambda name: "/usr/bin/apt-get")
+    monkeypatch.setattr(environment.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(environment.subprocess, "call", lambda command, **options: calls.append(command) or 0)
+    environment._install_system_packages(["libegl1"])
+    assert [command[:2] for command in calls] == [["apt-get", "update"], ["apt-get", "install"]]
+    assert calls[1][-1] == "libegl1"
+    monkeypatch.setattr(environment.subprocess, "call", lambda command, **options: 100)
+    with pytest.raises(environment.EnvironmentProblem, match="could not be installed; see the message above"):
+        environment._install_system_packages(["libegl1"])
+
+
+def test_two_commands_at_once_take_turns(environment):
+    pytest.importorskip("fcntl", reason="Windows has no such lock")
+    waits = (
+        f"import fcntl; fcntl.flock(open({str(environment.ROOT / 'pyproject.toml')!r}), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    )
+    with environment._one_at_a_time():
+        assert (
+            b"BlockingIOError" in subprocess.run([sys.executable, "-c", waits], capture_output=True, check=False).stderr
+        )
+    assert subprocess.run([sys.executable, "-c", waits], check=False).returncode == 0
