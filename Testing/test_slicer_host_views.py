@@ -72,14 +72,17 @@ def test_the_layout_says_which_views_there_are(host):
     assert not manager.sliceWidget("Green").mrmlSliceNode().IsMappedInLayout()
 
 
-def test_views_survive_closing_the_scene(host, volume):
+@pytest.mark.parametrize("with_singletons", [False, True])
+def test_views_survive_closing_the_scene(started_host, host, volume, with_singletons):
     import slicer
 
-    slicer.mrmlScene.Clear()
+    slicer.mrmlScene.Clear(with_singletons)
     host.processEvents()
     assert host.grabSlice("Red").max() == 0
     red = slicer.app.layoutManager().sliceWidget("Red")
     assert red.mrmlSliceNode() is slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed")
+    started_host.start()  # with the nodes that every application has
+    assert slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
 
 
 def test_a_chart_is_drawn_and_follows_its_table(host, tmp_path):

@@ -68,6 +68,8 @@ class Host(User):
         self._saved = {**leaks, "app": slicer.app, "modules": slicer.modules}
         self._excepthook, sys.excepthook = sys.excepthook, self._report
         qt_modules.install()
+        self._restoreSingletons()
+        self._layoutManager.connect_scene()
         self._application.begin(self, self._core, Path(self._folder.name), self._layoutManager)
         self._mainWindow.show()
         slicer.app = wrap(self._application)
@@ -89,6 +91,7 @@ class Host(User):
             return
         self.reset()
         self._mainWindow.hide()
+        self._layoutManager.disconnect_scene()
         for tag in self._observers:
             slicer.mrmlScene.RemoveObserver(tag)
         sys.excepthook = self._excepthook
@@ -97,6 +100,16 @@ class Host(User):
         for name, value in self._saved.items():
             setattr(slicer, name, value)
         self._saved = {}
+
+    def _restoreSingletons(self) -> None:
+        """Put back the nodes that every scene of the application has, should someone have cleared them away."""
+        scene, logic = slicer.mrmlScene, self._core.app_logic
+        if scene.GetFirstNodeByClass("vtkMRMLInteractionNode") is None:
+            logic.SetMRMLScene(None)
+            logic.SetMRMLScene(scene)
+        if scene.GetFirstNodeByClass("vtkMRMLCrosshairNode") is None:
+            scene.AddNewNodeByClass("vtkMRMLCrosshairNode").SetCrosshairName("default")
+        logic.GetColorLogic().AddDefaultColorNodes()
 
     @staticmethod
     def _leakedNames() -> list[str]:

@@ -10,6 +10,7 @@ from PySide6 import QtCore, QtWidgets
 
 from .plots import qMRMLPlotWidget, qMRMLTableWidget
 from .pythonqt import StandIn, stand_in
+from .qmrml_widgets import qMRMLWidget
 from .views import qMRMLSliceWidget
 
 
@@ -19,14 +20,31 @@ class qSlicerLayoutManager(StandIn, QtCore.QObject):
 
     def __init__(self, core):
         super().__init__()
-        self._core, self._widgets, self._shown = core, {}, None
+        self._core, self._widgets, self._shown, self._layout_node = core, {}, None, None
         self._viewport = QtWidgets.QWidget()
         QtWidgets.QVBoxLayout(self._viewport).setContentsMargins(0, 0, 0, 0)
         self._logic = slicer.vtkMRMLLayoutLogic()
-        self._logic.SetMRMLScene(core.scene)
-        self._logic.GetLayoutNode().AddObserver(vtk.vtkCommand.ModifiedEvent, self._arrange)
+        self._tag = 0
+
+    def connect_scene(self):
+        """Show the scene's views, and follow its layout node."""
+        self._logic.SetMRMLScene(self._core.scene)
+        # Closing a scene with its singleton nodes replaces the layout node and the view nodes, at the very end.
+        self._tag = self._core.scene.AddObserver(slicer.vtkMRMLScene.EndBatchProcessEvent, self._bind, -10.0)
         self.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView)
-        self._arrange()
+        self._bind()
+
+    def disconnect_scene(self):
+        """Leave the scene alone until the next `connect_scene`."""
+        self._core.scene.RemoveObserver(self._tag)
+        self._logic.SetMRMLScene(None)
+
+    def _bind(self, *_):
+        node = self._logic.GetLayoutNode()
+        if node is not self._layout_node:
+            self._layout_node, self._shown = node, None  # to be held: the logic itself only points at it
+            node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._arrange)
+            self._arrange()
 
     def mrmlScene(self):
         return self._core.scene
@@ -79,22 +97,23 @@ class qSlicerLayoutManager(StandIn, QtCore.QObject):
         return [widget for (class_name, _name), widget in self._widgets.items() if class_name == node_class]
 
     def _widget(self, node):
-        """The widget of a view node, made when it is first asked for; the node stays when the scene is closed."""
+        """The widget of a view node, made when it is first asked for."""
         key = (node.GetClassName(), node.GetLayoutName())
         if key not in self._widgets:
             if node.IsA("vtkMRMLSliceNode"):
                 widget = qMRMLSliceWidget(self._core, node)
             elif node.IsA("vtkMRMLPlotViewNode"):
                 widget = qMRMLPlotWidget()
-                widget.setMRMLPlotViewNode(node)
             elif node.IsA("vtkMRMLTableViewNode"):
                 widget = qMRMLTableWidget()
-                widget.setMRMLTableViewNode(node)
             else:
                 widget = QtWidgets.QLabel("3D")
                 widget.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
             self._widgets[key] = widget
-        return self._widgets[key]
+        widget = self._widgets[key]
+        if isinstance(widget, qMRMLWidget) and widget.mrmlAbstractViewNode() is not node:
+            widget.setMRMLAbstractViewNode(node)
+        return widget
 
     def _arrange(self, *_):
         description = self._logic.GetLayoutNode().GetCurrentLayoutDescription()

@@ -136,6 +136,8 @@ class qMRMLPlotWidget(qMRMLWidget):
     def setMRMLPlotViewNode(self, node):
         self._view.setMRMLPlotViewNode(node)
 
+    setMRMLAbstractViewNode = setMRMLPlotViewNode
+
     def setMRMLScene(self, scene):
         super().setMRMLScene(scene)
         self._view.setMRMLScene(scene)
@@ -168,6 +170,8 @@ class qMRMLTableWidget(qMRMLWidget):
         if node is not None:
             self._tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._show)
             self._show()
+
+    setMRMLAbstractViewNode = setMRMLTableViewNode
 
     def _show(self, *_):
         self._view.setMRMLTableNode(self._node.GetTableNode())

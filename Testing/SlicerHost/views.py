@@ -68,7 +68,10 @@ class _SliceView(SliceView):
     def set_scene(self, scene):
         AbstractView.set_scene(self, scene)
         self.logic.SetMRMLScene(scene)
-        node = scene.GetSingletonNode(self.name, "vtkMRMLSliceNode")
+        self.show_node(scene.GetSingletonNode(self.name, "vtkMRMLSliceNode"))
+
+    def show_node(self, node):
+        """Show a slice node."""
         self.logic.SetSliceNode(node)
         self.set_view_node(node)
 
@@ -154,6 +157,11 @@ class qMRMLSliceWidget(qMRMLWidget):
         return self._view.mrmlSliceNode()
 
     mrmlAbstractViewNode = mrmlSliceNode
+
+    def setMRMLSliceNode(self, node):
+        self._view.view.show_node(node)
+
+    setMRMLAbstractViewNode = setMRMLSliceNode
 
     def mrmlSliceCompositeNode(self):
         return self.sliceLogic().GetSliceCompositeNode()
