@@ -5,6 +5,7 @@ import importlib
 import inspect
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -145,7 +146,9 @@ def test_a_question_gets_the_prepared_answer(host):
 def test_a_message_that_closes_by_itself_is_recorded(host):
     import slicer
 
-    slicer.util.delayDisplay("Nearly there", 1000)
+    slicer.util.delayDisplay("Nearly there", 400)
+    time.sleep(0.5)
+    host.processEvents()  # the timer that would have closed it finds nothing to close
     assert [(m.kind, m.text) for m in host.takeMessages()] == [("QDialog", "Nearly there")]
 
 

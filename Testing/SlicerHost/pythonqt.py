@@ -91,7 +91,7 @@ def unwrap(value: Any) -> Any:
         return value._native_class
     if isinstance(value, (list, tuple)):
         return type(value)(unwrap(v) for v in value)
-    if isinstance(value, (FunctionType, MethodType)):
+    if isinstance(value, (FunctionType, MethodType, _Method)):
         return _Relay(value)
     return value
 
@@ -231,6 +231,10 @@ class _Method:
     def __init__(self, owner: Any, name: str, function: Callable[..., Any], overloads: Any = None) -> None:
         self._owner, self._name, self._function, self._overloads = owner, name, function, overloads
 
+    def is_alive(self) -> bool:
+        """Whether the object still exists; Qt calls no slot of one that was destroyed."""
+        return not isinstance(self._owner, QtObject) or shiboken6.isValid(self._owner.native)
+
     def __call__(self, *arguments: Any) -> Any:
         if self._name in ("exec", "exec_") and isinstance(self._owner, QtObject):
             return dialogs.run(self._owner.native)
@@ -276,6 +280,8 @@ class _Relay:
         self._count = None if takes_all else code.co_argcount - bound
 
     def __call__(self, *arguments: Any) -> None:
+        if isinstance(self.function, _Method) and not self.function.is_alive():
+            return
         try:
             self.function(*[wrap(a) for a in arguments[: self._count]])
         except Exception:
