@@ -1,0 +1,275 @@
+"""Training and test images with known landmarks: labelled folders and simulated contrasts."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from CMRLandmarksLib.grid import GRID_SIZE, rescaled, standard_image
+from CMRLib.errors import InputError, OutputError
+from CMRLib.geometry import Geometry
+from CMRLib.images import read_image
+from CMRLib.simulation.anatomy import LEVELS, Landmarks, ParametricAnatomy
+from CMRLib.simulation.contrasts import CONTRASTS, ContrastError, render_contrast, tissue_labels
+from CMRLib.simulation.labelled_anatomy import find_landmarks, labelled_images, labels_beside
+
+RV, MYOCARDIUM, LV = 1, 2, 3
+# Anatomies with these seeds train; those from TEST_SEED on are only ever tested.
+TEST_SEED = 900_000
+VALIDATION_SEED = 800_000
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Images on the standard grid, kept in memory.
+
+    Attributes:
+        images: uint8 (image, row, column); 0 is what the scanner or the padding left at zero.
+        labels: uint8 (label map, row, column): 1 RV cavity, 2 LV myocardium, 3 LV cavity.
+        label_of: int (image,), label map of each image.
+        points: float32 (image, landmark, 2), (row, column) in grid pixels, NaN where unknown.
+        contrasts: contrast of each image.
+        subjects: subject of each image.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    label_of: np.ndarray
+    points: np.ndarray
+    contrasts: tuple[str, ...]
+    subjects: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def select(self, keep: Callable[[str, str], bool]) -> Bank:
+        """The images whose (subject, contrast) ``keep`` accepts; label maps are shared."""
+        chosen = [i for i in range(len(self)) if keep(self.subjects[i], self.contrasts[i])]
+        return Bank(
+            self.images[chosen],
+            self.labels,
+            self.label_of[chosen],
+            self.points[chosen],
+            tuple(self.contrasts[i] for i in chosen),
+            tuple(self.subjects[i] for i in chosen),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the bank to a ``.npz`` file.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        partial = path.with_name(f".partial-{path.name}")
+        try:
+            np.savez(
+                partial,
+                images=self.images,
+                labels=self.labels,
+                label_of=self.label_of,
+                points=self.points,
+                contrasts=np.array(self.contrasts),
+                subjects=np.array(self.subjects),
+            )
+            os.replace(partial, path)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be written; check the folder's permissions and free space.") from error
+
+    @classmethod
+    def load(cls, path: Path) -> Bank:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as saved:
+                return cls(
+                    saved["images"],
+                    saved["labels"],
+                    saved["label_of"],
+                    saved["points"],
+                    tuple(saved["contrasts"].tolist()),
+                    tuple(saved["subjects"].tolist()),
+                )
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path} cannot be read; delete it to have it made again.") from error
+
+    @classmethod
+    def joined(cls, banks: Sequence[Bank]) -> Bank:
+        """One bank of several."""
+        starts = np.cumsum([0, *(len(bank.labels) for bank in banks[:-1])])
+        return cls(
+            np.concatenate([bank.images for bank in banks]),
+            np.concatenate([bank.labels for bank in banks]),
+            np.concatenate([bank.label_of + start for bank, start in zip(banks, starts, strict=True)]),
+            np.concatenate([bank.points for bank in banks]),
+            tuple(c for bank in banks for c in bank.contrasts),
+            tuple(s for bank in banks for s in bank.subjects),
+        )
+
+
+@dataclass(frozen=True)
+class LabelledSlice:
+    """A slice as it is in its file, with its landmarks.
+
+    Attributes:
+        image: float32 (row, column).
+        labels: uint8 (row, column): 1 RV cavity, 2 LV myocardium, 3 LV cavity.
+        geometry: of the stack.
+        points: float64 (landmark, 2), (row, column) in source pixels, NaN where unknown.
+        subject, contrast: who and what.
+        stack: what is predicted together: the file's name, or a simulated image's own.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    geometry: Geometry
+    points: np.ndarray
+    subject: str
+    contrast: str
+    stack: str
+
+
+def subject_of(path: Path) -> str:
+    """The subject that a file belongs to: its name up to the first underscore that follows a number."""
+    match = re.match(r"(.*?\d+)(?:_|\.|$)", path.name)
+    return match.group(1) if match else path.name.partition(".")[0]
+
+
+def split_of(subject: str) -> str:
+    """ "test", "validation" or "training", fixed by the subject's number.
+
+    Test is every number divisible by 5 and is never used to choose anything; validation is every number that ends in 1.
+    """
+    digits = re.findall(r"\d+", subject)
+    number = int(digits[-1]) if digits else 1
+    if number % 5 == 0:
+        return "test"
+    return "validation" if number % 10 == 1 else "training"
+
+
+def landmarks_of_labels(labels: np.ndarray) -> np.ndarray:
+    """Landmarks of one slice labelled as in `LabelledSlice`.
+
+    Returns:
+        float64 (landmark, 2), (row, column) in pixels, NaN where the labels do not show them. The insertion points are
+        the ends of the stretch where the myocardium touches the RV; LV cavity and myocardium must both be there.
+    """
+    if np.sum(labels == LV) < 5 or np.sum(labels == MYOCARDIUM) < 5:
+        return points_of_landmarks(None)
+    return points_of_landmarks(find_landmarks(labels))
+
+
+def points_of_landmarks(landmarks: Landmarks | None) -> np.ndarray:
+    """Landmarks as float64 (landmark, 2), NaN where they are unknown."""
+    if landmarks is None:
+        return np.full((3, 2), np.nan)
+    found = (landmarks.lv_centre, landmarks.anterior_rv_insertion, landmarks.inferior_rv_insertion)
+    return np.array([point or (np.nan, np.nan) for point in found], dtype=float)
+
+
+def read_labelled_folder(
+    folder: Path | str, *, contrast: str, label_values: dict[int, int] | None = None
+) -> Iterable[LabelledSlice]:
+    """The labelled slices of a folder of pairs ``name.nii.gz`` and ``name_gt.nii.gz`` that show the left ventricle.
+
+    Args:
+        folder: as ACDC's copies: `labelled_images` says which files form a pair.
+        contrast: what the images are, for tables.
+        label_values: this library's label for each value in the files; by default ACDC's own (1, 2, 3).
+
+    Raises:
+        InputError: no pair in the folder, or a pair that does not match.
+    """
+    values = label_values or {RV: RV, MYOCARDIUM: MYOCARDIUM, LV: LV}
+    for path in labelled_images(folder):
+        images, geometry = read_image(path)
+        raw, _ = read_image(labels_beside(path))
+        if raw.shape != images.shape:
+            raise InputError(f"{path.name} and its labels differ in size; use a matching pair of files.")
+        labels = np.zeros(raw.shape, dtype=np.uint8)
+        for theirs, ours in values.items():
+            labels[raw == theirs] = ours
+        for image, label in zip(images, labels, strict=True):
+            points = landmarks_of_labels(label)
+            if np.isfinite(points[0]).all():
+                yield LabelledSlice(image, label, geometry, points, subject_of(path), contrast, path.name)
+
+
+# EMIDEC's labels: 1 cavity, 2 myocardium, 3 infarct, 4 no-reflow; it has no right ventricle.
+EMIDEC_VALUES = {1: LV, 2: MYOCARDIUM, 3: MYOCARDIUM, 4: MYOCARDIUM}
+
+
+def simulated_slices(
+    seeds: Iterable[int], contrasts: Sequence[str] = CONTRASTS, per_seed: int | None = None
+) -> Iterable[LabelledSlice]:
+    """Images of the parametric anatomies with these seeds, one level a seed in turn.
+
+    Args:
+        seeds: of the anatomies.
+        contrasts: to render.
+        per_seed: how many of them, drawn for each anatomy; None for all.
+
+    Raises:
+        ContrastError: unknown contrast.
+    """
+    unknown = [c for c in contrasts if c not in CONTRASTS]
+    if unknown:
+        raise ContrastError(unknown[0])
+    for seed in seeds:
+        rng = np.random.default_rng([seed, 5])
+        level = LEVELS[seed % len(LEVELS)]
+        spacing = float(rng.uniform(0.9, 1.5))
+        anatomy = ParametricAnatomy.random(seed)
+        shape = anatomy.field_of_view(spacing)
+        body = anatomy.slice(level, shape, spacing)
+        points = points_of_landmarks(body.landmarks)
+        geometry = Geometry(spacing=(spacing, spacing, 8.0))
+        labels = tissue_labels(body)
+        count = min(per_seed or len(contrasts), len(contrasts))
+        for contrast in rng.choice(contrasts, count, replace=False).tolist():
+            image = render_contrast(body, contrast, spacing, rng)
+            subject = f"SIM{seed}"
+            yield LabelledSlice(image, labels, geometry, points, subject, contrast, f"{subject} {contrast}")
+
+
+def bank_of(slices: Iterable[LabelledSlice], size: int = GRID_SIZE) -> Bank:
+    """Bring slices to the standard grid and quantise them to 8 bit (1st to 99.9th percentile).
+
+    Raises:
+        InputError: there is no slice.
+    """
+    images, labels, label_of, points, contrasts, subjects = [], [], [], [], [], []
+    last: np.ndarray | None = None
+    for item in slices:
+        image, placement = standard_image(item.image, item.geometry, size)
+        images.append(quantised(image))
+        if last is None or item.labels is not last:
+            labels.append(placement.sample(item.labels, order=0).astype(np.uint8))
+            last = item.labels
+        label_of.append(len(labels) - 1)
+        points.append(placement.to_target(item.points))
+        contrasts.append(item.contrast)
+        subjects.append(item.subject)
+    if not images:
+        raise InputError("There is no labelled slice that shows the left ventricle; check the folder.")
+    return Bank(
+        np.stack(images),
+        np.stack(labels),
+        np.array(label_of),
+        np.stack(points).astype(np.float32),
+        tuple(contrasts),
+        tuple(subjects),
+    )
+
+
+def quantised(image: np.ndarray) -> np.ndarray:
+    """An image after `CMRLandmarksLib.grid.rescaled` as uint8: 0 stays 0, the rest becomes 1 to 255."""
+    return np.where(image != 0, np.rint(rescaled(image) * 255.0), 0).astype(np.uint8)

@@ -1,0 +1,258 @@
+"""Errors of predicted landmarks, and the tables that report them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from CMRLandmarksLib import LANDMARKS
+from CMRLandmarksLib.confidence import FAILURE_MM, area_under_curve
+from CMRLandmarksLib.corruption import CORRUPTIONS, corrupted_copies
+from CMRLandmarksLib.dataset import LabelledSlice, bank_of
+from CMRLandmarksLib.entry_line import angle_between
+from CMRLandmarksLib.grid import rescaled, standard_image
+from CMRLandmarksLib.prediction import LandmarkModel, LandmarkPrediction, predict_landmarks, predict_on_grid
+from CMRLib.aha import SliceLandmarks, label_slice
+from CMRLib.geometry import Geometry
+from CMRLib.simulation.anatomy import LEVELS, ParametricAnatomy
+from CMRLib.simulation.contrasts import render_contrast, tissue_labels
+
+MYOCARDIUM = 2
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Errors of many slices.
+
+    Attributes:
+        distance: (image, landmark), in pixels or mm as asked for; NaN where the truth is unknown.
+        angle_deg: (image,), of the entry line; NaN where the truth is unknown.
+        confidence: (image, landmark).
+        flagged: (image,).
+        contrasts, subjects: of each image.
+    """
+
+    distance: np.ndarray
+    angle_deg: np.ndarray
+    confidence: np.ndarray
+    flagged: np.ndarray
+    contrasts: tuple[str, ...]
+    subjects: tuple[str, ...]
+
+    def of(self, contrast: str) -> Errors:
+        """The errors of one contrast."""
+        keep = [i for i, name in enumerate(self.contrasts) if name == contrast]
+        return Errors(
+            self.distance[keep],
+            self.angle_deg[keep],
+            self.confidence[keep],
+            self.flagged[keep],
+            (contrast,) * len(keep),
+            tuple(self.subjects[i] for i in keep),
+        )
+
+    def pooled(self) -> np.ndarray:
+        """Distances of LV centres and anterior insertions together, those that are known."""
+        values = self.distance[:, :2].ravel()
+        return values[np.isfinite(values)]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a table row says; quartiles are (25 %, median, 75 %).
+
+    Attributes:
+        images: how many.
+        pooled, centre, anterior, inferior: distances; pooled is centre and anterior together.
+        angle_deg: of the entry line.
+        within_10: share of the pooled points within 10 pixels or mm.
+    """
+
+    images: int
+    pooled: tuple[float, float, float]
+    centre: tuple[float, float, float]
+    anterior: tuple[float, float, float]
+    inferior: tuple[float, float, float]
+    angle_deg: tuple[float, float, float]
+    within_10: float
+
+
+def _quartiles(values: np.ndarray) -> tuple[float, float, float]:
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return (float("nan"),) * 3
+    low, middle, high = np.percentile(values, [25.0, 50.0, 75.0])
+    return float(low), float(middle), float(high)
+
+
+def summarise(errors: Errors) -> Summary:
+    """Medians and quartiles of many slices."""
+    pooled = errors.pooled()
+    return Summary(
+        images=len(errors.distance),
+        pooled=_quartiles(pooled),
+        centre=_quartiles(errors.distance[:, 0]),
+        anterior=_quartiles(errors.distance[:, 1]),
+        inferior=_quartiles(errors.distance[:, 2]),
+        angle_deg=_quartiles(errors.angle_deg),
+        within_10=float(np.mean(pooled <= 10.0)),
+    )
+
+
+def errors_of(
+    slices: Iterable[LabelledSlice], model: LandmarkModel, *, unit: str = "mm", stage1_only: bool = False
+) -> Errors:
+    """Predict labelled slices, each stack in one call as an analyst would, and compare with their landmarks.
+
+    Args:
+        slices: in the order of their stacks.
+        model: to test.
+        unit: "mm", or "px" where the pixel spacing is a placeholder.
+        stage1_only: report the points of the first stage.
+    """
+    stacks: dict[str, list[LabelledSlice]] = {}
+    for item in slices:
+        stacks.setdefault(item.stack, []).append(item)
+    found, truth, confidence, flagged, contrasts, subjects = [], [], [], [], [], []
+    for members in stacks.values():
+        if stage1_only:
+            points = _stage1_points(members, model)
+        else:
+            results = predict_landmarks(np.stack([m.image for m in members]), members[0].geometry, model=model)
+            points = [points_of(result) for result in results]
+            confidence += [[result.confidence[name] for name in LANDMARKS] for result in results]
+            flagged += [result.flagged for result in results]
+        scale = np.array(members[0].geometry.spacing[1::-1]) if unit == "mm" else np.ones(2)
+        found += [p * scale for p in points]
+        truth += [m.points * scale for m in members]
+        contrasts += [m.contrast for m in members]
+        subjects += [m.subject for m in members]
+    ours, theirs = np.stack(found), np.stack(truth)
+    return Errors(
+        distance=np.linalg.norm(ours - theirs, axis=2),
+        angle_deg=angle_between(ours[:, 0], ours[:, 1], theirs[:, 0], theirs[:, 1]),
+        confidence=np.array(confidence) if confidence else np.full(ours.shape[:2], np.nan),
+        flagged=np.array(flagged, dtype=bool) if flagged else np.zeros(len(ours), dtype=bool),
+        contrasts=tuple(contrasts),
+        subjects=tuple(subjects),
+    )
+
+
+def points_of(result: LandmarkPrediction) -> np.ndarray:
+    """The landmarks of a result as (landmark, 2), (row, column) in source pixels; NaN in a blank slice."""
+    return np.array([getattr(result, name) or (np.nan, np.nan) for name in LANDMARKS], dtype=float)
+
+
+def _stage1_points(members: Sequence[LabelledSlice], model: LandmarkModel) -> list[np.ndarray]:
+    standard = [standard_image(m.image, m.geometry) for m in members]
+    raw = predict_on_grid(np.stack([rescaled(image) for image, _ in standard]), model)
+    return [placement.to_source(p) for p, (_, placement) in zip(raw.stage1_points, standard, strict=True)]
+
+
+def generalisation_error_rate(errors: Errors) -> tuple[float, float, float]:
+    """Quartiles over the contrasts of their median distance over the pooled median (thesis, 5.2.6)."""
+    overall = float(np.median(errors.pooled()))
+    names = sorted(set(errors.contrasts))
+    return _quartiles(np.array([np.median(errors.of(name).pooled()) / overall for name in names]))
+
+
+def specialist_error_rate(errors: Errors, own: Sequence[str]) -> tuple[float, float, float]:
+    """Quartiles over the other contrasts of their median distance over that on its own (thesis, 5.2.5)."""
+    inside = np.concatenate([errors.of(name).pooled() for name in own])
+    others = [name for name in sorted(set(errors.contrasts)) if name not in own]
+    return _quartiles(np.array([np.median(errors.of(name).pooled()) / np.median(inside) for name in others]))
+
+
+def failure_detection(slices: Sequence[LabelledSlice], model: LandmarkModel, seed: int = 7) -> dict[str, float]:
+    """How well the confidence tells errors above 10 mm on corrupted copies of images.
+
+    Returns:
+        ``auc`` over centres and anterior insertions; ``failures`` and ``points``, how many; ``flagged``, the share of
+        the images with a failure that are flagged, and ``false_flags``, that of the others; ``auc <kind>`` of each
+        corruption.
+    """
+    bank = bank_of(slices)
+    images, truth = corrupted_copies(bank, seed)
+    confidence, errors, flags = [], [], []
+    for image, points in zip(images, truth, strict=True):
+        raw = predict_on_grid(image[None], model)
+        sure = model.confidence.confidence(raw.features)[0, :2]
+        confidence.append(sure)
+        errors.append(np.linalg.norm(raw.points[0, :2] - points[:2], axis=1))
+        flags.append(bool(sure.min() < model.confidence.threshold or raw.heart[0] < 0.5))
+    sure, error = np.stack(confidence), np.stack(errors)
+    known = ~np.isnan(error)
+    failed = error > FAILURE_MM
+    wrong = (failed & known).any(axis=1)
+    result = {
+        "auc": area_under_curve(sure[known], failed[known]),
+        "failures": float(failed[known].sum()),
+        "points": float(known.sum()),
+        "flagged": float(np.mean(np.array(flags)[wrong])) if wrong.any() else float("nan"),
+        "false_flags": float(np.mean(np.array(flags)[~wrong])),
+    }
+    for i, kind in enumerate(CORRUPTIONS):
+        chosen = known & (np.arange(len(images)) % len(CORRUPTIONS) == i)[:, None]
+        result[f"auc {kind}"] = area_under_curve(sure[chosen], failed[chosen])
+    return result
+
+
+def segment_t1_errors(seeds: Iterable[int], model: LandmarkModel, contrast: str = "t1_rest") -> np.ndarray:
+    """How far each AHA segment's mean T1 moves because of the landmarks' errors.
+
+    The map and the myocardium are the simulator's; only the landmarks are predicted, so that nothing else counts. Four
+    maps in ten have a scar.
+
+    Returns:
+        float64 (segments of all slices,), absolute differences in ms.
+    """
+    differences = []
+    for seed in seeds:
+        rng = np.random.default_rng([seed, 6])
+        level, spacing = LEVELS[seed % len(LEVELS)], 1.0
+        anatomy = ParametricAnatomy.random(seed)
+        body = anatomy.slice(level, anatomy.field_of_view(spacing), spacing)
+        t1 = render_contrast(body, contrast, spacing, rng)
+        myocardium = tissue_labels(body) == MYOCARDIUM
+        geometry = Geometry(spacing=(spacing, spacing, 8.0))
+        (result,) = predict_landmarks(t1[None], geometry, model=model)
+        marks = body.landmarks
+        if (
+            marks is None
+            or marks.anterior_rv_insertion is None
+            or result.lv_centre is None
+            or result.anterior_insertion is None
+        ):
+            continue
+        means = []
+        for centre, anterior in (
+            (marks.lv_centre, marks.anterior_rv_insertion),
+            (result.lv_centre, result.anterior_insertion),
+        ):
+            labels = label_slice(myocardium, SliceLandmarks(centre, anterior), level)
+            means.append({n: float(t1[labels == n].mean()) for n in np.unique(labels[labels > 0]).tolist()})
+        differences += [abs(means[1][n] - value) for n, value in means[0].items() if n in means[1]]
+    return np.array(differences)
+
+
+def milliseconds_per_image(
+    image: np.ndarray, geometry: Geometry, model: LandmarkModel, repeats: int = 5
+) -> dict[str, float]:
+    """Best of several timings, ms an image: slices one by one, and the stack (slice, row, column) in batches."""
+
+    def best(work: Callable[[], object]) -> float:
+        work()
+        times = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - start)
+        return 1000.0 * min(times) / len(image)
+
+    return {
+        "one by one": best(lambda: [predict_landmarks(plane[None], geometry, model=model) for plane in image]),
+        "stack": best(lambda: predict_landmarks(image, geometry, model=model, batch=8)),
+    }

@@ -1,0 +1,290 @@
+"""Landmarks of every slice of a short-axis image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from CMRLandmarksLib.confidence import ConfidenceModel
+from CMRLandmarksLib.grid import Placement, entry_line_placement, rescaled, standard_image
+from CMRLib.devices import resolve_device
+from CMRLib.errors import InputError
+from CMRLib.geometry import Geometry
+from CMRLib.models import ModelEntry, load_weights
+
+if TYPE_CHECKING:
+    import torch
+
+    from CMRLandmarksLib.networks import HeatmapNetwork
+
+TASK = "landmarks"
+DEFAULT_MODEL = "landmarks-generalist"
+NO_HEART = "no heart was found"
+BLANK = "the slice is blank"
+UNSURE = "the landmarks are uncertain"
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class LandmarkPrediction:
+    """Landmarks of one slice.
+
+    Attributes:
+        slice: its number, from 0.
+        lv_centre, anterior_insertion, inferior_insertion: (row, column) in source pixels, pixel centres at whole
+            numbers; None in a blank slice.
+        confidence: for each name in `CMRLandmarksLib.LANDMARKS`, the probability that its error is below 10 mm.
+        heart: probability that there is a heart in the image.
+        flagged: whether someone should look at it.
+        reason: why, or "".
+    """
+
+    slice: int
+    lv_centre: Point | None
+    anterior_insertion: Point | None
+    inferior_insertion: Point | None
+    confidence: dict[str, float]
+    heart: float
+    flagged: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class LandmarkModel:
+    """Both networks, ready on a device; see `load_landmark_model`.
+
+    Attributes:
+        stage1, stage2: networks in evaluation mode.
+        confidence: calibration of the confidence.
+        crop_size, line_px, passes: of stage 2: pixels of the crop and of the entry line in it, and how often it runs.
+        device: where they are.
+        entry: what the weights are.
+    """
+
+    stage1: HeatmapNetwork
+    stage2: HeatmapNetwork
+    confidence: ConfidenceModel
+    crop_size: int
+    line_px: float
+    passes: int
+    device: torch.device
+    entry: ModelEntry
+
+
+@dataclass(frozen=True)
+class RawPrediction:
+    """What the networks say of a batch on the standard grid.
+
+    Attributes:
+        points: float64 (image, landmark, 2), (row, column) in grid pixels, that is mm.
+        stage1_points: the same after stage 1 alone.
+        features: float64 (image, landmark, feature), see `CMRLandmarksLib.confidence.FEATURES`.
+        heart: float64 (image,), probability of a heart.
+    """
+
+    points: np.ndarray
+    stage1_points: np.ndarray
+    features: np.ndarray
+    heart: np.ndarray
+
+
+def load_landmark_model(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> LandmarkModel:
+    """Load a model by its id in the manifest or by the path of its weights file.
+
+    Raises:
+        MissingDependencyError: torch, safetensors or the weights are missing, or the weights are damaged.
+        DeviceError: the device is not available.
+        InputError: there is no such model.
+    """
+    chosen = resolve_device(device)
+    weights = load_weights(model, TASK)
+    from CMRLandmarksLib.networks import STAGE1, STAGE2, HeatmapNetwork
+    from CMRLib.errors import MissingDependencyError
+
+    networks = []
+    for name, shape in (("stage1", STAGE1), ("stage2", STAGE2)):
+        network = HeatmapNetwork(shape)
+        try:
+            network.load_state_dict(weights.part(name))
+        except RuntimeError as error:
+            raise MissingDependencyError(
+                f"The weights of '{weights.entry.id}' do not fit this version of CMRMapping; install its own model."
+            ) from error
+        networks.append(network.to(chosen).eval())
+    contract = weights.entry.input
+    return LandmarkModel(
+        stage1=networks[0],
+        stage2=networks[1],
+        confidence=ConfidenceModel.from_dict(contract.get("confidence", {})),
+        crop_size=int(contract["crop_size"]),
+        line_px=float(contract["line_px"]),
+        passes=int(contract["passes"]),
+        device=chosen,
+        entry=weights.entry,
+    )
+
+
+def predict_landmarks(
+    image: np.ndarray,
+    geometry: Geometry,
+    *,
+    model: LandmarkModel | str | Path = DEFAULT_MODEL,
+    device: str = "auto",
+    batch: int = 8,
+    progress: Callable[[float], None] | None = None,
+) -> list[LandmarkPrediction]:
+    """Find the LV centre and both RV insertion points in every slice of a short-axis image of any contrast.
+
+    Args:
+        image: (slice, row, column).
+        geometry: of the image; its pixel spacing matters, and its orientation where it is that of a short-axis plane.
+        model: a loaded model, an id or a file.
+        device: for a model that is not loaded yet, as in `CMRLib.devices`.
+        batch: slices at a time.
+        progress: called with the fraction done between batches; it may raise `CMRLib.errors.Cancelled`.
+
+    Returns:
+        One result a slice, in order.
+
+    Raises:
+        InputError: the image has other axes or no pixels.
+        MissingDependencyError, DeviceError: see `load_landmark_model`.
+    """
+    image = np.asarray(image)
+    if image.ndim != 3 or 0 in image.shape:
+        raise InputError("Landmarks need an image of one or more slices (slice, row, column) with pixels in them.")
+    if batch < 1:
+        raise InputError("The number of slices at a time must be 1 or more.")
+    if not isinstance(model, LandmarkModel):
+        model = load_landmark_model(model, device)
+    grids, placements = [], []
+    for plane in image:
+        standard, placement = standard_image(plane, geometry)
+        grids.append(rescaled(standard))
+        placements.append(placement)
+    shown = [i for i, grid in enumerate(grids) if grid.any()]
+    results = {i: _blank(i) for i in range(len(image)) if i not in shown}
+    if shown:
+        raw = predict_on_grid(np.stack([grids[i] for i in shown]), model, batch, progress)
+        confidence = model.confidence.confidence(raw.features)
+        for n, i in enumerate(shown):
+            results[i] = _result(
+                i, raw.points[n], confidence[n], float(raw.heart[n]), placements[i], model.confidence.threshold
+            )
+    if progress is not None:
+        progress(1.0)
+    return [results[i] for i in range(len(image))]
+
+
+def _blank(number: int) -> LandmarkPrediction:
+    nothing = dict.fromkeys(("lv_centre", "anterior_insertion", "inferior_insertion"), 0.0)
+    return LandmarkPrediction(number, None, None, None, nothing, 0.0, True, BLANK)
+
+
+def _result(
+    number: int, points: np.ndarray, confidence: np.ndarray, heart: float, placement: Placement, threshold: float
+) -> LandmarkPrediction:
+    centre, anterior, inferior = ((float(r), float(c)) for r, c in placement.to_source(points))
+    unsure = bool(confidence[:2].min() < threshold)
+    reason = NO_HEART if heart < 0.5 else UNSURE if unsure else ""
+    named = {
+        "lv_centre": float(confidence[0]),
+        "anterior_insertion": float(confidence[1]),
+        "inferior_insertion": float(confidence[2]),
+    }
+    return LandmarkPrediction(number, centre, anterior, inferior, named, heart, bool(reason), reason)
+
+
+def predict_on_grid(
+    grids: np.ndarray, model: LandmarkModel, batch: int = 8, progress: Callable[[float], None] | None = None
+) -> RawPrediction:
+    """Apply both stages to images on the standard grid.
+
+    Slices of one call belong together: whether they are mirrored, which decides how stage 2 sees them, is decided once.
+
+    Args:
+        grids: float32 (image, row, column) after `CMRLandmarksLib.grid.rescaled`.
+        model: see `load_landmark_model`.
+        batch, progress: see `predict_landmarks`.
+    """
+    first, doubts, heart = _stage1(grids, model, batch, progress)
+    across = first[:, 0] - first[:, 1]
+    down = first[:, 2] - first[:, 0]
+    mirrored = float(np.sum(np.sign(across[:, 1] * down[:, 0] - across[:, 0] * down[:, 1]))) < 0
+    points, last_move = first, np.zeros(first.shape[:2])
+    second_doubts = doubts
+    for turn in range(model.passes):
+        found, second_doubts = _stage2(grids, points, mirrored, model, batch)
+        last_move = np.linalg.norm(found - points, axis=2) if turn else last_move
+        points = 0.5 * (points + found) if turn else found
+        if progress is not None:
+            progress(0.5 + 0.5 * (turn + 1) / model.passes)
+    moved = np.linalg.norm(points - first, axis=2)
+    features = np.concatenate(
+        [
+            doubts,
+            second_doubts,
+            np.log1p(moved)[..., None],
+            np.log1p(last_move)[..., None],
+            np.repeat(np.clip(heart, -8.0, 8.0)[:, None, None], 3, axis=1),
+        ],
+        axis=2,
+    )
+    return RawPrediction(points, first, features, 1.0 / (1.0 + np.exp(-heart)))
+
+
+def _stage1(
+    grids: np.ndarray, model: LandmarkModel, batch: int, progress: Callable[[float], None] | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points in grid pixels (image, landmark, 2), doubts (image, landmark, 2) and heart logits (image,)."""
+    import torch
+
+    from CMRLandmarksLib.networks import STAGE1_FACTOR, doubt, positions
+    from CMRLandmarksLib.sampling import standardised
+
+    points, doubts, hearts = [], [], []
+    with torch.inference_mode():
+        for start in range(0, len(grids), batch):
+            images = torch.from_numpy(grids[start : start + batch])[:, None].to(model.device)
+            small = torch.nn.functional.avg_pool2d(images, STAGE1_FACTOR)
+            output = model.stage1(standardised(small))
+            place = positions(output, model.stage1.shape.cell, window=2)
+            points.append((place * STAGE1_FACTOR + (STAGE1_FACTOR - 1) / 2.0).double().cpu())
+            doubts.append(doubt(output).double().cpu())
+            hearts.append(output.heart.double().cpu())
+            if progress is not None:
+                progress(0.5 * min(start + batch, len(grids)) / len(grids))
+    return torch.cat(points).numpy(), torch.cat(doubts).numpy(), torch.cat(hearts).numpy()
+
+
+def _stage2(
+    grids: np.ndarray, points: np.ndarray, mirrored: bool, model: LandmarkModel, batch: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Refined points in grid pixels and doubts, both (image, landmark, 2)."""
+    import torch
+
+    from CMRLandmarksLib.networks import doubt, positions
+    from CMRLandmarksLib.sampling import sample, standardised
+
+    crops = [
+        entry_line_placement(centre, anterior, mirrored, model.crop_size, model.line_px)
+        for centre, anterior in points[:, :2]
+    ]
+    found: list[np.ndarray] = []
+    doubts = []
+    with torch.inference_mode():
+        for start in range(0, len(grids), batch):
+            part = crops[start : start + batch]
+            matrix = torch.tensor(np.stack([crop.matrix for crop in part]), dtype=torch.float32, device=model.device)
+            offset = torch.tensor(np.stack([crop.offset for crop in part]), dtype=torch.float32, device=model.device)
+            images = torch.from_numpy(grids[start : start + batch])[:, None].to(model.device)
+            output = model.stage2(standardised(sample(images, matrix, offset, model.crop_size)))
+            places = positions(output, model.stage2.shape.cell, window=2).double().cpu().numpy()
+            found.extend(crop.to_source(place) for crop, place in zip(part, places, strict=True))
+            doubts.append(doubt(output).double().cpu())
+    return np.stack(found), torch.cat(doubts).numpy()

@@ -1,0 +1,61 @@
+"""Resampling and standardising batches in torch, the same in training and in use.
+
+Positions are (row, column) in pixels. Batches are float32 tensors (image, channel, row, column). torch is imported by
+whoever imports this module: import it inside functions.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def sample(image: Tensor, matrix: Tensor, offset: Tensor, size: int, shift: Tensor | None = None) -> Tensor:
+    """Bilinear samples at source = matrix @ (target + shift) + offset; 0 outside.
+
+    Args:
+        image: (image, channel, row, column).
+        matrix: (image, 2, 2) on (row, column).
+        offset: (image, 2).
+        size: rows and columns of the result.
+        shift: (image, 2, size, size) displacement in target pixels, or None.
+    """
+    axis = torch.arange(size, dtype=image.dtype, device=image.device)
+    target = torch.stack(torch.meshgrid(axis, axis, indexing="ij"))[None]
+    if shift is not None:
+        target = target + shift
+    source = torch.einsum("nij,njrc->nirc", matrix, target.expand(len(image), -1, -1, -1)) + offset[:, :, None, None]
+    rows, columns = image.shape[2:]
+    grid = torch.stack([source[:, 1] * 2.0 / (columns - 1) - 1.0, source[:, 0] * 2.0 / (rows - 1) - 1.0], dim=3)
+    return functional.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+
+
+def points_in_target(points: Tensor, matrix: Tensor, offset: Tensor, shift: Tensor | None = None) -> Tensor:
+    """Where source ``points`` (image, landmark, 2) lie in the target of `sample`."""
+    place = torch.linalg.solve(matrix[:, None], (points - offset[:, None])[..., None])[..., 0]
+    if shift is None:
+        return place
+    size = shift.shape[-1]
+    target = place
+    for _ in range(4):  # a contraction, since the displacement varies slowly
+        grid = torch.nan_to_num(target.flip(2))[:, :, None] * 2.0 / (size - 1) - 1.0
+        here = functional.grid_sample(shift, grid, mode="bilinear", padding_mode="border", align_corners=True)
+        target = place - here[..., 0].transpose(1, 2)
+    return target
+
+
+def standardised(image: Tensor) -> Tensor:
+    """Subtract the mean and divide by the standard deviation of each image's non-zero pixels, which alone are changed.
+
+    Args:
+        image: (image, 1, row, column).
+
+    Returns:
+        The same shape, clipped to +-5.
+    """
+    inside = (image != 0).float()
+    count = inside.sum(dim=(1, 2, 3), keepdim=True).clamp_min(1.0)
+    mean = (image * inside).sum(dim=(1, 2, 3), keepdim=True) / count
+    sd = (((image - mean) * inside).square().sum(dim=(1, 2, 3), keepdim=True) / count).sqrt()
+    return (((image - mean) / sd.clamp_min(1e-6)).clamp(-5.0, 5.0)) * inside

@@ -1,0 +1,225 @@
+"""One training of the landmark model: images, first stage, second stage, each resumable, and the weights file.
+
+torch is needed, so import this module inside functions.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from CMRLandmarksLib.confidence import FEATURES, ConfidenceModel, fit_confidence
+from CMRLandmarksLib.corruption import corrupted_copies
+from CMRLandmarksLib.dataset import (
+    EMIDEC_VALUES,
+    VALIDATION_SEED,
+    Bank,
+    bank_of,
+    read_labelled_folder,
+    simulated_slices,
+    split_of,
+)
+from CMRLandmarksLib.grid import GRID_SIZE, GRID_SPACING_MM
+from CMRLandmarksLib.networks import CROP_SIZE, LINE_PX, STAGE1, STAGE2, HeatmapNetwork
+from CMRLandmarksLib.prediction import TASK, LandmarkModel, predict_on_grid
+from CMRLandmarksLib.training import Examples, Stage1Task, Stage2Task
+from CMRLib.errors import InputError, OutputError
+from CMRLib.models import ModelEntry, write_weights
+from CMRLib.simulation.contrasts import CONTRASTS
+from CMRLib.training.trainer import Task, TrainingOptions, read_average, read_metrics, train
+
+TRAINING_SEED = 100_000
+VALIDATION_ANATOMIES = 9
+# Shares of the examples by kind, where all kinds are there; simulated images take the rest.
+REAL_SHARE = {"acdc": 0.5, "emidec": 0.1}
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """What a model is trained on.
+
+    Attributes:
+        acdc: folder of labelled cine stacks in ACDC's format, or None.
+        emidec: folder of labelled LGE stacks in EMIDEC's format, or None; LV centre only.
+        simulated: number of simulated anatomies.
+        contrasts: of the simulated images; one or a few make a specialist.
+    """
+
+    acdc: Path | None = None
+    emidec: Path | None = None
+    simulated: int = 700
+    contrasts: tuple[str, ...] = CONTRASTS
+
+    def __post_init__(self) -> None:
+        if self.acdc is None and self.emidec is None and self.simulated < 1:
+            raise InputError("There is nothing to train on; name a labelled folder or ask for simulated anatomies.")
+
+
+def training_banks(source: TrainingImages, cache: Path | None = None) -> tuple[Bank, Bank, dict[str, float]]:
+    """Training images, validation images, and the share of the examples that each real contrast gets.
+
+    Test subjects (see `split_of`) are left out. With ``cache``, a folder, simulated images are kept there.
+    """
+    training: list[Bank] = []
+    validation: list[Bank] = []
+    shares: dict[str, float] = {}
+    folders = (("acdc", source.acdc, None), ("emidec", source.emidec, EMIDEC_VALUES))
+    for contrast, folder, values in folders:
+        if folder is None:
+            continue
+        slices = list(read_labelled_folder(folder, contrast=contrast, label_values=values))
+        for split, banks in (("training", training), ("validation", validation)):
+            chosen = [item for item in slices if split_of(item.subject) == split]
+            if not chosen:
+                raise InputError(f"{folder} holds no {split} subject (numbers ending in 1 validate, in 0 or 5 test).")
+            banks.append(bank_of(chosen))
+        shares[contrast] = REAL_SHARE[contrast]
+    if source.simulated:
+        training.append(_simulated_bank(source, cache))
+        seeds = range(VALIDATION_SEED, VALIDATION_SEED + VALIDATION_ANATOMIES)
+        validation.append(bank_of(simulated_slices(seeds, source.contrasts)))
+    else:
+        total = sum(shares.values())
+        shares = {contrast: share / total for contrast, share in shares.items()}
+    return Bank.joined(training), Bank.joined(validation), shares
+
+
+def _simulated_bank(source: TrainingImages, cache: Path | None) -> Bank:
+    seeds = range(TRAINING_SEED, TRAINING_SEED + source.simulated)
+    if cache is None:
+        return bank_of(simulated_slices(seeds, source.contrasts, per_seed=3))
+    name = "all" if source.contrasts == CONTRASTS else "-".join(source.contrasts)
+    path = cache / f"simulated-{source.simulated}-{name}.npz"
+    if path.is_file():
+        return Bank.load(path)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{cache} cannot be made; check the path and its permissions.") from error
+    bank = bank_of(simulated_slices(seeds, source.contrasts, per_seed=3))
+    bank.save(path)
+    return bank
+
+
+def train_landmarks(
+    source: TrainingImages,
+    output: Path,
+    options: TrainingOptions,
+    *,
+    stages: Sequence[int] = (1, 2),
+    augment: bool = True,
+    crop_size: int = CROP_SIZE,
+    cache: Path | None = None,
+    initial: Path | None = None,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Train one stage or both, each with its own time limit, in ``output/stage1`` and ``output/stage2``.
+
+    Args:
+        source: images.
+        output: folder of the run; the same call goes on where a killed one stopped.
+        options: of each stage.
+        stages: which.
+        augment: False leaves out every augmentation, as the thesis's baseline does.
+        crop_size: of stage 2.
+        cache: folder for simulated images, shared between runs.
+        initial: folder of another run, whose averaged weights are where a new one starts.
+        report: called with a line of text now and then.
+
+    Raises:
+        InputError, OutputError, DeviceError: see `CMRLib.training.trainer.train`.
+    """
+    training, validation, shares = training_banks(source, cache)
+    report(f"{len(training)} training and {len(validation)} validation images")
+    examples = Examples(training, shares)
+    for stage in stages:
+        if stage == 1:
+            task: Task = Stage1Task(examples, validation, augment)
+        else:
+            task = Stage2Task(examples, validation, augment, crop_size)
+        start = read_average(initial / f"stage{stage}") if initial is not None else None
+        train(task, output / f"stage{stage}", options, report, start)
+
+
+def assemble(
+    output: Path,
+    model_id: str,
+    source: TrainingImages,
+    *,
+    passes: int = 2,
+    crop_size: int = CROP_SIZE,
+    report: Callable[[str], None] = print,
+    cache: Path | None = None,
+) -> ModelEntry:
+    """Put both trained stages and their calibrated confidence into one weights file, ``output/<id>.safetensors``.
+
+    The confidence is fitted on the validation images, half of the copies corrupted (see `corrupted_copies`).
+
+    Raises:
+        InputError: a stage is not trained yet.
+    """
+    tensors = {}
+    metrics: dict[str, Any] = {}
+    networks = []
+    for stage, shape in ((1, STAGE1), (2, STAGE2)):
+        folder = output / f"stage{stage}"
+        average = read_average(folder)
+        network = HeatmapNetwork(shape)
+        # The file holds half precision; calibrate on what it holds.
+        network.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in average.items()})
+        networks.append(network.eval())
+        tensors.update({f"stage{stage}.{name}": value for name, value in average.items()})
+        metrics[f"stage{stage}_validation"] = read_metrics(folder)
+    _, validation, _ = training_banks(replace(source, simulated=min(source.simulated, 1)), None)
+    confidence = calibrated(networks[0], networks[1], validation, crop_size, passes)
+    real = [name for name, folder in (("ACDC", source.acdc), ("EMIDEC", source.emidec)) if folder is not None]
+    data = [f"{name} challenge, training patients (see cmr-train)" for name in real]
+    if source.simulated:
+        data.append(f"{source.simulated} simulated anatomies: {', '.join(source.contrasts)}")
+    entry = write_weights(
+        output / f"{model_id}.safetensors",
+        tensors,
+        id=model_id,
+        task=TASK,
+        architecture="compact: two-stage heat maps with offsets",
+        input={
+            "spacing_mm": GRID_SPACING_MM,
+            "size": GRID_SIZE,
+            "normalisation": "mean and standard deviation of the non-zero pixels",
+            "crop_size": crop_size,
+            "line_px": LINE_PX,
+            "passes": passes,
+            "confidence": confidence.to_dict(),
+        },
+        training_data=data,
+        licence="CC-BY-NC-SA-4.0" if real else "Apache-2.0",
+        date=datetime.date.today().isoformat(),
+        accuracy=metrics,
+    )
+    report(f"{output / entry.file}: {entry.bytes / 2**20:.1f} MB, sha256 {entry.sha256}")
+    return entry
+
+
+def calibrated(
+    stage1: HeatmapNetwork, stage2: HeatmapNetwork, bank: Bank, crop_size: int, passes: int
+) -> ConfidenceModel:
+    """The confidence model of two networks, fitted on a bank's images and on corrupted copies of them."""
+    placeholder = ConfidenceModel(
+        np.zeros(len(FEATURES)), np.ones(len(FEATURES)), np.zeros((3, len(FEATURES) + 1)), 0.5
+    )
+    entry = ModelEntry("calibration", TASK, "", "", "", 0, {}, (), "", "")
+    model = LandmarkModel(stage1, stage2, placeholder, crop_size, LINE_PX, passes, torch.device("cpu"), entry)
+    features, errors = [], []
+    for images, points in ((bank.images / np.float32(255.0), bank.points), corrupted_copies(bank, seed=1)):
+        # One image a call: the images of a bank are no stack.
+        for image, truth in zip(images, points, strict=True):
+            raw = predict_on_grid(image[None].astype(np.float32), model)
+            features.append(raw.features[0])
+            errors.append(np.linalg.norm(raw.points[0] - truth, axis=1))
+    return fit_confidence(np.stack(features), np.stack(errors))

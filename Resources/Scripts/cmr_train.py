@@ -1,0 +1,118 @@
+"""Train the networks of CMRMapping: ``cmr-train landmarks --output DIR [--acdc DIR] [--emidec DIR] [--simulated N]``.
+
+Training can be killed at any time: the same command goes on where it stopped. Weights trained on the ACDC or EMIDEC
+images are under those images' licence, CC BY-NC-SA 4.0; the weights file says so.
+
+Exit status: 0 done, 2 usage or input, 3 a missing dependency, 130 cancelled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+EXIT_DONE, EXIT_USAGE, EXIT_MISSING, EXIT_CANCELLED = 0, 2, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with ``arguments`` (those of the process by default) and return its exit status."""
+    try:
+        from CMRLib.errors import CMRError, MissingDependencyError
+
+        try:
+            options = _parser().parse_args(arguments)
+            options.run(options)
+        except MissingDependencyError as error:
+            return _stop(str(error), EXIT_MISSING)
+        except CMRError as error:
+            return _stop(str(error), EXIT_USAGE)
+    except SystemExit as stop:  # argparse
+        return stop.code if isinstance(stop.code, int) else EXIT_USAGE
+    except KeyboardInterrupt:
+        return _stop("Cancelled; run the same command again to go on.", EXIT_CANCELLED)
+    except ModuleNotFoundError as error:
+        return _stop(f"{error.name} is not installed; run pip install cmr-mapping.", EXIT_MISSING)
+    return EXIT_DONE
+
+
+def _stop(sentence: str, status: int) -> int:
+    print(sentence, file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cmr-train", description=__doc__.partition("\n")[0])
+    networks = parser.add_subparsers(required=True, metavar="NETWORK")
+    landmarks = networks.add_parser("landmarks", help="LV centre and RV insertion points")
+    landmarks.set_defaults(run=train_landmarks)
+    add = landmarks.add_argument
+    add("--output", type=Path, required=True, help="folder of the run")
+    add("--id", default="landmarks-local", help="id of the model (default: %(default)s)")
+    add("--acdc", type=Path, help="folder of labelled cine stacks in ACDC's format")
+    add("--emidec", type=Path, help="folder of labelled LGE stacks in EMIDEC's format (LV centre only)")
+    add("--simulated", type=int, default=700, help="number of simulated anatomies (default: %(default)s)")
+    add("--contrasts", help="contrasts of the simulated images, separated by commas (default: all)")
+    add("--stage", choices=("1", "2", "both"), default="both", help="stage to train (default: %(default)s)")
+    add("--minutes", type=float, nargs="+", default=[30.0], help="time limit of each stage (default: 30)")
+    add("--batch", type=int, default=16, help="images a step (default: %(default)s)")
+    add("--learning-rate", type=float, default=2e-3, help="highest learning rate (default: %(default)s)")
+    add("--seed", type=int, default=0, help="of weights and examples (default: %(default)s)")
+    add("--crop-size", type=int, choices=(128, 192), default=128, help="of stage 2 (default: %(default)s)")
+    add("--initial", type=Path, help="folder of another run, whose weights are where this one starts")
+    add("--no-augmentation", action="store_true", help="the thesis's baseline")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
+    add("--threads", type=int, help="CPU threads (default: all cores)")
+    add("--cache", type=Path, help="folder that keeps simulated images between runs")
+    return parser
+
+
+def train_landmarks(options: argparse.Namespace) -> None:
+    """Train the landmark model and write its weights file once both stages are there."""
+    from CMRLib.devices import resolve_device
+
+    resolve_device(options.device)
+    import torch
+
+    from CMRLandmarksLib.training_run import TrainingImages, assemble, train_landmarks
+    from CMRLib.errors import InputError
+    from CMRLib.simulation.contrasts import CONTRASTS
+    from CMRLib.training.trainer import METRICS, TrainingOptions
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    contrasts = tuple(options.contrasts.split(",")) if options.contrasts else CONTRASTS
+    source = TrainingImages(options.acdc, options.emidec, options.simulated, contrasts)
+    stages = (1, 2) if options.stage == "both" else (int(options.stage),)
+    if len(options.minutes) not in (1, len(stages)):
+        raise InputError("Give --minutes one number, or one for each stage.")
+
+    def report(line: str) -> None:
+        print(line, flush=True)
+
+    for number, stage in enumerate(stages):
+        limits = TrainingOptions(
+            minutes=options.minutes[number if len(options.minutes) > 1 else 0],
+            batch=options.batch,
+            learning_rate=options.learning_rate,
+            seed=options.seed,
+            device=options.device,
+        )
+        train_landmarks(
+            source,
+            options.output,
+            limits,
+            stages=(stage,),
+            augment=not options.no_augmentation,
+            crop_size=options.crop_size,
+            cache=options.cache,
+            initial=options.initial,
+            report=report,
+        )
+    if all((options.output / f"stage{stage}" / METRICS).is_file() for stage in (1, 2)):
+        assemble(options.output, options.id, source, crop_size=options.crop_size, report=report)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
