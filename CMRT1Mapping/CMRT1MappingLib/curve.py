@@ -74,7 +74,7 @@ def curve_at(
         flags = PixelFlag.NO_SIGNAL
         return PixelCurve(times, nothing, nothing > 0, curve_times, flat, 0.0, 0.0, 0.0, 0.0, 0, flags)
     pixel_phase = None if phase is None else np.asarray(phase[pixel], dtype=np.float32)
-    maps = fit_stack(magnitude, frame_times, pixel_phase, scheme, options or FitOptions(), "cpu")
+    maps = fit_stack(magnitude, frame_times, pixel_phase, scheme, options or FitOptions(), "cpu", floor=0.0)
     a, b, t1_star = (float(m[0, 0]) for m in (maps.a, maps.b, maps.t1_star))
     return PixelCurve(
         inversion_times_ms=times,

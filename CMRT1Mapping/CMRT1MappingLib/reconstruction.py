@@ -11,6 +11,7 @@ import numpy as np
 
 from CMRLib.devices import resolve_device
 from CMRLib.errors import InputError
+from CMRT1MappingLib.parallel import map_chunks
 from CMRT1MappingLib.polarity import noise_from_phase, samples_from_phase
 from CMRT1MappingLib.schemes import SchemeFit, check_inversion_times, fit_all_samples, fit_shmolli
 from CMRT1MappingLib.signal_model import inversion_recovery_signal, t1_variance_per_noise_variance
@@ -18,8 +19,10 @@ from CMRT1MappingLib.signal_model import inversion_recovery_signal, t1_variance_
 if TYPE_CHECKING:
     import torch
 
-CHUNK_PIXELS = 16384
-SIGNAL_FLOOR = 0.01  # of the brightest pixels; below it there is air
+CHUNK_PIXELS = 8192
+SIGNAL_FLOOR_RANGE = (0.01, 0.1)  # of the brightest pixels
+AIR_MAXIMUM = 4.3  # noise standard deviations that 1 in 1000 air pixels exceeds in the largest of 7 frames
+DARKEST_AIR = 0.66  # root mean square of the darkest hundredth of all pixels over that of air, for 10 to 100 % air
 LONGEST_T1_ERROR_MS = 10000.0
 UNRESOLVED_T1_ERROR = 0.2  # of T1
 RIVAL_SIGNIFICANCE = 25.0  # noise variances by which the SSE of other signs must be worse: five standard deviations
@@ -116,7 +119,7 @@ def reconstruct(
     magnitude = _checked_images(images, times, scheme, options)
     if phase is not None:
         phase = _checked_phase(phase, magnitude.shape)
-    return fit_stack(magnitude, times, phase, scheme, options, device, progress)
+    return fit_stack(magnitude, times, phase, scheme, options, device, signal_floor(magnitude), progress)
 
 
 def fit_stack(
@@ -126,15 +129,16 @@ def fit_stack(
     scheme: str,
     options: FitOptions,
     device: str,
+    floor: float,
     progress: Callable[[float], None] | None = None,
 ) -> T1Maps:
-    """:func:`reconstruct` for float32 arrays that are known to be good."""
+    """:func:`reconstruct` for float32 arrays that are known to be good, of pixels that anywhere exceed ``floor``."""
     target = resolve_device(device)
     import torch
 
     order = np.argsort(times, kind="stable")
-    scale = float(np.percentile(magnitude.max(0), 99.9)) or float(magnitude.max())
-    fitted = magnitude.max(0) >= SIGNAL_FLOOR * scale
+    scale = _bright(magnitude)
+    fitted = magnitude.max(0) > floor
     sorted_times = torch.as_tensor(times[order], device=target)
     rows = torch.as_tensor(magnitude[order][:, fitted].T / np.float32(scale), device=target)
     phase_rows = None if phase is None else torch.as_tensor(phase[order][:, fitted].T, device=target)
@@ -144,9 +148,7 @@ def fit_stack(
         known_noise = None if options.noise_sd is None else options.noise_sd / scale
         phase_noise = known_noise or noise_from_phase(rows, phase_rows, sorted_times)
 
-    chunks = []
-    for start in range(0, len(rows), CHUNK_PIXELS):
-        chunk = slice(start, start + CHUNK_PIXELS)
+    def fit_chunk(chunk: slice) -> dict[str, np.ndarray]:
         samples, signs = rows[chunk], torch.zeros_like(rows[chunk])
         if phase_rows is not None:
             samples, signs = samples_from_phase(samples, phase_rows[chunk], sorted_times, phase_noise)
@@ -154,12 +156,30 @@ def fit_stack(
             fit = fit_shmolli(samples, signs, sorted_times, options.last_test)
         else:
             fit = fit_all_samples(samples, signs, sorted_times)
-        chunks.append(_pixel_results(rows[chunk], sorted_times, fit))
-        if progress is not None:
-            progress(min(start + CHUNK_PIXELS, len(rows)) / len(rows))
+        return _pixel_results(rows[chunk], sorted_times, fit)
+
+    workers = torch.get_num_threads() if target.type == "cpu" else 1
+    chunks = map_chunks(fit_chunk, len(rows), CHUNK_PIXELS, workers, progress)
     pixels = {name: np.concatenate([c[name] for c in chunks]) for name in chunks[0]}
     noise = options.noise_sd / scale if options.noise_sd is not None else _noise_sd(pixels)
     return _maps(pixels, fitted, np.argsort(order), scale, noise, str(target))
+
+
+def signal_floor(magnitude: np.ndarray) -> float:
+    """The magnitude that air does not reach in any frame of a stack (frame, row, column), in image units.
+
+    In air every sample is an independent draw from a Rayleigh distribution, so the mean square over n frames follows a
+    gamma distribution of mean 2 sigma². The darkest hundredth of all pixels is taken for air, whatever else there is.
+    """
+    bright = _bright(magnitude)
+    darkest = float(np.percentile(np.mean(np.square(magnitude), axis=0), 1.0))
+    noise = np.sqrt(darkest / 2.0) / DARKEST_AIR
+    lowest, highest = SIGNAL_FLOOR_RANGE
+    return float(np.clip(AIR_MAXIMUM * noise, lowest * bright, highest * bright))
+
+
+def _bright(magnitude: np.ndarray) -> float:
+    return float(np.percentile(magnitude.max(0), 99.9)) or float(magnitude.max())
 
 
 def _checked_images(images: np.ndarray, times: np.ndarray, scheme: str, options: FitOptions) -> np.ndarray:

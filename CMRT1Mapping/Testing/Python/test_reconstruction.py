@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from CMRLib.errors import Cancelled, DeviceError, InputError
+from CMRLib.simulation import simulate_study
 from CMRT1MappingLib.curve import curve_at
-from CMRT1MappingLib.reconstruction import FitOptions, PixelFlag, reconstruct
+from CMRT1MappingLib.reconstruction import FitOptions, PixelFlag, reconstruct, signal_floor
 
 SHMOLLI_TIMES = (100.0, 1100.0, 2100.0, 3100.0, 4100.0, 180.0, 260.0)
 MOLLI_TIMES = (100.0, 180.0, 1000.0, 1080.0, 1900.0, 1980.0, 2800.0, 3700.0)
@@ -121,6 +123,30 @@ def test_air_is_not_fitted_and_keeps_zero():
     for values in (maps.t1, maps.r2, maps.samples, maps.t1_error, maps.t1_star):
         assert not values[0, :3].any()
     assert (maps.t1[0, 3:] > 0).all()
+
+
+def test_noise_in_air_is_not_fitted():
+    acquisition = simulate_study(seed=2, slices=("mid",), snr=25).acquisitions[0]
+    floor = signal_floor(acquisition.images)
+    fitted = acquisition.images.max(0) > floor
+    assert fitted[acquisition.truth.t1 == 0].mean() < 0.05
+    assert fitted[acquisition.truth.labels > 0].all()
+
+
+def test_masked_background_leaves_faint_tissue_its_fit():
+    """Scanners may set air to zero; then nothing is known of the noise and one per cent of the brightest is kept."""
+    magnitude = np.zeros((7, 40, 40), np.float32)
+    magnitude[:, :10] = 300.0
+    magnitude[:, 10:12] = 4.0
+    assert ((magnitude.max(0) > signal_floor(magnitude))[:12]).all()
+    assert not (magnitude.max(0) > signal_floor(magnitude))[12:].any()
+
+
+def test_pytorch_keeps_its_number_of_threads():
+    before = torch.get_num_threads()
+    magnitude, phase = good()
+    reconstruct(magnitude, SHMOLLI_TIMES, phase, device="cpu")
+    assert torch.get_num_threads() == before
 
 
 def test_curves_that_no_inversion_makes_are_marked():
@@ -248,7 +274,6 @@ def test_progress_reaches_one_and_can_cancel():
 
 
 def test_gpu_agrees_with_cpu():
-    torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("no GPU on this computer")
     magnitude, phase = good()
