@@ -33,9 +33,10 @@ from slicer.util import VTKObservationMixin
 from CMRLib import provenance
 from CMRLib.errors import Cancelled, CMRError, InputError
 from CMRLib.scene import acquisitions, display, plots, regions, t1maps, tables
-from CMRLib.scene.dependencies import ensureTorch
+from CMRLib.scene.dependencies import ensureTorch, isTorchInstalled
 from CMRLib.scene.results import findResult, markResult
-from CMRLib.scene.volumes import volumeArray, worldToIJK
+from CMRLib.scene.volumes import ijkToWorld, volumeArray, worldToIJK
+from CMRLib.simulation import simulate_study
 from CMRT1MappingLib.curve import PixelCurve, curve_at
 from CMRT1MappingLib.reconstruction import FitOptions, PixelFlag, reconstruct
 from CMRT1MappingLib.schemes import check_inversion_times
@@ -695,4 +696,108 @@ def _checkPhase(node: Any, phaseNode: Any) -> None:
 
 
 class CMRT1MappingTest(ScriptedLoadableModuleTest):
-    """Tests that run inside Slicer."""
+    """Tests on a simulated acquisition, inside Slicer; they need PyTorch and are skipped without it."""
+
+    MYOCARDIUM_MS = 962.0  # ShMOLLI at 1.5 T in health, J Cardiovasc Magn Reson 2013; 15:13
+
+    def setUp(self) -> None:
+        """Start every test with an empty scene."""
+        if not isTorchInstalled():
+            self.skipTest("PyTorch is not installed; install it with the PyTorch extension")
+        slicer.mrmlScene.Clear()
+        self.logic = CMRT1MappingLogic()
+
+    def runTest(self) -> None:
+        """Run all tests, as the button Reload and Test does."""
+        for name in [name for name in dir(self) if name.startswith("test_")]:
+            self.setUp()
+            self.delayDisplay(name)
+            getattr(self, name)()
+        self.delayDisplay("Test passed")
+
+    def test_mapsOfASimulatedAcquisition(self) -> None:
+        """Maps, their geometry, display and provenance."""
+        source, myocardium = self._simulated()
+        nodes = self.logic.process(source, phaseNode=acquisitions.phaseOf(source), device="cpu")
+        t1 = slicer.util.arrayFromVolume(nodes["t1"])[0]
+        self.assertLess(abs(float(np.median(t1[myocardium])) - self.MYOCARDIUM_MS), 40.0)
+        self.assertGreater(float(np.median(slicer.util.arrayFromVolume(nodes["r2"])[0][myocardium])), 0.98)
+        self.assertTrue(np.isin(slicer.util.arrayFromVolume(nodes["samples"]), (0, 5, 6, 7)).all())
+        for role, node in nodes.items():
+            self.assertEqual(node.GetAttribute(provenance.ROLE), role)
+            self.assertIs(node.GetNodeReference(provenance.SOURCE), source)
+        self.assertEqual(nodes["t1"].GetVoxelValueUnits().GetCodeValue(), "ms")
+        legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(nodes["t1"])
+        self.assertEqual(legend.GetTitleText(), "T1 [ms]")
+
+    def test_applyAgainUpdatesTheSameNodes(self) -> None:
+        """A second run on the same source makes no further nodes."""
+        source, _myocardium = self._simulated()
+        first = self.logic.process(source, device="cpu")
+        count = slicer.mrmlScene.GetNumberOfNodes()
+        second = self.logic.process(source, scheme="MOLLI", device="cpu")
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), count)
+        self.assertTrue(all(second[role] is first[role] for role in first))
+
+    def test_cancelChangesNothing(self) -> None:
+        """What the progress callback raises ends the run before any node is made."""
+
+        def cancel(fraction: float) -> None:
+            raise Cancelled("Cancelled by the test.")
+
+        source, _myocardium = self._simulated()
+        count = slicer.mrmlScene.GetNumberOfNodes()
+        with self.assertRaises(Cancelled):
+            self.logic.process(source, device="cpu", progress=cancel)
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), count)
+
+    def test_badInputIsASentence(self) -> None:
+        """Six inversion times for seven images are refused with the remedy."""
+        source, _myocardium = self._simulated()
+        with self.assertRaisesRegex(InputError, "7 images but 6 inversion times"):
+            self.logic.process(source, inversionTimesMs=(100, 200, 300, 400, 500, 600), device="cpu")
+
+    def test_statisticsOfASegment(self) -> None:
+        """The statistics of a segment are those of the pixels under it."""
+        source, myocardium = self._simulated()
+        t1 = self.logic.process(source, device="cpu")["t1"]
+        segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Segmentation")
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(t1)
+        segment = segmentation.GetSegmentation().AddEmptySegment("", "Myocardium")
+        slicer.util.updateSegmentBinaryLabelmapFromArray(myocardium[None].astype(np.uint8), segmentation, segment, t1)
+        table = self.logic.measure(t1, segmentation).GetTable()
+        values = slicer.util.arrayFromVolume(t1)[0][myocardium]
+        self.assertAlmostEqual(table.GetValueByName(0, "Mean [ms]").ToDouble(), float(values.mean()), delta=0.1)
+        self.assertEqual(table.GetValueByName(0, "Pixels").ToInt(), values.size)
+
+    def test_panel(self) -> None:
+        """Choosing the images and clicking Apply fills the outputs; hovering describes the pixel."""
+        source, myocardium = self._simulated()
+        panel = slicer.util.getModuleWidget("CMRT1Mapping")
+        panel.enter()
+        panel.ui.inputSelector.setCurrentNode(source)
+        self.assertIs(panel.ui.phaseSelector.currentNode(), acquisitions.phaseOf(source))
+        self.assertTrue(panel.ui.applyButton.enabled, panel.ui.applyButton.toolTip)
+        panel.ui.applyButton.click()
+        t1 = panel.ui.t1MapSelector.currentNode()
+        self.assertIsNotNone(t1)
+        panel.ui.showCurveCheckBox.checked = True
+        row, column = np.argwhere(myocardium)[0]
+        crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+        crosshair.SetCursorPositionRAS(ijkToWorld(t1, np.array([[column, row, 0]]))[0])
+        value = slicer.util.arrayFromVolume(t1)[0, row, column]
+        self.assertIn(f"T1 {value:.0f}", panel.ui.curveLabel.text)
+        panel.ui.showCurveCheckBox.checked = False
+
+    def _simulated(self) -> tuple[Any, np.ndarray]:
+        """A simulated short-axis ShMOLLI acquisition in the scene, and the mask of its myocardium."""
+        acquisition = simulate_study(seed=1, slices=("mid",), snr=60.0).acquisitions[0]
+        node = acquisitions.createAcquisition(
+            "Simulated rest mid",
+            acquisition.images,
+            acquisition.inversion_times_ms,
+            acquisition.geometry,
+            acquisition.phase,
+            {acquisitions.SCHEME: acquisition.scheme, acquisitions.STATE: "rest", acquisitions.SLICE: "mid"},
+        )
+        return node, acquisition.truth.myocardium > 0.99
