@@ -243,6 +243,86 @@ def test_a_volume_file_is_loaded_and_saved(host, volume, tmp_path):
         slicer.util.loadVolume(str(tmp_path / "missing.nrrd"))
 
 
+def _segmentation():
+    import slicer
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    volume = slicer.util.addVolumeFromArray(np.ones((2, 3, 4), np.uint8), nodeClassName="vtkMRMLLabelMapVolumeNode")
+    slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(volume, node)
+    return node
+
+
+def _points():
+    import slicer
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
+    node.AddControlPoint([1, 2, 3])
+    return node
+
+
+def _table():
+    import slicer
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
+    slicer.util.updateTableFromArray(node, np.arange(4.0), "values")
+    return node
+
+
+@pytest.mark.parametrize(
+    ("make", "suffix", "load", "count"),
+    [
+        (_segmentation, ".seg.nrrd", "loadSegmentation", lambda node: node.GetSegmentation().GetNumberOfSegments()),
+        (_points, ".mrk.json", "loadMarkups", lambda node: node.GetNumberOfControlPoints()),
+        (_table, ".csv", "loadTable", lambda node: node.GetNumberOfRows()),
+    ],
+)
+def test_a_node_file_is_loaded_and_saved(host, tmp_path, make, suffix, load, count):
+    import slicer
+
+    node, path = make(), str(tmp_path / f"node{suffix}")
+    assert slicer.util.saveNode(node, path)
+    loaded = getattr(slicer.util, load)(path)
+    assert loaded is not node
+    assert count(loaded) == count(node) > 0
+
+
+def test_a_module_is_left_when_another_is_selected(host, toy):
+    import slicer
+
+    assert slicer.util.selectedModule() == "Toy"
+    assert toy.parent.isEntered
+    slicer.util.selectModule("Volumes")
+    assert not toy.parent.isEntered
+    assert toy._parameterNode is None
+    slicer.util.selectModule("Toy")
+    assert toy._parameterNode is not None
+
+
+def test_the_user_of_a_real_slicer_can_do_the_same(host, toy, volume, tmp_path):
+    """`RealSlicer` uses nothing but Slicer's own names, so it works on the host, too."""
+    import qt
+    import slicer
+    from SlicerHost.user import RealSlicer
+
+    original = slicer.util._messageDisplay
+    try:
+        user = RealSlicer()
+        panel = user.loadModule(TOY)
+        assert panel is toy
+        user.setNode(panel.ui.inputSelector, volume)
+        slicer.util.arrayFromVolume(volume)[:] = 0
+        user.click(panel.ui.applyButton)
+        assert [m.text for m in user.takeMessages()] == ["Scaling failed.\n\nThe volume is empty."]
+        host.errors.clear()
+        user.answer(qt.QMessageBox.Cancel)
+        assert not slicer.util.confirmOkCancelDisplay("Go on?")
+        assert user.grabPanel(panel, tmp_path / "panel.png").stat().st_size > 1000
+        user.reset()
+        assert panel.ui.inputSelector.currentNode() is None
+    finally:
+        slicer.util._messageDisplay = original
+
+
 def test_a_dicom_plugin_is_registered_and_files_its_series(host, tmp_path):
     import slicer
     from pydicom.dataset import Dataset, FileMetaDataset

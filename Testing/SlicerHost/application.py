@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
-from typing import Any
 
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from .pythonqt import StandIn, stand_in, wrap
+from .io_manager import qSlicerIOManager
+from .pythonqt import wrap
 from .qmrml_widgets import qMRMLWidget
+from .stand_ins import StandIn, stand_in
 
 
 @stand_in
@@ -87,14 +88,38 @@ class qSlicerMainWindow(StandIn, QtWidgets.QMainWindow):
         splitter.setSizes([480, 1120])
         self.setCentralWidget(splitter)
         self.resize(1600, 1000)
+        self._selector = qSlicerModuleSelectorToolBar(self._panel)
 
-    def show_panel(self, widget):
-        """Show the panel of another module, or none."""
-        shown = self._panel.takeWidget()
-        if shown is not None:
-            shown.setParent(None)
+    def moduleSelector(self):
+        return self._selector
+
+
+@stand_in
+class qSlicerModuleSelectorToolBar(StandIn, QtWidgets.QToolBar):
+    """Chooses the module whose panel is shown."""
+
+    def __init__(self, panel):
+        super().__init__()
+        self._panel, self._selected = panel, ""
+
+    @property
+    def selectedModule(self):
+        return self._selected
+
+    def selectModule(self, name):
+        if name == self._selected:
+            return
+        before = self._panel.takeWidget()
+        if before is not None:
+            before.setParent(None)
+            before.exit()
+        self._selected = name
+        module = slicer.app.moduleManager().native.module(name)
+        widget = module.widgetRepresentation() if module else None
         if widget is not None:
             self._panel.setWidget(widget)
+            widget.enter()
+        self.fire("moduleSelected(QString)", name)
 
 
 @stand_in
@@ -185,7 +210,6 @@ class qSlicerScriptedLoadableModule(StandIn, QtCore.QObject):
     def unload(self):
         """Tell the panel that its module goes, and destroy the panel."""
         if self._widget is not None:
-            self._widget.exit()
             slicer.app.moduleManager().native.fire("moduleAboutToBeUnloaded(QString)", self.name)
             self._widget.setParent(None)
             self._widget.deleteLater()
@@ -225,62 +249,3 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
         self.isEntered = False
         if hasattr(self._python, "exit"):
             self._python.exit()
-
-
-@stand_in
-class qSlicerIOManager(StandIn, QtCore.QObject):
-    """Reads and writes files with the nodes' own storage nodes."""
-
-    _TYPES = {
-        "VolumeFile": ("vtkMRMLScalarVolumeNode", (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha")),
-        "SequenceFile": ("vtkMRMLSequenceNode", (".seq.nrrd", ".seq.mrb", ".mrb")),
-        "SegmentationFile": ("vtkMRMLSegmentationNode", (".seg.nrrd",)),
-        "MarkupsFile": ("vtkMRMLMarkupsFiducialNode", (".mrk.json",)),
-        "TableFile": ("vtkMRMLTableNode", (".csv", ".tsv")),
-    }
-
-    def loadNodes(self, file_type: str, parameters: dict[str, Any], loaded: Any = None, messages: Any = None) -> bool:
-        path = parameters["fileName"]
-        if file_type == "SceneFile":
-            return self.loadScene(path, parameters.get("clear", False))
-        if file_type not in self._TYPES:
-            raise NotImplementedError(f"SlicerHost cannot load a {file_type} yet.")
-        name = parameters.get("name") or Path(path).name.split(".")[0]
-        node_class = self._TYPES[file_type][0]
-        if parameters.get("labelmap"):
-            node_class = "vtkMRMLLabelMapVolumeNode"
-        node = slicer.mrmlScene.AddNewNodeByClass(node_class, name)
-        storage = node.CreateDefaultStorageNode()
-        storage.UnRegister(None)
-        slicer.mrmlScene.AddNode(storage)
-        storage.SetFileName(path)
-        node.SetAndObserveStorageNodeID(storage.GetID())
-        if not storage.ReadData(node):
-            slicer.mrmlScene.RemoveNode(storage)
-            slicer.mrmlScene.RemoveNode(node)
-            return False
-        if hasattr(node, "CreateDefaultDisplayNodes"):
-            node.CreateDefaultDisplayNodes()
-        if loaded is not None:
-            loaded.AddItem(node)
-        return True
-
-    def loadScene(self, path: str, clear: bool = True, messages: Any = None) -> bool:
-        scene = slicer.mrmlScene
-        if path.endswith(".mrb"):
-            return bool(scene.ReadFromMRB(path, clear))
-        scene.SetURL(path)
-        return bool(scene.Connect() if clear else scene.Import())
-
-    def saveNodes(self, file_type: str, parameters: dict[str, Any], messages: Any = None) -> bool:
-        path = parameters["fileName"]
-        if file_type == "SceneFile":
-            if path.endswith(".mrb"):
-                return bool(slicer.mrmlScene.WriteToMRB(path, None))
-            return bool(slicer.mrmlScene.Commit(path))
-        node = slicer.mrmlScene.GetNodeByID(parameters["nodeID"])
-        node.AddDefaultStorageNode(path)
-        return bool(node.GetStorageNode().WriteData(node))
-
-    def fileWriterFileType(self, node: Any) -> str:
-        return f"{node.GetClassName()}File"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from .pythonqt import StandIn, stand_in
+from .stand_ins import StandIn, stand_in
 
 
 @stand_in

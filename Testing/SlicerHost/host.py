@@ -122,7 +122,7 @@ class Host(User):
 
     def reset(self) -> None:
         """Unload the scripted modules, close the scene, and forget messages and errors."""
-        self._mainWindow.show_panel(None)
+        slicer.util.selectModule("")
         by_name = self._application.moduleManager().by_name
         for name, module in list(by_name.items()):
             if hasattr(module, "unload"):
@@ -150,8 +150,7 @@ class Host(User):
         panel = native.widgetRepresentation()
         if panel is None:
             return getattr(slicer.modules, f"{native.name}Instance")
-        self._mainWindow.show_panel(panel)
-        panel.enter()
+        slicer.util.selectModule(native.name)
         self.processEvents()
         return panel.self()
 

@@ -9,8 +9,8 @@ import vtk
 from PySide6 import QtCore, QtWidgets
 
 from .plots import qMRMLPlotWidget, qMRMLTableWidget
-from .pythonqt import StandIn, stand_in
 from .qmrml_widgets import qMRMLWidget
+from .stand_ins import StandIn, stand_in
 from .views import qMRMLSliceWidget
 
 

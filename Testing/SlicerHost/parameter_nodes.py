@@ -6,10 +6,6 @@ and widgets that Slicer's documentation lists, as far as the panels use them; an
 
 from __future__ import annotations
 
-import enum
-import json
-import pathlib
-import types
 import typing
 import weakref
 from collections.abc import Callable
@@ -18,25 +14,15 @@ from typing import Any
 import slicer
 import vtk
 
+from .parameter_types import check_supported, check_type, first_value, from_text, is_node_type, to_text
 from .parameter_widgets import connector_for
 from .validators import Default, Validator, annotations_of, bare_type
 
 SlicerParameterNamePropertyName = "SlicerParameterName"
-_PLAIN = (bool, int, float, str)
 _RESERVED = (
     *("allParameters", "default", "isCached", "dataType", "getValue", "setValue", "connectGui", "disconnectGui"),
     *("connectParametersToGui", "StartModify", "EndModify", "AddObserver", "RemoveObserver", "Modified"),
 )
-
-
-def is_node_type(kind: Any) -> bool:
-    """Whether the type is a MRML node class or a union of such."""
-    options = [o for o in typing.get_args(kind) if o is not type(None)] if _is_union(kind) else [kind]
-    return bool(options) and all(isinstance(o, type) and issubclass(o, slicer.vtkMRMLNode) for o in options)
-
-
-def _is_union(kind: Any) -> bool:
-    return typing.get_origin(kind) in (typing.Union, types.UnionType)
 
 
 class _Parameter:
@@ -44,13 +30,13 @@ class _Parameter:
 
     def __init__(self, name: str, annotated: Any, default: Any) -> None:
         self.name, self.annotated, self.kind = name, annotated, bare_type(annotated)
-        _check_supported(name, self.kind)
+        check_supported(name, self.kind)
         self.validators = [a for a in annotations_of(annotated) if isinstance(a, Validator)]
         given = next((a for a in annotations_of(annotated) if isinstance(a, Default)), None)
-        self.default = default if default is not None else given or Default(_first_value(self.kind))
+        self.default = default if default is not None else given or Default(first_value(self.kind))
 
     def write(self, node: Any, value: Any) -> None:
-        _check_type(self.name, self.kind, value)
+        check_type(self.name, self.kind, value)
         for validator in self.validators:
             validator.validate(value)
         wasModifying = node.StartModify()
@@ -59,7 +45,7 @@ class _Parameter:
                 node.SetParameter(self.name, "")
                 node.SetNodeReferenceID(self.name, value.GetID() if value is not None else None)
             else:
-                node.SetParameter(self.name, _to_text(value))
+                node.SetParameter(self.name, to_text(value))
         finally:
             node.EndModify(wasModifying)
 
@@ -68,7 +54,7 @@ class _Parameter:
             self.write(node, self.default.value)
         if is_node_type(self.kind):
             return node.GetNodeReference(self.name)
-        value = _from_text(self.kind, node.GetParameter(self.name))
+        value = from_text(self.kind, node.GetParameter(self.name))
         save = lambda changed: self.write(node, changed)  # noqa: E731
         if isinstance(value, list):
             return ObservedList(value, save)
@@ -273,107 +259,3 @@ class _Wrapper:
 
     def Modified(self) -> None:
         self.parameterNode.Modified()
-
-
-def _check_supported(name: str, kind: Any) -> None:
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if is_node_type(kind) or kind in _PLAIN or kind is type(None):
-        return
-    if isinstance(kind, type) and origin is None and issubclass(kind, (enum.Enum, pathlib.PurePath)):
-        return
-    if arguments and (_is_union(kind) or origin in (list, tuple, dict)):
-        for argument in arguments:
-            if argument is not Ellipsis:
-                _check_supported(name, bare_type(argument))
-        return
-    raise TypeError(f"Unable to create serializer for type: {kind} of member {name}")
-
-
-def _first_value(kind: Any) -> Any:
-    """What a parameter without a default starts as."""
-    if is_node_type(kind) or kind is type(None):
-        return None
-    if _is_union(kind):
-        return None if type(None) in typing.get_args(kind) else _first_value(typing.get_args(kind)[0])
-    if typing.get_origin(kind) is tuple:
-        return tuple(_first_value(bare_type(a)) for a in typing.get_args(kind) if a is not Ellipsis)
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return next(iter(kind))
-    return (typing.get_origin(kind) or kind)()
-
-
-def _check_type(name: str, kind: Any, value: Any) -> None:
-    if not _is_of(kind, value):
-        raise TypeError(f"{name} is of type {kind}; it cannot be set to {value!r} of type {type(value).__name__}")
-
-
-def _is_of(kind: Any, value: Any) -> bool:
-    kind, origin, arguments = bare_type(kind), typing.get_origin(bare_type(kind)), typing.get_args(bare_type(kind))
-    if is_node_type(kind) and value is None:
-        return True
-    if _is_union(kind):
-        return any(_is_of(option, value) for option in arguments)
-    if origin is list:
-        return isinstance(value, list) and all(_is_of(arguments[0], v) for v in value)
-    if origin is dict:
-        return isinstance(value, dict) and all(
-            _is_of(arguments[0], k) and _is_of(arguments[1], v) for k, v in value.items()
-        )
-    if origin is tuple:
-        return (
-            isinstance(value, tuple)
-            and len(value) == len(arguments)
-            and all(_is_of(kind, v) for kind, v in zip(arguments, value, strict=True))
-        )
-    return isinstance(value, (int, float) if kind is float else kind)
-
-
-def _to_text(value: Any) -> str:
-    if isinstance(value, enum.Enum):
-        return value.name
-    if isinstance(value, (list, tuple, dict)) or value is None:
-        return json.dumps(_to_json(value))
-    return str(value)
-
-
-def _to_json(value: Any) -> Any:
-    if isinstance(value, enum.Enum):
-        return value.name
-    if isinstance(value, (list, tuple)):
-        return [_to_json(v) for v in value]
-    if isinstance(value, dict):
-        return [[_to_json(k), _to_json(v)] for k, v in value.items()]
-    if isinstance(value, slicer.vtkMRMLNode):
-        return value.GetID()
-    return value if isinstance(value, _PLAIN) or value is None else str(value)
-
-
-def _from_text(kind: Any, text: str) -> Any:
-    if kind is bool:
-        return text == "True"
-    if kind in (int, float, str):
-        return kind(text)
-    if typing.get_origin(kind) is None:
-        return _from_json(kind, text)
-    if _is_union(kind) and text == "null":
-        return None
-    if _is_union(kind):
-        return _from_text(next(o for o in typing.get_args(kind) if o is not type(None)), text)
-    return _from_json(kind, json.loads(text))
-
-
-def _from_json(kind: Any, value: Any) -> Any:
-    kind, origin, arguments = bare_type(kind), typing.get_origin(bare_type(kind)), typing.get_args(bare_type(kind))
-    if value is None:
-        return None
-    if is_node_type(kind):
-        return slicer.mrmlScene.GetNodeByID(value)
-    if _is_union(kind):
-        return _from_json(next(o for o in arguments if o is not type(None)), value)
-    if origin is list:
-        return [_from_json(arguments[0], v) for v in value]
-    if origin is tuple:
-        return tuple(_from_json(kind, v) for kind, v in zip(arguments, value, strict=True))
-    if origin is dict:
-        return {_from_json(arguments[0], k): _from_json(arguments[1], v) for k, v in value}
-    return kind[value] if issubclass(kind, enum.Enum) else kind(value)

@@ -7,13 +7,11 @@ The widget's class must be exactly the one listed, not one derived from it; anyt
 from __future__ import annotations
 
 import enum
-import types
 import typing
 from collections.abc import Callable
 from typing import Any
 
-import slicer
-
+from .parameter_types import is_node_type
 from .validators import Choice, Decimals, Maximum, Minimum, SingleStep, WithinRange, annotations_of, bare_type
 
 _FLOAT_WIDGETS = ("QDoubleSpinBox", "ctkSliderWidget")
@@ -112,8 +110,5 @@ def _set_range(widget: Any, annotated: Any, lowest: float, highest: float, must_
 
 
 def _node_types(kind: Any) -> list[str]:
-    union = typing.get_origin(kind) in (typing.Union, types.UnionType)
-    options = [o for o in typing.get_args(kind) if o is not type(None)] if union else [kind]
-    if all(isinstance(o, type) and issubclass(o, slicer.vtkMRMLNode) for o in options):
-        return [o.__name__ for o in options]
-    return []
+    options = [o for o in typing.get_args(kind) if o is not type(None)] or [kind]
+    return [o.__name__ for o in options] if is_node_type(kind) else []

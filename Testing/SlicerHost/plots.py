@@ -6,8 +6,8 @@ import slicer
 import vtk
 from PySide6 import QtWidgets
 
-from .pythonqt import stand_in
 from .qmrml_widgets import qMRMLTableView, qMRMLWidget
+from .stand_ins import stand_in
 from .views import RenderedWidget
 
 _MARKERS = {

@@ -12,47 +12,15 @@ from types import FunctionType, MethodType
 from typing import Any
 
 import shiboken6
-from PySide6 import QtCore, QtGui, QtWidgets
-from vtkmodules.vtkCommonCore import vtkObjectBase
+from PySide6 import QtCore
 
 from . import dialogs
+from .conversion import checked, fit, implementation, is_public_qt, read_property, write_property
 from .names import is_known, is_qt, names_of, near, normalized
+from .stand_ins import qt_class, stand_ins
 
-_QT_MODULES = (QtCore, QtGui, QtWidgets)
-_STAND_INS: dict[str, type] = {}
 _WRAPPER_CLASSES: dict[str, type] = {}
 _RENAMED = {"exec_": "exec", "print_": "print"}
-_NUMBERS = {"int", "uint", "short", "long", "qint64", "qlonglong"}
-
-
-class StandIn:
-    """Base of the classes that play a CTK or Slicer class: a Qt object with the real one's names in Python.
-
-    Properties are Python attributes or properties, methods are methods; ``fire`` emits a signal that Qt itself does not
-    know, because its arguments are VTK objects.
-    """
-
-    def fire(self, signature: str, *arguments: Any) -> None:
-        """Call what is connected to the signal of that full signature."""
-        if not self.signalsBlocked():
-            for relay in list(self.__dict__.get("_relays", {}).get(signature, [])):
-                relay(*arguments)
-
-
-def stand_in(native_class: type) -> type:
-    """Class decorator: this class plays the Slicer class of the same name."""
-    _STAND_INS[native_class.__name__] = native_class
-    return native_class
-
-
-def stand_ins() -> dict[str, type]:
-    """Name -> class of everything decorated with `stand_in`."""
-    return _STAND_INS
-
-
-def qt_class(name: str) -> type | None:
-    """The PySide6 class of that name, or None."""
-    return next((getattr(module, name) for module in _QT_MODULES if hasattr(module, name)), None)
 
 
 def wrapper_class(name: str) -> type:
@@ -60,10 +28,10 @@ def wrapper_class(name: str) -> type:
     if name not in _WRAPPER_CLASSES:
         if not is_known(name):
             raise AttributeError(f"SlicerHost has no row for {name}: add it to update_names.py if Slicer has it.")
-        native = _STAND_INS.get(name) or qt_class(name)
+        native = stand_ins().get(name) or qt_class(name)
         if native is None:
             raise AttributeError(f"SlicerHost has no stand-in for {name}.")
-        base = next((b for b in names_of(name).lineage[1:] if b in _STAND_INS or qt_class(b)), None)
+        base = next((b for b in names_of(name).lineage[1:] if b in stand_ins() or qt_class(b)), None)
         parent = wrapper_class(base) if base else QtObject
         _WRAPPER_CLASSES[name] = _ClassMeta(name, (parent,), {"__slots__": (), "_native_class": native})
     return _WRAPPER_CLASSES[name]
@@ -146,13 +114,17 @@ class QtObject(metaclass=_ClassMeta):
         names = names_of(class_name)
         name = "objectName" if name == "name" and "name" not in names.properties else name
         if name in names.properties:
-            return wrap(_read(self.native, name, names.properties[name][2]))
+            return wrap(read_property(self.native, name, names.properties[name][2]))
         if name in names.methods and not is_qt(names.methods[name]):
-            function = _implementation(self.native, name, names.methods[name])
+            function = implementation(self.native, name, names.methods[name])
             return _Method(self, name, function, names.overloads[name])
         if names.signals_called(name):
             return _Signal(self, names.signals_called(name))
-        native = getattr(self.native, _RENAMED.get(name, name), None) if _is_public_qt(names, name) else None
+        native = (
+            getattr(self.native, _RENAMED.get(name, name), None)
+            if is_public_qt(names, _RENAMED.get(name, name))
+            else None
+        )
         if callable(native):
             return _Method(self, name, native)
         if native is not None:
@@ -169,7 +141,7 @@ class QtObject(metaclass=_ClassMeta):
             declared, writable, owner = names.properties[name]
             if not writable:
                 raise AttributeError(f"{class_name}.{name} is read-only")
-            _write(self.native, name, owner, _converted(f"{class_name}.{name}", declared, value))
+            write_property(self.native, name, owner, checked(f"{class_name}.{name}", declared, value))
         elif name in self._dynamic_properties():
             self.native.setProperty(name, unwrap(value))
         else:
@@ -241,7 +213,7 @@ class _Method:
         kind = self._owner.__name__ if isinstance(self._owner, type) else type(self._owner).__name__
         problem = f"Could not find matching overload for {kind}.{self._name}"
         if self._overloads is not None:
-            if not any(_fit(types, arguments) for types in self._overloads):
+            if not any(fit(types, arguments) for types in self._overloads):
                 raise ValueError(f"{problem}{arguments}; there is {self._overloads}")
             return wrap(self._function(*[unwrap(a) for a in arguments]))
         try:
@@ -333,69 +305,3 @@ def _disconnect(wrapper: QtObject, signature: str, function: Callable[..., Any])
             relays.remove(relay)
             return
     raise RuntimeError(f"{type(wrapper).__name__}: {signature} is not connected to {function}")
-
-
-def _is_public_qt(names: Any, name: str) -> bool:
-    """Whether a Qt base of the class has the name among its public methods, or its enums."""
-    if name.startswith("_"):
-        return False
-    owner = next((c for c in names.lineage if is_qt(c) and qt_class(c)), None)
-    native = qt_class(owner) if owner else None
-    return native is not None and hasattr(native, _RENAMED.get(name, name))
-
-
-def _implementation(native: Any, name: str, owner: str) -> Any:
-    found = getattr(native, name, None)
-    if found is None:
-        raise NotImplementedError(f"{owner}.{name} exists in Slicer, but SlicerHost does not play it yet.")
-    return found
-
-
-def _read(native: Any, name: str, owner: str) -> Any:
-    if is_qt(owner):
-        return native.property(name)
-    _check_played(native, name, owner)
-    return getattr(native, name)
-
-
-def _write(native: Any, name: str, owner: str, value: Any) -> None:
-    if is_qt(owner):
-        if not native.setProperty(name, value):
-            raise ValueError(f"{type(native).__name__}.{name} cannot be set to {value!r}")
-        return
-    _check_played(native, name, owner)
-    setattr(native, name, value)
-
-
-def _check_played(native: Any, name: str, owner: str) -> None:
-    """A stand-in plays a property of the real class as a Python property or an attribute."""
-    if name not in native.__dict__ and not isinstance(getattr(type(native), name, None), property):
-        raise NotImplementedError(f"{owner}.{name} exists in Slicer, but SlicerHost does not play it yet.")
-
-
-def _converted(what: str, declared: str, value: Any) -> Any:
-    """The value for a property of the C++ type, or ValueError where PythonQt would not convert it."""
-    if not _fits(declared, value):
-        raise ValueError(f"{what} is a {declared}; it cannot be set to {value!r} of type {type(value).__name__}")
-    return list(value) if declared == "QStringList" else unwrap(value)
-
-
-def _fit(declared: list[str], values: tuple[Any, ...]) -> bool:
-    return len(declared) == len(values) and all(map(_fits, declared, values))
-
-
-def _fits(declared: str, value: Any) -> bool:
-    """Whether PythonQt converts the value to the C++ type, as far as the type is one that can be told here."""
-    if declared == "bool":
-        return isinstance(value, int)
-    if declared in _NUMBERS:
-        return isinstance(value, int)
-    if declared in ("double", "float"):
-        return isinstance(value, (int, float))
-    if declared == "QString":
-        return isinstance(value, str)
-    if declared == "QStringList":
-        return isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
-    if declared.startswith("vtk") and declared.endswith("*"):
-        return value is None or (isinstance(value, vtkObjectBase) and value.IsA(declared[:-1]))
-    return True

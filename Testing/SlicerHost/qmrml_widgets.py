@@ -6,7 +6,7 @@ import slicer
 import vtk
 from PySide6 import QtCore, QtWidgets
 
-from .pythonqt import StandIn, stand_in
+from .stand_ins import StandIn, stand_in
 
 
 @stand_in

@@ -11,7 +11,8 @@ from PySide6 import QtCore
 
 from . import ctk_widgets, qmrml_widgets  # noqa: F401  (their classes register themselves)
 from .names import is_known
-from .pythonqt import qt_class, stand_ins, wrapper_class
+from .pythonqt import wrapper_class
+from .stand_ins import qt_class, stand_ins
 from .ui_loader import QUiLoader
 
 

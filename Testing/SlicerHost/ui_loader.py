@@ -9,7 +9,8 @@ from typing import Any
 from PySide6 import QtCore, QtUiTools
 
 from .names import is_known, is_qt, names_of, near
-from .pythonqt import QtObject, stand_ins, unwrap, wrap
+from .pythonqt import QtObject, unwrap, wrap
+from .stand_ins import stand_ins
 
 
 class QUiLoader:

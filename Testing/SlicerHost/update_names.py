@@ -33,8 +33,8 @@ ctkCollapsibleButton ctkComboBox ctkMessageBox ctkSliderWidget
 SLICER_CLASSES = words("""
 qMRMLLayoutManager qMRMLNodeComboBox qMRMLPlotView qMRMLPlotWidget qMRMLSliceView qMRMLSliceWidget qMRMLTableView
 qMRMLTableWidget qMRMLWidget qSlicerApplication qSlicerIOManager qSlicerLayoutManager qSlicerLoadableModule
-qSlicerMainWindow qSlicerModuleFactoryManager qSlicerModuleManager qSlicerScriptedLoadableModule
-qSlicerScriptedLoadableModuleWidget
+qSlicerMainWindow qSlicerModuleFactoryManager qSlicerModuleManager qSlicerModuleSelectorToolBar
+qSlicerScriptedLoadableModule qSlicerScriptedLoadableModuleWidget
 """)
 
 PYTHON_MODULES = words("""

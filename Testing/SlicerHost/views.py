@@ -8,8 +8,8 @@ from trame_slicer.views.abstract_view import AbstractView
 from trame_slicer.views.render_scheduler import NoScheduleRendering
 from trame_slicer.views.slice_view import SliceView
 
-from .pythonqt import StandIn, stand_in
 from .qmrml_widgets import qMRMLWidget
+from .stand_ins import StandIn, stand_in
 from .user import grab_window
 
 
