@@ -1,0 +1,821 @@
+"""Panel and logic of the module CMR Landmarks; the method is in CMRLandmarksLib, the nodes are in CMRLib.scene."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import qt
+import slicer
+import vtk
+from scipy.ndimage import binary_fill_holes
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+from CMRLandmarksLib.entry_line import snapped_insertion
+from CMRLandmarksLib.prediction import load_landmark_model, predict_landmarks
+from CMRLib import provenance
+from CMRLib.bullseye import BullsEye, make_bullseye
+from CMRLib.errors import Cancelled, CMRError, InputError
+from CMRLib.scene import aha, bullseye, display, landmarks, regions
+from CMRLib.scene.dependencies import ensureTorch
+from CMRLib.scene.volumes import ijkToWorld, volumeArray, volumeGeometry
+from CMRT1MappingLib.statistics import RoiStatistics
+
+TITLE = "CMR Landmarks"
+RULES = {"Standard": "equal", "Between insertions": "insertions"}
+STATISTICS = {"Mean": "mean", "Median": "median", "SD": "sd", "Minimum": "minimum", "Maximum": "maximum"}
+LEVEL_CHOICES = {"Automatic": "", "Basal": "basal", "Mid": "mid", "Apical": "apical", "Left out": aha.LEFT_OUT}
+
+
+class CMRLandmarks(ScriptedLoadableModule):
+    """What Slicer shows of the module before it is opened."""
+
+    def __init__(self, parent: Any) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("CMR Landmarks")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Cardiac")]
+        self.parent.dependencies = ["CMRT1Mapping"]
+        self.parent.contributors = ["CMRMapping contributors"]
+        self.parent.helpText = _(
+            "<p>Finds the center of the left ventricle and the insertion points of the right ventricle in short-axis "
+            "images of any contrast (T1 map, late enhancement, VNE, cine), and divides the myocardium into the 16 "
+            "segments of the American Heart Association.</p>"
+            "<p>Select the images and click Apply. Look at the slices that are flagged, drag points that are not "
+            "right, and select the map and the myocardium to be measured.</p>"
+            "<p><b>For research only.</b> Not a medical device: not for diagnosis or treatment.</p>"
+        )
+        self.parent.acknowledgementText = _(
+            "<p>Please cite what you use. Landmarks by a generalist network in two stages: Gonzales et al., IEEE ISBI "
+            "2024. Segments: Cerqueira et al., Circulation 2002; 105:539-542.</p>"
+        )
+
+
+@parameterNodeWrapper
+class CMRLandmarksParameterNode:
+    """What the panel is set to; saved with the scene.
+
+    ``adoptedVolume`` is the input for which the panel has chosen the map, so that a later choice is not overwritten.
+    """
+
+    inputVolume: vtkMRMLScalarVolumeNode
+    adoptedVolume: vtkMRMLScalarVolumeNode
+    device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"])] = "auto"
+    mapVolume: vtkMRMLScalarVolumeNode
+    segmentationNode: vtkMRMLSegmentationNode
+    myocardium: str = ""
+    rule: Annotated[str, Choice(list(RULES))] = "Standard"
+    statistic: Annotated[str, Choice(list(STATISTICS))] = "Mean"
+    showSegments: bool = True
+    snapToEpicardium: bool = False
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Segments of a map, measured.
+
+    Attributes:
+        statistics: of each segment, 1 to 16; None for one without a value.
+        levels: slice of the landmarks' volume -> its level.
+        problems: a sentence for every slice that could not be divided.
+        labels, table: the nodes.
+    """
+
+    statistics: dict[int, RoiStatistics | None]
+    levels: dict[int, str]
+    problems: tuple[str, ...]
+    labels: Any
+    table: Any
+
+
+class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel."""
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: CMRLandmarksLogic | None = None
+        self._parameterNode: CMRLandmarksParameterNode | None = None
+        self._parameterNodeGuiTag: Any = None
+        self._watched: list[tuple[Any, Any, Callable[..., None]]] = []
+        self._shownSettings: tuple[Any, ...] = ()
+        self._rows: list[int] = []
+        self._picture: BullsEye | None = None
+        self._isWriting = False
+        self._isRunning = False
+        self._cancelRequested = False
+        self._isClosed = False
+
+    def setup(self) -> None:
+        """Called when the module is opened for the first time."""
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/CMRLandmarks.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = CMRLandmarksLogic()
+        self.ui.progressWidget.visible = False
+        for text in LEVEL_CHOICES:
+            self.ui.levelComboBox.addItem(_(text))
+
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.onNodeRemoved)
+
+        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
+        self.ui.cancelButton.connect("clicked(bool)", self.onCancelButton)
+        self.ui.reviewTable.connect("itemSelectionChanged()", self.onSliceSelected)
+        self.ui.acceptButton.connect("clicked(bool)", self.onAcceptButton)
+        self.ui.acceptAllButton.connect("clicked(bool)", self.onAcceptAllButton)
+        self.ui.resetButton.connect("clicked(bool)", self.onResetButton)
+        self.ui.resetAllButton.connect("clicked(bool)", self.onResetAllButton)
+        self.ui.placeButton.connect("clicked(bool)", self.onPlaceButton)
+        self.ui.levelComboBox.connect("currentIndexChanged(int)", self.onLevelChosen)
+        self.ui.myocardiumComboBox.connect("currentIndexChanged(int)", self.onMyocardiumChosen)
+        self.ui.layoutButton.connect("clicked(bool)", self.onLayoutButton)
+        self.ui.savePictureButton.connect("clicked(bool)", self.onSavePictureButton)
+        self.initializeParameterNode()
+
+    def cleanup(self) -> None:
+        """Called when the application closes and when the module is reloaded."""
+        self._isClosed = True
+        self._cancelRequested = True
+        self.setParameterNode(None)
+        self.removeObservers()
+
+    def enter(self) -> None:
+        """Called each time the user opens this module."""
+        self.initializeParameterNode()
+
+    def exit(self) -> None:
+        """Called each time the user opens a different module."""
+        self.setParameterNode(None)
+
+    def onSceneStartClose(self, caller: Any, event: Any) -> None:
+        """Called just before the scene is closed: a run stops, and nothing of this scene is used any more."""
+        self._cancelRequested = True
+        self.setParameterNode(None)
+        self.logic.forgetMyocardium()
+        self.ui.statusLabel.text = ""
+
+    def onSceneEndClose(self, caller: Any, event: Any) -> None:
+        """Called just after the scene is closed."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller: Any, event: Any) -> None:
+        """Called after a scene was loaded: the panel shows what was saved with it."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeRemoved(self, caller: Any, event: Any, node: Any) -> None:
+        """Called after a node was removed: entry lines go with their landmarks, and the panel shows that they did."""
+        if slicer.mrmlScene.IsClosing() or self._isWriting or not node.IsA(landmarks.CLASS):
+            return
+        landmarks.removeStrayLines()
+        if self._parameterNode is not None:
+            self._showAll()
+
+    def initializeParameterNode(self) -> None:
+        """Make sure that the parameter node exists and is observed."""
+        self.setParameterNode(self.logic.getParameterNode())
+
+    def setParameterNode(self, parameterNode: CMRLandmarksParameterNode | None) -> None:
+        """Tie the panel to a parameter node, or to none."""
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
+        self._parameterNode = parameterNode
+        self._shownSettings = ()
+        self._watch([])
+        if self._parameterNode is not None:
+            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
+            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
+            self.onParameterNodeModified()
+
+    def onParameterNodeModified(self, caller: Any = None, event: Any = None) -> None:
+        """Bring the panel in line with what is selected."""
+        parameters = self._parameterNode
+        if parameters is None:
+            return
+        if parameters.inputVolume is not parameters.adoptedVolume:
+            self.logic.adoptInput(parameters)
+        reason = self.logic.whyNotApply(parameters)
+        self.ui.applyButton.enabled = not reason and not self._isRunning
+        self.ui.applyButton.toolTip = reason or _("Find the landmarks in every slice.")
+        settings = (
+            *(parameters.inputVolume, parameters.mapVolume, parameters.segmentationNode, parameters.myocardium),
+            *(parameters.rule, parameters.statistic, parameters.showSegments),
+        )
+        if settings != self._shownSettings:
+            self._shownSettings = settings
+            self._showAll()
+
+    # What the panel follows in the scene
+
+    def _watch(self, wanted: list[tuple[Any, Any, Callable[..., None]]]) -> None:
+        if wanted == self._watched:
+            return
+        for caller, event, method in self._watched:
+            self.removeObserver(caller, event, method)
+        self._watched = wanted
+        for caller, event, method in wanted:
+            self.addObserver(caller, event, method)
+
+    def _watchNodes(self) -> None:
+        parameters, wanted = self._parameterNode, []
+        node = self._landmarksNode()
+        if node is not None:
+            wanted += [
+                (node, event, self.onPointModified)
+                for event in (node.PointModifiedEvent, node.PointPositionDefinedEvent, node.PointPositionUndefinedEvent)
+            ]
+            wanted.append((node, node.PointEndInteractionEvent, self.onPointReleased))
+        if parameters.mapVolume is not None and parameters.mapVolume.GetDisplayNode() is not None:
+            wanted.append((parameters.mapVolume.GetDisplayNode(), vtk.vtkCommand.ModifiedEvent, self.onColorsModified))
+        if parameters.segmentationNode is not None:
+            segmentation = parameters.segmentationNode.GetSegmentation()
+            wanted += [
+                (segmentation, event, self.onSegmentationModified)
+                for event in (
+                    segmentation.SourceRepresentationModified,
+                    segmentation.SegmentAdded,
+                    segmentation.SegmentRemoved,
+                    segmentation.SegmentModified,
+                )
+            ]
+        self._watch(wanted)
+
+    def _landmarksNode(self) -> Any:
+        volume = None if self._parameterNode is None else self._parameterNode.inputVolume
+        return None if volume is None else landmarks.findLandmarks(volume)
+
+    def _showAll(self) -> None:
+        """Show the review and the segments of what is selected."""
+        self._watchNodes()
+        self._fillMyocardium()
+        self._updateSegments()
+        self._fillReview()
+
+    # Finding landmarks
+
+    def onApplyButton(self) -> None:
+        """Find the landmarks of the selected images."""
+        if self._isRunning:
+            return
+        with slicer.util.tryWithErrorDisplay(_("The landmarks could not be found."), waitCursor=False):
+            if not ensureTorch(TITLE):
+                self._say(_("PyTorch is not installed, so there are no landmarks yet; place them by hand."))
+                return
+            self._run(self._parameterNode)
+
+    def _run(self, parameters: CMRLandmarksParameterNode) -> None:
+        self._setRunning(True)
+        volume = parameters.inputVolume
+        try:
+            self._isWriting = True
+            node = self.logic.process(volume, device=parameters.device, progress=self._onProgress)
+        except Cancelled:
+            self._say(_("Cancelled; nothing was changed."))
+        except CMRError as error:
+            self._say(str(error))
+            slicer.util.errorDisplay(str(error), windowTitle=TITLE)
+        else:
+            display.showInSliceViews(volume)
+            self._say(self.logic.summary(node))
+        finally:
+            self._isWriting = False
+            self._setRunning(False)
+        if not self._isClosed and self._parameterNode is not None:
+            self._showAll()
+            self._selectRow(0)
+
+    def _setRunning(self, running: bool) -> None:
+        self._isRunning = running
+        if self._isClosed:
+            return
+        self._cancelRequested = False
+        self.ui.progressWidget.visible = running
+        self.ui.progressBar.value = 0
+        for section in (
+            self.ui.inputsCollapsibleButton,
+            self.ui.reviewCollapsibleButton,
+            self.ui.segmentsCollapsibleButton,
+        ):
+            section.enabled = not running
+        self.onParameterNodeModified()
+        if running:
+            self._say(_("Computing..."))
+            slicer.app.processEvents()
+
+    def _onProgress(self, fraction: float) -> None:
+        if not self._isClosed:
+            self.ui.progressBar.value = round(100 * fraction)
+        slicer.app.processEvents()
+        if self._cancelRequested:
+            raise Cancelled("Cancelled by the user.")
+
+    def _say(self, text: str) -> None:
+        if not self._isClosed:
+            self.ui.statusLabel.text = text
+
+    def onCancelButton(self) -> None:
+        """Stop the run at the next group of slices."""
+        self._cancelRequested = True
+
+    # Review
+
+    def _fillReview(self) -> None:
+        """List every slice, those to be looked at first."""
+        node, selected = self._landmarksNode(), self._selectedSlice()
+        entries = [] if node is None else landmarks.readReview(node)
+        self._rows = self.logic.reviewOrder(entries)
+        table = self.ui.reviewTable
+        wasBlocked = table.blockSignals(True)
+        table.setRowCount(len(self._rows))
+        for row in range(len(self._rows)):
+            for column in range(table.columnCount):
+                table.setItem(row, column, qt.QTableWidgetItem(""))
+        table.blockSignals(wasBlocked)
+        self._updateReview()
+        if selected in self._rows:
+            self._selectRow(self._rows.index(selected))
+        self._updateReviewButtons()
+
+    def _updateReview(self) -> None:
+        """Bring the rows in line with the slices, in the order that they have."""
+        node = self._landmarksNode()
+        if node is None:
+            return
+        entries = landmarks.readReview(node)
+        for row, index in enumerate(self._rows):
+            for column, text in enumerate(self.logic.reviewTexts(entries[index])):
+                self.ui.reviewTable.item(row, column).setText(text)
+
+    def _selectedSlice(self) -> int | None:
+        row = self.ui.reviewTable.currentRow()
+        return self._rows[row] if 0 <= row < len(self._rows) else None
+
+    def _selectRow(self, row: int) -> None:
+        if row < len(self._rows):
+            self.ui.reviewTable.setCurrentCell(row, 0)
+
+    def _updateReviewButtons(self) -> None:
+        node, index = self._landmarksNode(), self._selectedSlice()
+        entry = None if node is None or index is None else landmarks.readReview(node)[index]
+        self.ui.acceptButton.enabled = entry is not None and entry.status in (landmarks.AUTO, landmarks.CORRECTED)
+        self.ui.resetButton.enabled = entry is not None and landmarks.hasModelAnswer(entry)
+        self.ui.acceptAllButton.enabled = self.ui.resetAllButton.enabled = node is not None
+        hasVolume = self._parameterNode is not None and self._parameterNode.inputVolume is not None
+        self.ui.placeButton.enabled = hasVolume and (
+            node is None or (entry is not None and entry.status == landmarks.MISSING)
+        )
+        self.ui.levelComboBox.enabled = entry is not None
+        wasBlocked = self.ui.levelComboBox.blockSignals(True)
+        self.ui.levelComboBox.currentIndex = 0 if entry is None else list(LEVEL_CHOICES.values()).index(entry.level)
+        self.ui.levelComboBox.blockSignals(wasBlocked)
+
+    def onSliceSelected(self) -> None:
+        """Go to the slice of the selected row in every view that shows the images."""
+        index = self._selectedSlice()
+        self._updateReviewButtons()
+        if index is not None:
+            self.logic.showSlice(self._parameterNode.inputVolume, index)
+
+    def onAcceptButton(self) -> None:
+        """Accept the landmarks of the selected slice, and go on to the next that is to be looked at."""
+        node, volume, index = self._landmarksNode(), self._parameterNode.inputVolume, self._selectedSlice()
+        landmarks.accept(node, volume, [index])
+        self._fillReview()
+        self._selectRow(0)
+
+    def onAcceptAllButton(self) -> None:
+        """Accept the landmarks of every slice."""
+        node, volume = self._landmarksNode(), self._parameterNode.inputVolume
+        landmarks.accept(node, volume, range(landmarks.numberOfSlices(volume)))
+        self._fillReview()
+
+    def onResetButton(self) -> None:
+        """Go back to the model's answer in the selected slice."""
+        self._reset([self._selectedSlice()])
+
+    def onResetAllButton(self) -> None:
+        """Go back to the model's answer in every slice that has one."""
+        entries = landmarks.readReview(self._landmarksNode())
+        self._reset([e.slice for e in entries if landmarks.hasModelAnswer(e) and e.status != landmarks.MISSING])
+
+    def _reset(self, slices: list[int]) -> None:
+        with self._writing():
+            landmarks.reset(self._landmarksNode(), self._parameterNode.inputVolume, slices)
+        self._pointsChanged()
+        self._fillReview()
+
+    def onPlaceButton(self) -> None:
+        """Place the landmarks of the selected slice by hand; without any landmarks yet, of the slice in view."""
+        volume = self._parameterNode.inputVolume
+        with self._writing():
+            node = landmarks.createByHand(volume)
+            index = self._selectedSlice()
+            if index is None:
+                display.showInSliceViews(volume)
+                index = landmarks.numberOfSlices(volume) // 2
+            landmarks.placeByHand(node, volume, index)
+        self._watchNodes()
+        self._pointsChanged()
+        self._fillReview()
+        self._selectRow(self._rows.index(index))
+
+    def onLevelChosen(self, choice: int) -> None:
+        """Take the selected slice for another level."""
+        landmarks.setLevel(self._landmarksNode(), self._selectedSlice(), list(LEVEL_CHOICES.values())[choice])
+        self._updateSegments()
+        self._updateReview()
+
+    # Points that move
+
+    def _writing(self) -> "_Flag":
+        return _Flag(self, "_isWriting")
+
+    def onPointModified(self, caller: Any, event: Any) -> None:
+        """A point moves under the user's hand, or was moved by a program."""
+        if self._isWriting:
+            return
+        if landmarks.noticeEdits(caller, self._parameterNode.inputVolume):
+            self._updateReviewButtons()
+        self._pointsChanged()
+        self._updateReview()
+
+    def onPointReleased(self, caller: Any, event: Any) -> None:
+        """A point was dragged and let go: snap insertion points to the epicardium where that is wished."""
+        parameters = self._parameterNode
+        if not parameters.snapToEpicardium:
+            return
+        with self._writing():
+            problems = self.logic.snap(caller, parameters.segmentationNode, parameters.myocardium)
+        self.onPointModified(caller, event)
+        self._say(" ".join(problems))
+
+    def _pointsChanged(self) -> None:
+        landmarks.updateEntryLines(self._landmarksNode())
+        self._updateSegments()
+
+    # Segments
+
+    def _fillMyocardium(self) -> None:
+        """Offer the regions of the segmentation; the one that is called myocardium, if there is one, is chosen."""
+        parameters, box = self._parameterNode, self.ui.myocardiumComboBox
+        names = self.logic.regionNames(parameters.segmentationNode)
+        chosen = self.logic.myocardiumAmong(names, parameters.myocardium)
+        wasBlocked = box.blockSignals(True)
+        if [box.itemText(index) for index in range(box.count)] != names:
+            box.clear()
+            box.addItems(names)
+        if names:
+            box.currentIndex = names.index(chosen)
+        box.blockSignals(wasBlocked)
+        if chosen != parameters.myocardium:
+            parameters.myocardium = chosen
+
+    def onMyocardiumChosen(self, index: int) -> None:
+        """Measure another region."""
+        self._parameterNode.myocardium = self.ui.myocardiumComboBox.itemText(index)
+
+    def onSegmentationModified(self, caller: Any, event: Any) -> None:
+        """The myocardium was drawn anew."""
+        self.logic.forgetMyocardium()
+        self._fillMyocardium()
+        self._updateSegments()
+
+    def onColorsModified(self, caller: Any, event: Any) -> None:
+        """The map is shown in other colors."""
+        self._updateSegments()
+
+    def _updateSegments(self) -> None:
+        """Measure the segments, and show them, the table and the bull's-eye."""
+        parameters, node = self._parameterNode, self._landmarksNode()
+        self._picture = None
+        text = self.logic.whyNotMeasure(parameters, node)
+        if not text:
+            try:
+                measurement = self.logic.measure(
+                    *(node, parameters.mapVolume, parameters.segmentationNode, parameters.myocardium),
+                    RULES[parameters.rule],
+                )
+                self._picture = self.logic.bullsEye(
+                    parameters.mapVolume, measurement.statistics, STATISTICS[parameters.statistic]
+                )
+                display.showLabels(measurement.labels, parameters.showSegments)
+                bullseye.showBullsEye(parameters.mapVolume, self._picture, self._pictureTitle())
+                self.logic.showTable(measurement.table)
+                text = " ".join(measurement.problems)
+            except CMRError as error:
+                text = str(error)
+        self.ui.segmentsLabel.text = text
+        self.ui.savePictureButton.enabled = self.ui.layoutButton.enabled = self._picture is not None
+
+    def _pictureTitle(self) -> str:
+        return str(self._parameterNode.mapVolume.GetName())
+
+    def onLayoutButton(self) -> None:
+        """Arrange the views: image, bull's-eye, table."""
+        bullseye.showLayout()
+        self._updateSegments()
+
+    def onSavePictureButton(self) -> None:
+        """Save the bull's-eye as a picture."""
+        path = self._askForFile()
+        if path:
+            with slicer.util.tryWithErrorDisplay(_("The picture could not be saved."), waitCursor=True):
+                bullseye.saveBullsEye(self._picture, self._pictureTitle(), path)
+                self._say(_("Saved {path}.").format(path=path))
+
+    def _askForFile(self) -> str:
+        return str(
+            qt.QFileDialog.getSaveFileName(
+                slicer.util.mainWindow(), _("Save bull's-eye"), "bullseye.png", "PNG (*.png);;SVG (*.svg)"
+            )
+        )
+
+
+class _Flag:
+    """Sets an attribute to True for a while, whatever happens."""
+
+    def __init__(self, owner: Any, name: str) -> None:
+        self._owner, self._name = owner, name
+
+    def __enter__(self) -> None:
+        setattr(self._owner, self._name, True)
+
+    def __exit__(self, *_error: Any) -> None:
+        setattr(self._owner, self._name, False)
+
+
+class CMRLandmarksLogic(ScriptedLoadableModuleLogic):
+    """What the panel does, usable without it."""
+
+    def __init__(self) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+        self._myocardium: tuple[Any, ...] = ()
+
+    def getParameterNode(self) -> CMRLandmarksParameterNode:
+        """The panel's parameter node, wrapped."""
+        return CMRLandmarksParameterNode(super().getParameterNode())
+
+    def adoptInput(self, parameters: CMRLandmarksParameterNode) -> None:
+        """Measure newly chosen images themselves, until another map is chosen."""
+        with slicer.util.NodeModify(parameters.parameterNode):
+            parameters.adoptedVolume = parameters.inputVolume
+            parameters.mapVolume = parameters.inputVolume
+
+    def whyNotApply(self, parameters: CMRLandmarksParameterNode) -> str:
+        """Why landmarks cannot be found with these parameters, in a sentence; empty when they can."""
+        if parameters.inputVolume is None:
+            return _("Select short-axis images.")
+        if landmarks.numberOfSlices(parameters.inputVolume) == 0:
+            return _("The selected volume holds no image; load the series again.")
+        return ""
+
+    def whyNotMeasure(self, parameters: CMRLandmarksParameterNode, landmarksNode: Any) -> str:
+        """What is missing for the segments to be measured, in a sentence; empty when nothing is."""
+        if landmarksNode is None:
+            return _("Find the landmarks first: select images and click Apply.")
+        if parameters.mapVolume is None or landmarks.numberOfSlices(parameters.mapVolume) == 0:
+            return _("Select the map to be measured.")
+        if parameters.segmentationNode is None or not parameters.myocardium:
+            return _("Select a segmentation of the myocardium to see its segments.")
+        return ""
+
+    def process(
+        self,
+        volumeNode: Any,
+        device: str = "auto",
+        model: str = "",
+        progress: Callable[[float], None] | None = None,
+    ) -> Any:
+        """Find the landmarks in every slice of a volume.
+
+        Slices whose landmarks were accepted keep them.
+
+        Args:
+            volumeNode: short-axis images of any contrast.
+            device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+            model: id of a model or path of a weights file; empty for the one that is shipped.
+            progress: called with the fraction done; what it raises ends the run, with all nodes as they were.
+
+        Returns:
+            The markups node with three points for each slice.
+
+        Raises:
+            CMRError: a sentence for the user; no node was changed.
+        """
+        if volumeNode is None:
+            raise InputError("Select short-axis images.")
+        started = time.perf_counter()
+        images, geometry = volumeArray(volumeNode), volumeGeometry(volumeNode)
+        loaded = load_landmark_model(model, device) if model else load_landmark_model(device=device)
+        found = predict_landmarks(images, geometry, model=loaded, progress=progress)
+        if slicer.mrmlScene.GetNodeByID(volumeNode.GetID() or "") is not volumeNode:
+            raise Cancelled("The scene was closed or the volume was removed; the landmarks were discarded.")
+        attributes = provenance.result_attributes(
+            landmarks.ROLE,
+            source=volumeNode.GetID(),
+            device=str(loaded.device),
+            model=loaded.entry.id,
+            model_sha256=loaded.entry.sha256,
+        )
+        node = landmarks.storeLandmarks(volumeNode, found, attributes)
+        landmarks.updateEntryLines(node)
+        seconds = time.perf_counter() - started
+        logging.info(f"Landmarks of {len(images)} slices found on {loaded.device} in {seconds:.1f} s")
+        return node
+
+    def summary(self, landmarksNode: Any) -> str:
+        """What was found, in a sentence for the user."""
+        entries = landmarks.readReview(landmarksNode)
+        return _("Landmarks in {found} of {all} slices on {device}; {flagged} flagged to be looked at.").format(
+            found=sum(entry.status != landmarks.MISSING for entry in entries),
+            all=len(entries),
+            flagged=sum(entry.flagged and entry.status != landmarks.ACCEPTED for entry in entries),
+            device=landmarksNode.GetAttribute(provenance.DEVICE),
+        )
+
+    def reviewOrder(self, entries: list[landmarks.SliceReview]) -> list[int]:
+        """Slices in the order of the review: flagged ones that nobody has looked at, then the less certain ones."""
+
+        def place(entry: landmarks.SliceReview) -> tuple[bool, bool, float, int]:
+            untouched = entry.status in (landmarks.AUTO, landmarks.MISSING)
+            confidence = entry.leastConfidence if entry.confidence else 2.0
+            return not (untouched and entry.flagged), not untouched, confidence, entry.slice
+
+        return [entry.slice for entry in sorted(entries, key=place)]
+
+    def reviewTexts(self, entry: landmarks.SliceReview) -> list[str]:
+        """What the review says of a slice: its number, level, confidence, status and a remark."""
+        level = next(text for text, value in LEVEL_CHOICES.items() if value == entry.level)
+        confidence = f"{100 * entry.leastConfidence:.0f} %" if entry.confidence else "–"
+        remark = entry.reason if entry.flagged and entry.status in (landmarks.AUTO, landmarks.MISSING) else ""
+        return [str(entry.slice), _(level), confidence, _(entry.status), remark]
+
+    def showSlice(self, volumeNode: Any, index: int) -> None:
+        """Go to a slice in every slice view that shows the volume."""
+        columns, rows, _slices = volumeNode.GetImageData().GetDimensions()
+        middle = ijkToWorld(volumeNode, np.array([[(columns - 1) / 2, (rows - 1) / 2, index]]))[0]
+        logics = slicer.app.applicationLogic().GetSliceLogics()
+        for number in range(logics.GetNumberOfItems()):
+            view = logics.GetItemAsObject(number)
+            if view.GetSliceCompositeNode().GetBackgroundVolumeID() == volumeNode.GetID():
+                view.GetSliceNode().JumpSliceByOffsetting(*middle)
+
+    def regionNames(self, segmentationNode: Any) -> list[str]:
+        """The names of a segmentation's segments; none for None."""
+        if segmentationNode is None:
+            return []
+        segmentation = segmentationNode.GetSegmentation()
+        return [segmentation.GetSegment(segmentId).GetName() for segmentId in segmentation.GetSegmentIDs()]
+
+    def myocardiumAmong(self, names: list[str], chosen: str) -> str:
+        """The region to be measured: the chosen one, else one whose name says myocardium, else the first."""
+        if chosen in names:
+            return chosen
+        return next((name for name in names if "myo" in name.lower()), names[0] if names else "")
+
+    def forgetMyocardium(self) -> None:
+        """Take the myocardium from the segmentation anew when it is needed next."""
+        self._myocardium = ()
+
+    def myocardium(self, segmentationNode: Any, region: str, volumeNode: Any) -> np.ndarray:
+        """A region of a segmentation on the pixels of a volume, (slice, row, column); kept until it is forgotten."""
+        key = (segmentationNode, region, volumeNode)
+        if self._myocardium[:3] != key:
+            masks = regions.regionMasks(segmentationNode, volumeNode)
+            if region not in masks:
+                raise InputError(f"{segmentationNode.GetName()} has no segment {region!r}; choose the myocardium.")
+            self._myocardium = (*key, masks[region])
+        return self._myocardium[3]
+
+    def measure(
+        self, landmarksNode: Any, mapNode: Any, segmentationNode: Any, region: str, rule: str = "equal"
+    ) -> Measurement:
+        """Divide the myocardium on a map into AHA segments and measure them; label map and table are updated.
+
+        Args:
+            landmarksNode: landmarks of the map or of other images of the same patient.
+            mapNode: what is measured.
+            segmentationNode, region: where the myocardium is: name of a segment.
+            rule: ``equal`` or ``insertions``, see :func:`CMRLib.aha.segment_borders`.
+
+        Raises:
+            InputError: there is no such segment.
+        """
+        division = aha.divide(landmarksNode, mapNode, self.myocardium(segmentationNode, region, mapNode), rule)
+        statistics = aha.segmentValues(mapNode, division.labels)
+        problems = division.problems
+        if not problems and not division.labels.any():
+            problems = (_("No slice with landmarks shows the myocardium; check the segmentation and the map."),)
+        labels = aha.storeSegments(landmarksNode, mapNode, division.labels)
+        table = aha.storeTable(mapNode, statistics, unitOf(mapNode))
+        return Measurement(statistics, division.levels, problems, labels, table)
+
+    def bullsEye(self, mapNode: Any, statistics: dict[int, RoiStatistics | None], field: str) -> BullsEye:
+        """The bull's-eye of one statistic, in the colors of the map.
+
+        Raises:
+            InputError: the map has no colors.
+        """
+        unit = unitOf(mapNode)
+        legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(mapNode)
+        title = legend.GetTitleText() if legend is not None else f"[{unit}]" if unit else ""
+        span = np.ptp(mapNode.GetImageData().GetScalarRange())
+        scale = bullseye.mapColorScale(mapNode, title, "{:.0f}" if span > 50 else "{:.2f}")
+        return make_bullseye(bullseye.segmentMeans(statistics, field), scale)
+
+    def showTable(self, tableNode: Any) -> None:
+        """Show a table in the table view of the layout."""
+        selection = slicer.app.applicationLogic().GetSelectionNode()
+        if selection.GetActiveTableID() != tableNode.GetID():
+            selection.SetActiveTableID(tableNode.GetID())
+            slicer.app.applicationLogic().PropagateTableSelection()
+
+    def snap(self, landmarksNode: Any, segmentationNode: Any, region: str) -> list[str]:
+        """Move the insertion points of corrected slices along their lines to the epicardium.
+
+        Returns:
+            A sentence for every slice in which that was not possible.
+        """
+        volume = landmarks.sourceVolume(landmarksNode)
+        if segmentationNode is None or not region:
+            return [_("Select a segmentation of the myocardium to snap points to it.")]
+        myocardium, problems = self.myocardium(segmentationNode, region, volume), []
+        points = landmarks.slicePoints(landmarksNode, volume)
+        for entry in landmarks.readReview(landmarksNode):
+            if entry.status != landmarks.CORRECTED or not myocardium[entry.slice].any():
+                continue
+            heart = binary_fill_holes(myocardium[entry.slice])
+            center, *insertions = points[entry.slice]
+            try:
+                snapped = [None if p is None else snapped_insertion(center, p, heart) for p in insertions]
+                landmarks.movePoints(landmarksNode, volume, entry.slice, (center, *snapped))
+            except InputError as error:
+                problems.append(_("Slice {slice}: {problem}").format(slice=entry.slice, problem=error))
+        return problems
+
+
+def unitOf(mapNode: Any) -> str:
+    """Unit of a map's values, as in the scene; empty where it has none."""
+    units = mapNode.GetVoxelValueUnits()
+    code = "" if units is None else units.GetCodeValue() or ""
+    return "" if code in ("1", "[arb'U]") else code
+
+
+class CMRLandmarksTest(ScriptedLoadableModuleTest):
+    """Tests that run inside Slicer."""
+
+    def setUp(self) -> None:
+        """Start with an empty scene."""
+        slicer.mrmlScene.Clear(0)
+
+    def runTest(self) -> None:
+        """Run all tests."""
+        self.setUp()
+        self.test_segments_of_points_placed_by_hand()
+
+    def test_segments_of_points_placed_by_hand(self) -> None:
+        """Points placed in the middle of three rings divide them into all sixteen segments."""
+        rows, columns = np.indices((80, 80)) - 39.5
+        ring = np.hypot(rows, columns)
+        myocardium = np.repeat((np.abs(ring - 20) < 5)[None], 3, axis=0)
+        volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Map")
+        slicer.util.updateVolumeFromArray(volume, np.where(myocardium, 1000.0, 300.0).astype(np.float32))
+        volume.CreateDefaultDisplayNodes()
+        segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Segmentation")
+        segmentation.CreateDefaultDisplayNodes()
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+        segmentId = segmentation.GetSegmentation().AddEmptySegment("", "Myocardium")
+        slicer.util.updateSegmentBinaryLabelmapFromArray(myocardium.astype(np.uint8), segmentation, segmentId, volume)
+
+        logic = CMRLandmarksLogic()
+        node = landmarks.createByHand(volume)
+        for index in range(3):
+            landmarks.placeByHand(node, volume, index)
+        measurement = logic.measure(node, volume, segmentation, "Myocardium")
+        self.assertEqual(measurement.problems, ())
+        self.assertEqual(list(measurement.levels.values()), ["basal", "mid", "apical"])
+        for statistics in measurement.statistics.values():
+            self.assertAlmostEqual(statistics.mean, 1000.0)
+        pixels = sum(statistics.pixels for statistics in measurement.statistics.values())
+        self.assertEqual(pixels, np.count_nonzero(myocardium))
+        picture = logic.bullsEye(volume, measurement.statistics, "mean")
+        self.assertEqual({sector.text for sector in picture.sectors}, {"1000"})

@@ -1,0 +1,190 @@
+"""AHA segments in the scene: a label map over a map, a table of its statistics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+
+from CMRLib import provenance
+from CMRLib.aha import LEVELS, SEGMENTS, SliceLandmarks, label_slice, levels_along_stack, segment_statistics
+from CMRLib.errors import InputError
+from CMRLib.scene.acquisitions import SLICE
+from CMRLib.scene.display import COLOR_TABLE
+from CMRLib.scene.landmarks import readReview, slicePoints, sourceVolume
+from CMRLib.scene.results import findResult, markResult
+from CMRLib.scene.tables import setStatisticsTable
+from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray, volumeGeometry, worldToIJK
+from CMRT1MappingLib.statistics import RoiStatistics
+
+LABELS_ROLE = "aha_segments"
+TABLE_ROLE = "aha_statistics"
+LABELS_CLASS = "vtkMRMLLabelMapVolumeNode"
+LEFT_OUT = "none"
+
+# A hue for each wall of the six, lighter towards the apex, so that neighbours always differ.
+_WALL_COLORS = {
+    "anterior": (0.90, 0.25, 0.20),
+    "anteroseptal": (0.95, 0.60, 0.15),
+    "septal": (0.95, 0.75, 0.15),
+    "inferoseptal": (0.90, 0.85, 0.20),
+    "inferior": (0.25, 0.70, 0.30),
+    "inferolateral": (0.15, 0.65, 0.80),
+    "lateral": (0.20, 0.50, 0.90),
+    "anterolateral": (0.45, 0.35, 0.85),
+}
+_TOWARDS_WHITE = {"basal": 0.0, "mid": 0.25, "apical": 0.45}
+
+
+@dataclass(frozen=True)
+class Division:
+    """A map's myocardium divided into segments.
+
+    Attributes:
+        labels: uint8 with the map's axes (slice, row, column); 0 outside.
+        levels: slice of the landmarks' volume -> the level it was taken for.
+        problems: a sentence for every slice that could not be divided.
+    """
+
+    labels: np.ndarray
+    levels: dict[int, str]
+    problems: tuple[str, ...]
+
+
+def divide(landmarksNode: Any, mapNode: Any, myocardium: np.ndarray, rule: str = "equal") -> Division:
+    """Divide the myocardium on a map by the landmarks of a volume, the map itself or another of the same patient.
+
+    A slice of the map takes the landmarks of the volume's slice nearest to it, if they lie within the slice.
+
+    Args:
+        landmarksNode: with landmarks and review.
+        mapNode: the map.
+        myocardium: true in the myocardium, with the map's axes (slice, row, column).
+        rule: see :func:`CMRLib.aha.segment_borders`.
+    """
+    volume = sourceVolume(landmarksNode)
+    entries = readReview(landmarksNode)
+    placed = _landmarksOnMap(landmarksNode, volume, mapNode)
+    chosen = {
+        there: (index, points)
+        for there, (index, points) in placed.items()
+        if entries[index].level != LEFT_OUT and myocardium[there].any()
+    }
+    geometry = volumeGeometry(mapNode)
+    labels = np.zeros(myocardium.shape, dtype=np.uint8)
+    problems: list[str] = []
+    levels: dict[int, str] = {}
+    try:
+        levels = _automaticLevels(volume, sorted(index for index, _points in chosen.values()))
+    except InputError as error:
+        problems.append(str(error))
+    levels |= {entry.slice: entry.level for entry in entries if entry.level in LEVELS}
+    for there, (index, points) in sorted(chosen.items()):
+        if index not in levels:
+            continue
+        try:
+            labels[there] = label_slice(myocardium[there], points, levels[index], geometry, rule)
+        except InputError as error:
+            problems.append(f"Slice {index}: {error}")
+    return Division(labels, levels, tuple(problems))
+
+
+def segmentValues(mapNode: Any, labels: np.ndarray) -> dict[int, RoiStatistics | None]:
+    """Statistics of a map in each segment, 1 to 16; None for a segment without a pixel that holds a value."""
+    values = volumeArray(mapNode)
+    fitted = values > 0 if mapNode.GetAttribute(provenance.ROLE) == "t1" else None  # a T1 map is 0 where it has no fit
+    return segment_statistics(values, labels, fitted)
+
+
+def storeSegments(landmarksNode: Any, mapNode: Any, labels: np.ndarray) -> Any:
+    """Put the segments into the label map that belongs to the map; it is created when there is none."""
+    node = findResult(mapNode, LABELS_ROLE, LABELS_CLASS)
+    isNew = node is None
+    if isNew:
+        name = slicer.mrmlScene.GenerateUniqueName(f"{mapNode.GetName()} AHA segments")
+        node = slicer.mrmlScene.AddNewNodeByClass(LABELS_CLASS, name)
+    setVolumeArray(node, labels, volumeGeometry(mapNode))
+    parameters = {"Landmarks": landmarksNode.GetID()}
+    markResult(node, mapNode, provenance.result_attributes(LABELS_ROLE, source=mapNode.GetID(), parameters=parameters))
+    if isNew:
+        node.CreateDefaultDisplayNodes()
+        node.GetDisplayNode().SetAndObserveColorNodeID(segmentColors().GetID())
+    return node
+
+
+def storeTable(mapNode: Any, statistics: dict[int, RoiStatistics | None], unit: str, tableNode: Any = None) -> Any:
+    """Put the statistics of every segment into a table, with the segment's SNOMED CT code.
+
+    Args:
+        mapNode: the map that was measured.
+        statistics: of each segment.
+        unit: of the values, for the column titles.
+        tableNode: table to fill; None takes that of an earlier measurement on this map, or creates one.
+    """
+    tableNode = tableNode or findResult(mapNode, TABLE_ROLE, "vtkMRMLTableNode")
+    if tableNode is None:
+        name = slicer.mrmlScene.GenerateUniqueName(f"{mapNode.GetName()} AHA statistics")
+        tableNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)
+    wasModifying = tableNode.StartModify()
+    setStatisticsTable(tableNode, unit, {f"{s.number} {s.name}": statistics[s.number] for s in SEGMENTS})
+    codes = vtk.vtkStringArray()
+    codes.SetName("SNOMED CT")
+    for segment in SEGMENTS:
+        codes.InsertNextValue(segment.code)
+    tableNode.AddColumn(codes)
+    markResult(tableNode, mapNode, provenance.result_attributes(TABLE_ROLE, source=mapNode.GetID()))
+    tableNode.EndModify(wasModifying)
+    return tableNode
+
+
+def segmentColors() -> Any:
+    """The color table of the 16 segments, in which their names can be read under the cursor."""
+    name = "AHA 16 segments"
+    for node in slicer.util.getNodesByClass("vtkMRMLColorTableNode"):
+        if node.GetAttribute(COLOR_TABLE) == name:
+            return node
+    node = slicer.vtkMRMLColorTableNode()
+    node.SetName(name)
+    node.SetTypeToUser()
+    node.SetNumberOfColors(len(SEGMENTS) + 1)
+    node.SetColor(0, "background", 0.0, 0.0, 0.0, 0.0)
+    for segment in SEGMENTS:
+        share = _TOWARDS_WHITE[segment.level]
+        color = [(1 - share) * c + share for c in _WALL_COLORS[segment.wall]]
+        node.SetColor(segment.number, f"{segment.number} {segment.name}", *color, 1.0)
+    node.SetAttribute(COLOR_TABLE, name)
+    node.SetAttribute("Category", "Cardiac MR")
+    node.SetHideFromEditors(False)
+    return slicer.mrmlScene.AddNode(node)
+
+
+def _automaticLevels(volume: Any, slices: list[int]) -> dict[int, str]:
+    """Levels by the volume's own name for its slice, else by the place of each slice along the stack."""
+    name = volume.GetAttribute(SLICE)
+    if name in LEVELS:
+        return dict.fromkeys(slices, name)
+    return levels_along_stack(slices, volumeGeometry(volume))
+
+
+def _landmarksOnMap(landmarksNode: Any, volume: Any, mapNode: Any) -> dict[int, tuple[int, SliceLandmarks]]:
+    """Slice of the map -> slice of the volume, and its landmarks in pixels of the map."""
+    nearest: dict[int, tuple[float, int, SliceLandmarks]] = {}
+    slices = mapNode.GetImageData().GetDimensions()[2]
+    for index, points in enumerate(slicePoints(landmarksNode, volume)):
+        if points[0] is None or points[1] is None:
+            continue
+        indices = np.array([[0.0, 0.0, index] if p is None else [p[1], p[0], index] for p in points])
+        onMap = worldToIJK(mapNode, ijkToWorld(volume, indices))
+        depth = float(onMap[:2, 2].mean())
+        there = int(np.floor(depth + 0.5))
+        if not 0 <= there < slices:
+            continue
+        center, anterior, inferior = ((float(q[1]), float(q[0])) for q in onMap)
+        away = abs(depth - there)
+        if there not in nearest or away < nearest[there][0]:
+            known = SliceLandmarks(center, anterior, None if points[2] is None else inferior)
+            nearest[there] = (away, index, known)
+    return {there: (index, points) for there, (_away, index, points) in nearest.items()}

@@ -1,0 +1,241 @@
+"""The bull's-eye in the scene: its colors are those of the map, its picture is a volume in a slice view of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+from CMRLib import provenance
+from CMRLib.aha import SEGMENTS
+from CMRLib.bullseye import WALL_NAMES, BullsEye, ColorScale, draw_sectors
+from CMRLib.bullseye_svg import bullseye_svg
+from CMRLib.errors import InputError, OutputError
+from CMRLib.geometry import Geometry
+from CMRLib.scene.results import findResult, markResult
+
+ROLE = "bullseye"
+CLASS = "vtkMRMLVectorVolumeNode"
+VIEW_NAME = "CMRBullsEye"
+_COLORS = 64  # of a map's colors, as many as can be told apart in the color bar
+# The picture lies far outside any patient, so that no view of a patient cuts it, and markups do not show in its view.
+_FAR_AWAY_MM = 20000.0
+
+_VIEW = f"""<view class="vtkMRMLSliceNode" singletontag="{VIEW_NAME}">
+ <property name="orientation" action="default">Axial</property>
+ <property name="viewlabel" action="default">Bull's-eye</property>
+ <property name="viewcolor" action="default">#A0A0A0</property>
+ <property name="viewgroup" action="default">20</property></view>"""
+LAYOUT = 27301
+LAYOUT_DESCRIPTION = f"""<layout type="horizontal" split="true">
+ <item><view class="vtkMRMLSliceNode" singletontag="Red">
+  <property name="orientation" action="default">Axial</property>
+  <property name="viewlabel" action="default">R</property>
+  <property name="viewcolor" action="default">#F34A33</property></view></item>
+ <item><layout type="vertical" split="true">
+  <item>{_VIEW}</item>
+  <item><view class="vtkMRMLTableViewNode" singletontag="TableView1">
+   <property name="viewlabel" action="default">T</property></view></item>
+ </layout></item></layout>"""
+
+
+def mapColorScale(mapNode: Any, title: str, textFormat: str) -> ColorScale:
+    """The colors in which a map is shown: its color table over its window, grey where its threshold hides values.
+
+    Raises:
+        InputError: the map has no display, or no window.
+    """
+    display = mapNode.GetDisplayNode()
+    colors = None if display is None else display.GetColorNode()
+    if colors is None:
+        raise InputError(f"{mapNode.GetName()} has no colors; show it in a slice view first.")
+    lookup = colors.GetScalarsToColors()
+    low, high = lookup.GetRange()
+    rgb = []
+    for value in np.linspace(low, high, _COLORS):
+        color = [0.0, 0.0, 0.0]
+        lookup.GetColor(float(value), color)
+        rgb.append((color[0], color[1], color[2]))
+    window = (display.GetWindowLevelMin(), display.GetWindowLevelMax())
+    if not window[1] > window[0]:
+        raise InputError(f"The window of {mapNode.GetName()} is empty; set window and level in the module Volumes.")
+    shown = (display.GetLowerThreshold(), display.GetUpperThreshold()) if display.GetApplyThreshold() else None
+    return ColorScale(tuple(np.linspace(*window, _COLORS).tolist()), tuple(rgb), title, shown, textFormat)
+
+
+def picture(bullseye: BullsEye, title: str = "", size: int = 512, dark: bool = False) -> np.ndarray:
+    """The whole picture as pixels: sectors, numbers, values, the walls' names, the color bar.
+
+    Args:
+        bullseye: what to draw.
+        title: written above it.
+        size: height in pixels; the width is a quarter more.
+        dark: light on black, as views of images are, instead of black on white.
+
+    Returns:
+        uint8 (row, column, 3), row 0 on top.
+    """
+    ink, paper = ((0.9, 0.9, 0.9), 0) if dark else ((0.0, 0.0, 0.0), 255)
+    canvas = np.full((size, round(1.25 * size), 3), paper, dtype=np.uint8)
+    radius, x0, y0 = round(0.40 * size), round(0.49 * size), round(0.53 * size)
+    _blend(canvas, draw_sectors(bullseye, 2 * radius), x0 - radius, y0 - radius)
+    for sector in bullseye.sectors:
+        x, y = x0 + radius * sector.center[0], y0 - radius * sector.center[1]
+        _write(canvas, str(sector.segment), x, y - 0.020 * size, 0.020 * size, sector.text_color)
+        _write(canvas, sector.text, x, y + 0.012 * size, 0.029 * size, sector.text_color, bold=True)
+    for name, (right, up) in WALL_NAMES.items():
+        x, y = x0 + 1.08 * radius * right, y0 - 1.07 * radius * up
+        _write(canvas, name, x, y, 0.024 * size, ink, turn=-90.0 * right)
+    if title:
+        _write(canvas, title, x0, 0.045 * size, 0.034 * size, ink, bold=True)
+    _drawBar(canvas, bullseye.scale, size, ink)
+    return canvas
+
+
+def showBullsEye(mapNode: Any, bullseye: BullsEye, title: str) -> Any:
+    """Put the picture into the volume that belongs to the map, and show that in the bull's-eye view."""
+    node = findResult(mapNode, ROLE, CLASS)
+    if node is None:
+        name = slicer.mrmlScene.GenerateUniqueName(f"{mapNode.GetName()} bull's-eye")
+        node = slicer.mrmlScene.AddNewNodeByClass(CLASS, name)
+    slicer.util.updateVolumeFromArray(node, picture(bullseye, title, dark=True)[None])
+    place = Geometry(origin=(0.0, 0.0, _FAR_AWAY_MM))
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(place.ijk_to_ras()))
+    if node.GetAttribute(provenance.ROLE) != ROLE:
+        node.CreateDefaultDisplayNodes()
+        markResult(node, mapNode, provenance.result_attributes(ROLE, source=mapNode.GetID()))
+        node.SetAndObserveTransformNodeID(None)  # a picture does not lie in the patient
+    _showInView(node)
+    return node
+
+
+def showLayout() -> None:
+    """Arrange the views: the image, the bull's-eye, the table."""
+    layoutNode = slicer.app.layoutManager().layoutLogic().GetLayoutNode()
+    if not layoutNode.IsLayoutDescription(LAYOUT):
+        layoutNode.AddLayoutDescription(LAYOUT, LAYOUT_DESCRIPTION)
+    slicer.app.layoutManager().setLayout(LAYOUT)
+
+
+def saveBullsEye(bullseye: BullsEye, title: str, path: Path | str) -> Path:
+    """Write the picture as PNG or SVG, by the ending of the path.
+
+    Raises:
+        InputError: another ending.
+        OutputError: the file cannot be written.
+    """
+    path = Path(path)
+    ending = path.suffix.lower()
+    if ending not in (".png", ".svg"):
+        raise InputError(f"A bull's-eye is saved as .png or .svg, not as {path.name!r}; change the ending.")
+    try:
+        if ending == ".svg":
+            path.write_text(bullseye_svg(bullseye, title), encoding="utf-8")
+            return path
+        writer = vtk.vtkPNGWriter()
+        writer.SetInputData(_asImageData(picture(bullseye, title, size=1024)))
+        writer.WriteToMemoryOn()
+        writer.Write()
+        path.write_bytes(vtk_to_numpy(writer.GetResult()).tobytes())
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written; check the folder's permissions and free space.") from error
+    return path
+
+
+def segmentMeans(statistics: Any, field: str = "mean") -> dict[int, float | None]:
+    """One number of each segment's statistics, for the bull's-eye; None where there is none."""
+    return {s.number: getattr(statistics[s.number], field) if statistics[s.number] else None for s in SEGMENTS}
+
+
+def _showInView(node: Any) -> None:
+    """Show the picture in its own view, where there is one, and nothing else in it."""
+    widget = slicer.app.layoutManager().sliceWidget(VIEW_NAME) if slicer.app.layoutManager() else None
+    if widget is None:
+        return
+    composite = widget.mrmlSliceCompositeNode()
+    composite.SetDoPropagateVolumeSelection(False)
+    composite.SetForegroundVolumeID(None)
+    composite.SetLabelVolumeID(None)
+    if composite.GetBackgroundVolumeID() != node.GetID():
+        composite.SetBackgroundVolumeID(node.GetID())
+        center = [0.0] * 6
+        node.GetRASBounds(center)
+        middle = [(center[2 * axis] + center[2 * axis + 1]) / 2 for axis in range(3)]
+        # Columns to the right, rows downwards: the picture's axes in LPS are x and y, so the view is a plain axial one.
+        widget.mrmlSliceNode().SetSliceToRASByNTP(0, 0, 1, -1, 0, 0, *middle, 0)
+        widget.sliceLogic().FitSliceToBackground()
+
+
+def _drawBar(canvas: np.ndarray, scale: ColorScale, size: int, ink: tuple[float, float, float]) -> None:
+    left, right, top, bottom = (round(share * size) for share in (1.03, 1.07, 0.16, 0.90))
+    low, high = scale.values[0], scale.values[-1]
+    for row in range(top, bottom):
+        value = high - (high - low) * (row + 0.5 - top) / (bottom - top)
+        color = ColorScale(scale.values, scale.colors).color(value)
+        canvas[row, left:right] = np.round(255 * np.array(color))
+    edge = np.round(255 * np.array(ink)).astype(np.uint8)
+    canvas[[top, bottom], left : right + 1] = edge
+    canvas[top : bottom + 1, [left, right]] = edge
+    for tick in scale.ticks():
+        height = bottom - (bottom - top) * (tick - low) / (high - low)
+        canvas[round(height), right : right + round(0.01 * size)] = edge
+        _write(canvas, scale.text_format.format(tick), right + 0.02 * size, height, 0.024 * size, ink, align=0.0)
+    _write(canvas, scale.title, (left + right) / 2, top - 0.04 * size, 0.026 * size, ink, bold=True)
+
+
+def _write(
+    canvas: np.ndarray,
+    text: str,
+    x: float,
+    y: float,
+    height: float,
+    color: tuple[float, float, float],
+    bold: bool = False,
+    turn: float = 0.0,
+    align: float = 0.5,
+) -> None:
+    """Write text with its middle at height y, and at x its start (align 0) or its middle (align 0.5)."""
+    if not text:
+        return
+    properties = vtk.vtkTextProperty()
+    properties.SetFontFamilyToArial()
+    properties.SetFontSize(max(round(height), 6))
+    properties.SetBold(bold)
+    properties.SetColor(color)
+    properties.SetOrientation(turn)
+    image, size = vtk.vtkImageData(), [0, 0]
+    if not vtk.vtkTextRenderer.GetInstance().RenderString(properties, text, image, size, 72):
+        return
+    columns, rows, _ = image.GetDimensions()
+    glyphs = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(rows, columns, 4)[::-1]
+    inked = np.argwhere(glyphs[..., 3] > 0)
+    if len(inked) == 0:
+        return
+    (top, left), (bottom, right) = inked.min(axis=0), inked.max(axis=0) + 1
+    glyphs = glyphs[top:bottom, left:right]
+    _blend(canvas, glyphs, round(x - align * (right - left)), round(y - (bottom - top) / 2))
+
+
+def _blend(canvas: np.ndarray, pixels: np.ndarray, left: int, top: int) -> None:
+    """Lay RGBA pixels over a picture; what falls outside is cut off."""
+    top0, left0 = max(top, 0), max(left, 0)
+    bottom, right = min(top + pixels.shape[0], canvas.shape[0]), min(left + pixels.shape[1], canvas.shape[1])
+    if bottom <= top0 or right <= left0:
+        return
+    part = pixels[top0 - top : bottom - top, left0 - left : right - left].astype(float)
+    opacity = part[..., 3:] / 255
+    under = canvas[top0:bottom, left0:right]
+    canvas[top0:bottom, left0:right] = np.round(opacity * part[..., :3] + (1 - opacity) * under)
+
+
+def _asImageData(pixels: np.ndarray) -> Any:
+    image = vtk.vtkImageData()
+    rows, columns, components = pixels.shape
+    image.SetDimensions(columns, rows, 1)
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, components)
+    vtk_to_numpy(image.GetPointData().GetScalars())[:] = pixels[::-1].reshape(-1, components)
+    return image

@@ -1,0 +1,385 @@
+"""The landmarks of a volume's slices: one markups node, with a review of every slice, and the RV entry lines.
+
+Every slice has its three control points, in the order of :data:`KINDS`, so control point ``3 * slice + kind`` is always
+the same landmark; one that has not been placed is an undefined point. The model's own answer and the state of the
+review are kept in the node's attribute ``CMR.Landmarks.Review``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+
+from CMRLib import provenance
+from CMRLib.aha import SliceLandmarks
+from CMRLib.errors import InputError
+from CMRLib.scene.results import SOURCE_REFERENCE, findResult, markResult
+from CMRLib.scene.volumes import ijkToWorld, volumeGeometry, worldToIJK
+
+ROLE = "landmarks"
+ENTRY_LINE_ROLE = "entry_line"
+REVIEW = "CMR.Landmarks.Review"
+KINDS = ("lv_centre", "anterior_insertion", "inferior_insertion")
+NAMES = {
+    "lv_centre": "LV center",
+    "anterior_insertion": "anterior RV insertion",
+    "inferior_insertion": "inferior RV insertion",
+}
+_LABELS = {"lv_centre": "LV", "anterior_insertion": "A", "inferior_insertion": "I"}
+CLASS = "vtkMRMLMarkupsFiducialNode"
+AUTO, CORRECTED, ACCEPTED, MISSING = "auto", "corrected", "accepted", "missing"
+
+_POINT_COLOR = (1.0, 0.85, 0.1)
+_ACTIVE_COLOR = (0.3, 1.0, 0.4)
+_MOVED_PIXELS = 0.01
+_LEAST_HEART = 0.5  # probability of a heart below which a slice is taken to show none
+_HAND_RADIUS_MM = 30.0  # of points placed by hand before they are dragged: an LV's epicardium
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class SliceReview:
+    """What is known about the landmarks of one slice.
+
+    Attributes:
+        slice: its index, from 0.
+        status: "auto" (as the model placed them), "corrected", "accepted", or "missing".
+        flagged: whether the model's answer is likely to be wrong.
+        reason: why it is flagged, as the model says; or empty.
+        confidence: of each landmark, 0 to 1, in the order of :data:`KINDS`; empty for a slice never given to a model.
+        model: the model's answer, (row, column) in pixels or None, in the order of :data:`KINDS`; may be empty.
+        accepted: where the landmarks were when the analyst accepted them, as ``model``; empty before.
+        level: "basal", "mid", "apical" or "none" (left out) as the analyst chose; empty for automatic.
+    """
+
+    slice: int
+    status: str = MISSING
+    flagged: bool = False
+    reason: str = ""
+    confidence: tuple[float, ...] = ()
+    model: tuple[Point | None, ...] = ()
+    accepted: tuple[Point | None, ...] = ()
+    level: str = ""
+
+    @property
+    def leastConfidence(self) -> float:
+        """Confidence of the least certain landmark; NaN where there is none."""
+        return min(self.confidence, default=float("nan"))
+
+
+def findLandmarks(volumeNode: Any) -> Any:
+    """The landmarks of a volume, or None."""
+    return findResult(volumeNode, ROLE, CLASS)
+
+
+def sourceVolume(landmarksNode: Any) -> Any:
+    """The volume that landmarks belong to, or None when it was removed."""
+    return landmarksNode.GetNodeReference(SOURCE_REFERENCE)
+
+
+def numberOfSlices(volumeNode: Any) -> int:
+    """How many slices a volume has; 0 for an empty one."""
+    return 0 if volumeNode.GetImageData() is None else int(volumeNode.GetImageData().GetDimensions()[2])
+
+
+def storeLandmarks(volumeNode: Any, predictions: Sequence[Any], attributes: dict[str, str], node: Any = None) -> Any:
+    """Put a model's answer for every slice of a volume into its landmarks node.
+
+    Slices that the analyst has accepted keep their points.
+
+    Args:
+        volumeNode: whose slices they are.
+        predictions: what :func:`CMRLandmarksLib.prediction.predict_landmarks` returned for its slices. In a slice where
+            it found no heart, its answer is kept, but no point is placed.
+        attributes: provenance, as :func:`CMRLib.provenance.result_attributes` gives it with role :data:`ROLE`.
+        node: node to use; None finds or creates it.
+
+    Returns:
+        The markups node.
+    """
+    node = node or findLandmarks(volumeNode)
+    before = {} if node is None else {entry.slice: entry for entry in readReview(node)}
+    node = _preparedNode(volumeNode, node, attributes)
+    entries = []
+    for index, prediction in enumerate(predictions):
+        model = tuple(_finite(getattr(prediction, kind)) for kind in KINDS)
+        entry = SliceReview(
+            slice=index,
+            status=AUTO if model[0] and model[1] and prediction.heart >= _LEAST_HEART else MISSING,
+            flagged=bool(prediction.flagged),
+            reason=prediction.reason,
+            confidence=tuple(round(float(prediction.confidence[kind]), 4) for kind in KINDS),
+            model=model,
+            level=before[index].level if index in before else "",
+        )
+        kept = before.get(index)
+        if kept and kept.status == ACCEPTED:
+            entry = replace(entry, status=ACCEPTED, accepted=kept.accepted)
+        entries.append(entry)
+    _write(node, volumeNode, entries, [entry for entry in entries if entry.status != ACCEPTED])
+    return node
+
+
+def createByHand(volumeNode: Any) -> Any:
+    """The landmarks node of a volume; a new one has no point placed yet."""
+    node = findLandmarks(volumeNode)
+    if node is not None:
+        return node
+    attributes = provenance.result_attributes(ROLE, source=volumeNode.GetID())
+    node = _preparedNode(volumeNode, None, attributes)
+    entries = [SliceReview(index) for index in range(numberOfSlices(volumeNode))]
+    _write(node, volumeNode, entries, entries)
+    return node
+
+
+def readReview(landmarksNode: Any) -> list[SliceReview]:
+    """The review of every slice, in the order of slices; empty for a node that holds none."""
+    text = landmarksNode.GetAttribute(REVIEW)
+    try:
+        entries = json.loads(text) if text else []
+        return [
+            SliceReview(
+                **{
+                    **entry,
+                    "confidence": tuple(entry["confidence"]),
+                    **{name: tuple(p and (p[0], p[1]) for p in entry[name]) for name in ("model", "accepted")},
+                }
+            )
+            for entry in entries
+        ]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"The review kept with {landmarksNode.GetName()} is damaged; click Apply again.") from error
+
+
+def writeReview(landmarksNode: Any, entries: Iterable[SliceReview]) -> None:
+    """Keep the review of every slice with the landmarks."""
+    landmarksNode.SetAttribute(REVIEW, json.dumps([asdict(entry) for entry in entries]))
+
+
+def slicePoints(landmarksNode: Any, volumeNode: Any) -> list[tuple[Point | None, ...]]:
+    """(row, column) in the volume's pixels of every slice's landmarks, in the order of :data:`KINDS`, or None."""
+    worlds = _worldPoints(landmarksNode)
+    pixels = worldToIJK(volumeNode, np.nan_to_num(worlds))
+    points = [
+        (float(pixel[1]), float(pixel[0])) if np.isfinite(world[0]) else None
+        for world, pixel in zip(worlds, pixels, strict=True)
+    ]
+    return [tuple(points[start : start + len(KINDS)]) for start in range(0, len(points), len(KINDS))]
+
+
+def sliceLandmarks(landmarksNode: Any, volumeNode: Any) -> list[SliceLandmarks | None]:
+    """The landmarks of every slice in pixels; None where LV centre or anterior insertion have not been placed."""
+    return [
+        None if center is None or anterior is None else SliceLandmarks(center, anterior, inferior)
+        for center, anterior, inferior in slicePoints(landmarksNode, volumeNode)
+    ]
+
+
+def noticeEdits(landmarksNode: Any, volumeNode: Any) -> list[int]:
+    """Bring the status of every slice in line with where its points are; the indices of changed slices."""
+    entries, changed = readReview(landmarksNode), []
+    for entry, points in zip(entries, slicePoints(landmarksNode, volumeNode), strict=True):
+        status = _statusOf(entry, points)
+        if status != entry.status:
+            changed.append(entry.slice)
+            entries[entry.slice] = replace(entry, status=status)
+    if changed:
+        writeReview(landmarksNode, entries)
+    return changed
+
+
+def accept(landmarksNode: Any, volumeNode: Any, slices: Iterable[int]) -> None:
+    """Mark the landmarks of slices as accepted where they are; slices without landmarks stay as they are."""
+    entries, points = readReview(landmarksNode), slicePoints(landmarksNode, volumeNode)
+    for index in set(slices):
+        if entries[index].status != MISSING:
+            entries[index] = replace(entries[index], status=ACCEPTED, accepted=points[index])
+    writeReview(landmarksNode, entries)
+
+
+def reset(landmarksNode: Any, volumeNode: Any, slices: Iterable[int]) -> None:
+    """Put the landmarks of slices back to where the model saw them, whether or not it took the slice for a heart."""
+    entries, chosen = readReview(landmarksNode), set(slices)
+    for index in chosen:
+        status = AUTO if hasModelAnswer(entries[index]) else MISSING
+        entries[index] = replace(entries[index], status=status, accepted=())
+    _write(landmarksNode, volumeNode, entries, [entries[index] for index in sorted(chosen)])
+
+
+def hasModelAnswer(entry: SliceReview) -> bool:
+    """Whether the model gave an answer for a slice, however unsure."""
+    return len(entry.model) == len(KINDS) and None not in entry.model[:2]
+
+
+def placeByHand(landmarksNode: Any, volumeNode: Any, index: int) -> None:
+    """Place the landmarks of a slice in the middle of its image, to be dragged from there."""
+    geometry = volumeGeometry(volumeNode)
+    columns, rows, _slices = volumeNode.GetImageData().GetDimensions()
+    middle = np.array([(rows - 1) / 2, (columns - 1) / 2])
+    # As on a reader's screen: insertions to the upper and the lower left.
+    reach = min(_HAND_RADIUS_MM, rows * geometry.spacing[1] / 4, columns * geometry.spacing[0] / 4)
+    offset = np.array([reach * np.sin(np.pi / 3) / geometry.spacing[1], -reach * 0.5 / geometry.spacing[0]])
+    points = (tuple(middle), tuple(middle + offset * [-1, 1]), tuple(middle + offset))
+    movePoints(landmarksNode, volumeNode, index, points)
+    entries = readReview(landmarksNode)
+    entries[index] = replace(entries[index], status=CORRECTED)
+    writeReview(landmarksNode, entries)
+
+
+def movePoints(landmarksNode: Any, volumeNode: Any, index: int, points: Sequence[Point | None]) -> None:
+    """Move the landmarks of a slice to (row, column) in pixels, in the order of :data:`KINDS`; None takes one away."""
+    for kind, point in enumerate(points):
+        number = index * len(KINDS) + kind
+        if point is None:
+            landmarksNode.UnsetNthControlPointPosition(number)
+        else:
+            world = ijkToWorld(volumeNode, np.array([point[1], point[0], index]))[0]
+            landmarksNode.SetNthControlPointPositionWorld(number, *world)
+
+
+def setLevel(landmarksNode: Any, index: int, level: str) -> None:
+    """Choose the level of a slice: "basal", "mid", "apical", "none", or empty for automatic."""
+    entries = readReview(landmarksNode)
+    entries[index] = replace(entries[index], level=level)
+    writeReview(landmarksNode, entries)
+
+
+def updateEntryLines(landmarksNode: Any) -> None:
+    """Draw the RV entry line, from the LV centre to the anterior insertion, of every slice that has both."""
+    lines = {int(line.GetAttribute("CMR.SliceIndex")): line for line in _entryLines(landmarksNode)}
+    worlds = _worldPoints(landmarksNode).reshape(-1, len(KINDS), 3)
+    for index, (center, anterior, _inferior) in enumerate(worlds):
+        line = lines.pop(index, None)
+        if not (np.isfinite(center[0]) and np.isfinite(anterior[0])):
+            if line is not None:
+                slicer.mrmlScene.RemoveNode(line)
+            continue
+        _moveLine(line or _createLine(landmarksNode, index), center, anterior)
+    for line in lines.values():
+        slicer.mrmlScene.RemoveNode(line)
+
+
+def removeStrayLines() -> None:
+    """Remove the entry lines of landmarks that are gone."""
+    for line in slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode"):
+        if line.GetAttribute(provenance.ROLE) == ENTRY_LINE_ROLE and line.GetNodeReference(SOURCE_REFERENCE) is None:
+            slicer.mrmlScene.RemoveNode(line)
+
+
+def _finite(point: Any) -> Point | None:
+    if point is None or not np.all(np.isfinite(point)):
+        return None
+    return float(point[0]), float(point[1])
+
+
+def _statusOf(entry: SliceReview, points: Sequence[Point | None]) -> str:
+    if points[0] is None or points[1] is None:
+        return MISSING
+    if _areSame(points, entry.accepted):
+        return ACCEPTED
+    return AUTO if _areSame(points, entry.model) else CORRECTED
+
+
+def _areSame(points: Sequence[Point | None], others: Sequence[Point | None]) -> bool:
+    """Whether two sets of landmarks are the same but for rounding on the way to millimetres and back."""
+    return len(points) == len(others) and all(
+        one is other or (one and other and np.abs(np.subtract(one, other)).max() <= _MOVED_PIXELS)
+        for one, other in zip(points, others, strict=True)
+    )
+
+
+def _preparedNode(volumeNode: Any, node: Any, attributes: dict[str, str]) -> Any:
+    """A landmarks node with three points for each slice of the volume."""
+    if node is None:
+        name = slicer.mrmlScene.GenerateUniqueName(f"{volumeNode.GetName()} landmarks")
+        node = slicer.mrmlScene.AddNewNodeByClass(CLASS, name)
+        node.CreateDefaultDisplayNodes()
+        _setDisplay(node)
+    review = node.GetAttribute(REVIEW)
+    markResult(node, volumeNode, attributes)
+    if review is not None:
+        node.SetAttribute(REVIEW, review)
+    count = numberOfSlices(volumeNode) * len(KINDS)
+    if node.GetNumberOfControlPoints() != count:
+        node.SetFixedNumberOfControlPoints(False)
+        node.RemoveAllControlPoints()
+        for index in range(count):
+            slice_, kind = divmod(index, len(KINDS))
+            node.AddControlPoint(vtk.vtkVector3d(0, 0, 0), f"{_LABELS[KINDS[kind]]} {slice_}")
+            node.SetNthControlPointDescription(index, f"{NAMES[KINDS[kind]]}, slice {slice_}")
+            node.SetNthControlPointAssociatedNodeID(index, volumeNode.GetID())
+            node.UnsetNthControlPointPosition(index)
+        node.SetFixedNumberOfControlPoints(True)  # points are told apart by their place in the list
+    return node
+
+
+def _setDisplay(node: Any) -> None:
+    display = node.GetDisplayNode()
+    display.SetGlyphTypeFromString("CrossDot2D")
+    display.SetGlyphScale(2.5)
+    display.SetTextScale(2.5)
+    display.SetColor(*_POINT_COLOR)
+    display.SetSelectedColor(*_POINT_COLOR)
+    display.SetActiveColor(*_ACTIVE_COLOR)
+
+
+def _write(node: Any, volumeNode: Any, entries: list[SliceReview], placed: list[SliceReview]) -> None:
+    wasModifying = node.StartModify()
+    for entry in placed:
+        movePoints(node, volumeNode, entry.slice, (None,) * len(KINDS) if entry.status == MISSING else entry.model)
+    writeReview(node, entries)
+    node.EndModify(wasModifying)
+
+
+def _worldPoints(node: Any) -> np.ndarray:
+    """World positions of all control points, (point, 3); NaN where not placed."""
+    points = np.full((node.GetNumberOfControlPoints(), 3), np.nan)
+    for number in range(len(points)):
+        if node.GetNthControlPointPositionStatus(number) == node.PositionDefined:
+            node.GetNthControlPointPositionWorld(number, points[number])
+    return points
+
+
+def _entryLines(landmarksNode: Any) -> list[Any]:
+    return [
+        line
+        for line in slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode")
+        if line.GetAttribute(provenance.ROLE) == ENTRY_LINE_ROLE
+        and line.GetNodeReference(SOURCE_REFERENCE) is landmarksNode
+    ]
+
+
+def _createLine(landmarksNode: Any, index: int) -> Any:
+    line = slicer.mrmlScene.CreateNodeByClass("vtkMRMLMarkupsLineNode")
+    line.UnRegister(None)
+    line.SetName(f"RV entry line {index}")
+    line.SetHideFromEditors(True)  # it follows the points and is no object of its own
+    line.SetAttribute(provenance.ROLE, ENTRY_LINE_ROLE)
+    line.SetAttribute("CMR.SliceIndex", str(index))
+    line = slicer.mrmlScene.AddNode(line)
+    line.SetNodeReferenceID(SOURCE_REFERENCE, landmarksNode.GetID())
+    line.CreateDefaultDisplayNodes()
+    line.SetLocked(True)
+    display = line.GetDisplayNode()
+    display.SetSelectedColor(*_POINT_COLOR)
+    display.SetGlyphScale(0.5)
+    display.SetPropertiesLabelVisibility(False)
+    display.SetPointLabelsVisibility(False)
+    return line
+
+
+def _moveLine(line: Any, start: np.ndarray, end: np.ndarray) -> None:
+    wasModifying = line.StartModify()
+    for number, point in enumerate((start, end)):
+        if number < line.GetNumberOfControlPoints():
+            line.SetNthControlPointPositionWorld(number, *point)
+        else:
+            line.AddControlPointWorld(vtk.vtkVector3d(*point))
+    line.EndModify(wasModifying)
