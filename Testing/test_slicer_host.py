@@ -437,8 +437,6 @@ def test_python_modules_have_the_signatures_of_slicer(host):
     checked = 0
     for module_name, row in names.PYTHON.items():
         name = module_name.split("/")[-2] if "/" in module_name else module_name
-        if name == "slicer.util":
-            continue  # the wheel has Slicer's own
         name = "slicer.parameterNodeWrapper" if name.startswith("slicer.parameterNodeWrapper") else name
         module = importlib.import_module(name)
         for declaration in row.get("functions", []):

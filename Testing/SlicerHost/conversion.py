@@ -9,7 +9,7 @@ from vtkmodules.vtkCommonCore import vtkObjectBase
 from .names import is_qt
 from .stand_ins import qt_class
 
-_NUMBERS = {"int", "uint", "short", "long", "qint64", "qlonglong"}
+_WHOLE = {"int", "uint", "short", "long", "qint64", "qlonglong"}
 
 
 def is_public_qt(names: Any, name: str) -> bool:
@@ -22,6 +22,7 @@ def is_public_qt(names: Any, name: str) -> bool:
 
 
 def implementation(native: Any, name: str, owner: str) -> Any:
+    """The stand-in's method for one that the class ``owner`` declares."""
     found = getattr(native, name, None)
     if found is None:
         raise NotImplementedError(f"{owner}.{name} exists in Slicer, but SlicerHost does not play it yet.")
@@ -29,6 +30,7 @@ def implementation(native: Any, name: str, owner: str) -> Any:
 
 
 def read_property(native: Any, name: str, owner: str) -> Any:
+    """The value of a property that the class ``owner`` declares."""
     if is_qt(owner):
         return native.property(name)
     _check_played(native, name, owner)
@@ -36,6 +38,7 @@ def read_property(native: Any, name: str, owner: str) -> Any:
 
 
 def write_property(native: Any, name: str, owner: str, value: Any) -> None:
+    """Set a property that the class ``owner`` declares; ValueError where Qt refuses the value."""
     if is_qt(owner):
         if not native.setProperty(name, value):
             raise ValueError(f"{type(native).__name__}.{name} cannot be set to {value!r}")
@@ -52,20 +55,19 @@ def _check_played(native: Any, name: str, owner: str) -> None:
 
 def checked(what: str, declared: str, value: Any) -> Any:
     """The value for a property of the C++ type, or ValueError where PythonQt would not convert it."""
-    if not _fits_one(declared, value):
+    if not _fits(declared, value):
         raise ValueError(f"{what} is a {declared}; it cannot be set to {value!r} of type {type(value).__name__}")
     return list(value) if declared == "QStringList" else value
 
 
 def fit(declared: list[str], values: tuple[Any, ...]) -> bool:
-    return len(declared) == len(values) and all(map(_fits_one, declared, values))
+    """Whether PythonQt would call an overload with arguments of these C++ types with the values."""
+    return len(declared) == len(values) and all(map(_fits, declared, values))
 
 
-def _fits_one(declared: str, value: Any) -> bool:
+def _fits(declared: str, value: Any) -> bool:
     """Whether PythonQt converts the value to the C++ type, as far as the type is one that can be told here."""
-    if declared == "bool":
-        return isinstance(value, int)
-    if declared in _NUMBERS:
+    if declared == "bool" or declared in _WHOLE:
         return isinstance(value, int)
     if declared in ("double", "float"):
         return isinstance(value, (int, float))

@@ -85,8 +85,6 @@ class QtObject(metaclass=_ClassMeta):
         if not is_known(cls.__name__):
             raise NotImplementedError(f"SlicerHost plays no Python classes derived from Qt's, such as {cls.__name__}.")
 
-    native: Any
-
     def __init__(self, *arguments: Any) -> None:
         native_class = type(self)._native_class
         try:
@@ -141,7 +139,7 @@ class QtObject(metaclass=_ClassMeta):
             declared, writable, owner = names.properties[name]
             if not writable:
                 raise AttributeError(f"{class_name}.{name} is read-only")
-            write_property(self.native, name, owner, checked(f"{class_name}.{name}", declared, value))
+            write_property(self.native, name, owner, unwrap(checked(f"{class_name}.{name}", declared, value)))
         elif name in self._dynamic_properties():
             self.native.setProperty(name, unwrap(value))
         else:

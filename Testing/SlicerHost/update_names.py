@@ -38,7 +38,7 @@ qSlicerScriptedLoadableModule qSlicerScriptedLoadableModuleWidget
 """)
 
 PYTHON_MODULES = words("""
-slicer.ScriptedLoadableModule slicer.i18n slicer.packaging slicer.util slicer.parameterNodeWrapper.default
+slicer.ScriptedLoadableModule slicer.i18n slicer.packaging slicer.parameterNodeWrapper.default
 slicer.parameterNodeWrapper.validators slicer.parameterNodeWrapper.wrapper Modules/Scripted/DICOMLib/DICOMPlugin
 """)
 
