@@ -49,7 +49,7 @@ class CMRLandmarks(ScriptedLoadableModule):
         self.parent.dependencies = ["CMRT1Mapping"]
         self.parent.contributors = ["CMRMapping contributors"]
         self.parent.helpText = _(
-            "<p>Finds the center of the left ventricle and the insertion points of the right ventricle in short-axis "
+            "<p>Finds the centre of the left ventricle and the insertion points of the right ventricle in short-axis "
             "images of any contrast (T1 map, late enhancement, VNE, cine), and divides the myocardium into the 16 "
             "segments of the American Heart Association.</p>"
             "<p>Select the images and click Apply. Look at the slices that are flagged, drag points that are not "

@@ -85,12 +85,12 @@ class SliceLandmarks:
     """Landmarks of one slice as (row, column) in pixels; pixel centres are at whole numbers.
 
     Attributes:
-        lv_center: centre of the left ventricle's cavity.
+        lv_centre: centre of the left ventricle's cavity.
         anterior_insertion: where the right ventricle's wall joins the left ventricle anteriorly.
         inferior_insertion: where it joins inferiorly, or None when not known.
     """
 
-    lv_center: tuple[float, float]
+    lv_centre: tuple[float, float]
     anterior_insertion: tuple[float, float]
     inferior_insertion: tuple[float, float] | None = None
 
@@ -143,7 +143,7 @@ def septal_angle(points: np.ndarray, landmarks: SliceLandmarks, geometry: Geomet
     Raises:
         InputError: a landmark is not finite, or the insertion lies on the centre.
     """
-    center, insertion = (np.asarray(p, dtype=float) for p in (landmarks.lv_center, landmarks.anterior_insertion))
+    center, insertion = (np.asarray(p, dtype=float) for p in (landmarks.lv_centre, landmarks.anterior_insertion))
     if not (np.all(np.isfinite(center)) and np.all(np.isfinite(insertion))):
         raise InputError("A landmark has no position; place the LV centre and the anterior RV insertion.")
     if np.allclose(center, insertion, rtol=0, atol=1e-3):

@@ -27,7 +27,7 @@ ENTRY_LINE_ROLE = "entry_line"
 REVIEW = "CMR.Landmarks.Review"
 KINDS = ("lv_centre", "anterior_insertion", "inferior_insertion")
 NAMES = {
-    "lv_centre": "LV center",
+    "lv_centre": "LV centre",
     "anterior_insertion": "anterior RV insertion",
     "inferior_insertion": "inferior RV insertion",
 }
