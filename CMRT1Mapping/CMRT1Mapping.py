@@ -36,7 +36,6 @@ from CMRLib.scene import acquisitions, display, plots, regions, t1maps, tables
 from CMRLib.scene.dependencies import ensureTorch, isTorchInstalled
 from CMRLib.scene.results import findResult, markResult
 from CMRLib.scene.volumes import ijkToWorld, volumeArray, worldToIJK
-from CMRLib.simulation import simulate_study
 from CMRT1MappingLib.curve import PixelCurve, curve_at
 from CMRT1MappingLib.reconstruction import FitOptions, PixelFlag, reconstruct
 from CMRT1MappingLib.schemes import check_inversion_times
@@ -44,6 +43,15 @@ from CMRT1MappingLib.statistics import roi_statistics
 
 TITLE = "CMR T1 Mapping"
 SCHEMES = ["ShMOLLI", "MOLLI", "Look-Locker"]
+
+# What the slice views can show -> result of the reconstruction.
+SHOWN_MAPS = {
+    "T1 map": "t1",
+    "R2 map": "r2",
+    "T1 standard error": "t1_error",
+    "Samples used": "samples",
+    "Fit residual": "residual",
+}
 
 # Result of the reconstruction -> parameter that selects its node.
 OUTPUTS = {
@@ -103,6 +111,7 @@ class CMRT1MappingParameterNode:
     residualMap: vtkMRMLScalarVolumeNode
     t1ErrorMap: vtkMRMLScalarVolumeNode
     flagsMap: vtkMRMLLabelMapVolumeNode
+    shownMap: Annotated[str, Choice(list(SHOWN_MAPS))] = "T1 map"
     showFlags: bool = False
     showCurve: bool = False
     regionNode: Union[vtkMRMLSegmentationNode, vtkMRMLMarkupsROINode, vtkMRMLMarkupsClosedCurveNode, None]  # noqa: UP007
@@ -124,6 +133,7 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._timesProblem = ""
         self._pixel: tuple[str, int, int] | None = None
         self._shownColors: tuple[Any, str] = (None, "")
+        self._shownMap = ""
         self._isRunning = False
         self._cancelRequested = False
         self._isClosed = False
@@ -208,13 +218,19 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNode = parameterNode
         self._pixel = None
         self._shownColors = (None, "")
+        self._shownMap = "" if parameterNode is None else parameterNode.shownMap
         if self._parameterNode is not None:
-            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
+            self._parameterNodeGuiTag = self._parameterNode.connectParametersToGui(self._parameterWidgets())
             self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
             self._fillInversionTimes()
             self.onParameterNodeModified()
         else:
             self._observeCursor(False)
+
+    def _parameterWidgets(self) -> dict[str, Any]:
+        """Parameter -> its widget, as ``connectGui`` finds them; Slicer 5.10 does not return that one's tag."""
+        named = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
+        return {name: widget for name, widget in named.items() if name}
 
     def onParameterNodeModified(self, caller: Any = None, event: Any = None) -> None:
         """Bring the panel in line with what is selected."""
@@ -226,6 +242,8 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._fillInversionTimes()
         self._updateButtons()
         self._followColors()
+        if parameters.shownMap != self._shownMap:
+            self._showMap(parameters)
         self._observeCursor(parameters.showCurve)
         self.ui.curvePlotWidget.visible = parameters.showCurve
         self.ui.curveLabel.visible = parameters.showCurve
@@ -280,6 +298,8 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onTimeEdited(self, item: Any) -> None:
         """Keep inversion times that were typed in with the images."""
+        if self._parameterNode is None or self._parameterNode.inputNode is None:
+            return  # the cell was still being edited when the module was left or the scene closed
         times = self._readInversionTimes()
         if times is not None:
             acquisitions.setInversionTimes(self._parameterNode.inputNode, times)
@@ -327,7 +347,7 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             with slicer.util.NodeModify(parameters.parameterNode):
                 for role, name in OUTPUTS.items():
                     parameters.setValue(name, nodes[role])
-            display.showInSliceViews(nodes["t1"])
+            self._showMap(parameters)
             self._pixel = None
             self._say(self.logic.summary(nodes))
             self.onShowFlagsToggled(parameters.showFlags)
@@ -367,6 +387,13 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onCancelButton(self) -> None:
         """Stop the run at the next group of pixels."""
         self._cancelRequested = True
+
+    def _showMap(self, parameters: CMRT1MappingParameterNode) -> None:
+        """Show the chosen map in the slice views, if there is one."""
+        self._shownMap = parameters.shownMap
+        node = parameters.getValue(OUTPUTS[SHOWN_MAPS[self._shownMap]])
+        if node is not None:
+            display.showInSliceViews(node)
 
     def _followColors(self) -> None:
         """Show the T1 map in the colors of another field strength once that is chosen; leave it as it is until then."""
@@ -435,6 +462,7 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 slicer.util.errorDisplay(str(error), windowTitle=TITLE)
             else:
                 self._parameterNode.statisticsTable = table
+                self._tableView.resizeColumnsToContents()
                 self._say("")
 
     def _showTable(self, table: Any) -> None:
@@ -791,6 +819,8 @@ class CMRT1MappingTest(ScriptedLoadableModuleTest):
 
     def _simulated(self) -> tuple[Any, np.ndarray]:
         """A simulated short-axis ShMOLLI acquisition in the scene, and the mask of its myocardium."""
+        from CMRLib.simulation import simulate_study  # takes a second, which Slicer's start need not wait for
+
         acquisition = simulate_study(seed=1, slices=("mid",), snr=60.0).acquisitions[0]
         node = acquisitions.createAcquisition(
             "Simulated rest mid",

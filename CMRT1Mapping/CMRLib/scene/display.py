@@ -138,8 +138,8 @@ def showInSliceViews(volumeNode: Any) -> None:
     A view that shows it for the first time is turned to its plane and fitted, with the image as it was acquired:
     columns to the right, rows downwards. Other views keep their place and zoom.
     """
-    logics = slicer.app.applicationLogic().GetSliceLogics()
-    views = [logics.GetItemAsObject(index) for index in range(logics.GetNumberOfItems())]
+    logics = slicer.app.applicationLogic().GetSliceLogics()  # None in a Slicer without main window
+    views = [] if logics is None else [logics.GetItemAsObject(index) for index in range(logics.GetNumberOfItems())]
     new = [view for view in views if view.GetSliceCompositeNode().GetBackgroundVolumeID() != volumeNode.GetID()]
     slicer.util.setSliceViewerLayers(background=volumeNode, foreground=None)
     columns, rows, slices = volumeNode.GetImageData().GetDimensions()
@@ -150,6 +150,5 @@ def showInSliceViews(volumeNode: Any) -> None:
     for view in new:
         view.GetSliceNode().SetSliceToRASByNTP(*np.cross(x, y), *x, *center, 0)
         view.FitSliceToBackground()
-    legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(volumeNode)
-    if legend is not None:
+    for legend in slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode"):
         legend.Modified()  # views look at their legends again when a user changes a layer, but not when a program does

@@ -107,11 +107,24 @@ def test_apply_shows_the_map_in_the_slice_views(applied):
     assert (down - corner) @ toRAS[:3, 1] < -0.99 * OBLIQUE.spacing[1], "rows run downwards"
 
 
-def test_legend_of_the_shown_map_is_drawn(applied):
-    legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(applied.maps["t1"])
+def shownLegends(maps):
+    """Titles of the legends that the red slice view draws."""
     view = slicer.app.layoutManager().sliceWidget("Red").sliceView()
-    actor = view.displayableManagerByClassName("vtkMRMLColorLegendDisplayableManager").GetColorLegendActor(legend)
-    assert actor.GetVisibility() and actor.GetTitle() == "T1 [ms]"
+    manager = view.displayableManagerByClassName("vtkMRMLColorLegendDisplayableManager")
+    legends = [slicer.modules.colors.logic().GetColorLegendDisplayNode(node) for node in maps.values()]
+    actors = [manager.GetColorLegendActor(legend) for legend in legends if legend is not None]
+    return [actor.GetTitle() for actor in actors if actor.GetVisibility()]
+
+
+def test_the_map_chosen_is_shown_with_its_legend(host, applied):
+    assert shownLegends(applied.maps) == ["T1 [ms]"]
+    for choice, role, title in (("R2 map", "r2", "R²"), ("T1 standard error", "t1_error", "T1 standard error [ms]")):
+        host.choose(applied.panel.ui.shownMapComboBox, choice)
+        composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+        assert {c.GetBackgroundVolumeID() for c in composites} == {applied.maps[role].GetID()}
+        assert shownLegends(applied.maps) == [title]
+    host.click(applied.panel.ui.applyButton)
+    assert shownLegends(applied.maps) == ["T1 standard error [ms]"], "Apply again leaves the choice"
 
 
 def test_apply_again_updates_the_same_nodes(host, applied):
