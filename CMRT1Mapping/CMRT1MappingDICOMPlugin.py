@@ -1,18 +1,23 @@
 """DICOM module plugin: offers an inversion-recovery acquisition as one sequence with its inversion times."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import slicer
 from DICOMLib import DICOMLoadable, DICOMPlugin
 from slicer.i18n import tr as _
 
-from CMRLib.dicom_headers import MR_IMAGE_CLASSES
 from CMRLib.errors import CMRError, InputError
 from CMRLib.scene import acquisitions, display
 from CMRLib.scene.volumes import setVolumeArray
-from CMRLib.series import Series
-from CMRLib.study import scan_files
+
+if TYPE_CHECKING:
+    from CMRLib.series import Series
+
+# Slicer imports this module when it starts. Reading DICOM imports pydicom and SimpleITK: that is left for the first look
+# at files.
 
 # Scalar volumes offer 0.5, multi-volumes up to 1.0 and image sequences (cine) up to 1.05; each of them would load the
 # images without their inversion times and phase.
@@ -33,6 +38,8 @@ class CMRT1MappingDICOMPluginClass(DICOMPlugin):
 
     def examineFiles(self, files: Sequence[str]) -> list[Any]:
         """What can be loaded of the files of one or more series: one loadable for each acquisition of one slice."""
+        from CMRLib.study import scan_files
+
         loadables = self.getCachedLoadables(files)
         if loadables is None:
             found, _leftOut = scan_files(file for file in files if self._mayBeMR(file))
@@ -54,12 +61,15 @@ class CMRT1MappingDICOMPluginClass(DICOMPlugin):
         return True
 
     def _mayBeMR(self, file: str) -> bool:
+        from CMRLib.dicom_headers import MR_IMAGE_CLASSES
+
         sopClass = slicer.dicomDatabase.fileValue(file, self.tags["sopClassUID"])
         return not sopClass or sopClass in MR_IMAGE_CLASSES
 
     def _loadable(self, series: Series) -> Any:
         loadable = DICOMLoadable()
-        loadable.files = [str(file) for file in (*series.files, *series.phase_files)]
+        # With forward slashes, as the database has them on every system, so that it finds these files again.
+        loadable.files = [file.as_posix() for file in (*series.files, *series.phase_files)]
         number = slicer.dicomDatabase.fileValue(loadable.files[0], self.tags["seriesNumber"])
         name = f"{series.description or series.scheme or 'IRW'} {series.state} {series.slice}"
         loadable.name = f"{number}: {name}" if number else name
@@ -122,6 +132,8 @@ def _addVolume(name: str, array: Any, geometry: Any) -> Any:
 
 def _readAgain(files: Sequence[str]) -> Series:
     """The acquisition in the files of a loadable that was made elsewhere."""
+    from CMRLib.study import scan_files
+
     found = [series for series in scan_files(files)[0] if series.role == "irw"]
     if len(found) != 1:
         raise InputError("The files are not those of one acquisition; select the series in the DICOM module again.")
