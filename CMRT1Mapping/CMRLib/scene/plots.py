@@ -58,10 +58,11 @@ def curveViewNode(owner: Any) -> Any:
         view.SetName("CMR T1 curve view")
         view.SetLayoutName(f"{_TAG}-view")
         view.SetAndObserveParentLayoutNodeID(owner.GetID())  # before it is added: the layout leaves owned views alone
-        view = slicer.mrmlScene.AddNode(view)
         view.SetSaveWithScene(False)
+        view = slicer.mrmlScene.AddNode(view)
     elif view.GetParentLayoutNode() is not owner:  # closing the scene took the reference away
         view.SetAndObserveParentLayoutNodeID(owner.GetID())
+    view.SetDoPropagatePlotChartSelection(False)  # a chart that is chosen for the layout's views is not for this one
     return view
 
 
@@ -105,7 +106,7 @@ def _singleton(className: str, name: str) -> Any:
         node.UnRegister(None)
         node.SetSingletonTag(tag)
         node.SetName(f"CMR T1 curve {name.lower()}")
+        node.SetHideFromEditors(True)  # before it is added: Slicer lists what is not hidden by then
+        node.SetSaveWithScene(False)
         node = slicer.mrmlScene.AddNode(node)
-    node.SetHideFromEditors(True)
-    node.SetSaveWithScene(False)
     return node

@@ -217,6 +217,23 @@ def test_next_curve_takes_the_same_nodes(scene):
     assert "Samples not used" not in points(chart)
 
 
+def test_curves_are_hidden_before_they_enter_the_scene(scene):
+    """Slicer's data tree looks at that only once."""
+    for className in ("vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTableNode"):
+        for node in slicer.util.getNodesByClass(className):
+            scene.RemoveNode(node)
+    entered = []
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def added(_scene, _event, node):
+        entered.append((bool(node.GetHideFromEditors()), bool(node.GetSaveWithScene())))
+
+    tag = scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, added)
+    plots.showCurve(curve(used=(True, False, True)))
+    scene.RemoveObserver(tag)
+    assert entered == [(True, False)] * 7  # the chart, and a series with its table for each of three kinds
+
+
 def test_curves_survive_closing_the_scene_and_are_not_saved(scene, tmp_path):
     owner = scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "Owner")
     plots.curveViewNode(owner).SetPlotChartNodeID(plots.showCurve(curve()).GetID())
@@ -233,6 +250,8 @@ def test_curve_view_is_left_alone_by_the_main_layout(scene):
     view = plots.curveViewNode(owner)
     assert view.GetParentLayoutNode() is owner
     assert plots.curveViewNode(owner) is view
+    assert not view.GetDoPropagatePlotChartSelection()
     scene.Clear(0)
     owner = scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "Next owner")
     assert plots.curveViewNode(owner).GetParentLayoutNode() is owner
+    assert not view.GetDoPropagatePlotChartSelection()
