@@ -4,7 +4,7 @@
 SLICER_EXECUTABLE or the search path), starts it with this same file, and ends with the exit status of the tests.
 Inside Slicer it can also be run directly::
 
-    Slicer --testing --no-splash --additional-module-paths CMRT1Mapping --python-script Testing/run_in_slicer.py
+    Slicer --testing --no-splash --additional-module-paths CMR* --python-script Testing/run_in_slicer.py
 
 It needs pytest and hypothesis in Slicer's Python, and fails when it cannot run the tests.
 """
@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = (ROOT / "CMRT1Mapping",)
+MODULES = [path.parent for path in sorted(ROOT.glob("CMR*/CMakeLists.txt"))]
 # Slicer takes command-line options that look like its own, so those of pytest travel in a variable.
 ARGUMENTS = "CMR_PYTEST_ARGUMENTS"
 CANNOT_RUN = 2

@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from CMRLib.batch import Outcome, SceneSaver
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 EXIT_DONE, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_MISSING, EXIT_CANCELLED = 0, 1, 2, 3, 130
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, inside_slicer: bool = False) -> int:
     """Run the command with ``arguments`` (those of the process by default) and return its exit status."""
     terminated = signal.signal(signal.SIGTERM, _cancel)  # schedulers end jobs with it
     try:
         from CMRLib.errors import CMRError, MissingDependencyError
 
         try:
-            return _run(_parse(arguments))
+            return _run(_parse(arguments, inside_slicer))
         except MissingDependencyError as error:
             return _stop(str(error), EXIT_MISSING)
         except CMRError as error:
@@ -55,7 +55,7 @@ def _stop(sentence: str, status: int) -> int:
     return status
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Namespace:
     from CMRLib.batch import AVAILABLE_STEPS
     from CMRLib.writers import STEPS
 
@@ -86,7 +86,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             parser.error(f"--{name} is not part of this version; leave it out")
     if options.workers < 1:
         parser.error("--workers must be at least 1")
-    if options.workers > 1 and _slicer_application() is not None:
+    if options.workers > 1 and inside_slicer:
         parser.error("--workers must be 1 inside 3D Slicer; run the script with PythonSlicer for more")
     return options
 
@@ -136,14 +136,9 @@ def _report(outcome: Outcome) -> None:
         print(f"{results['id']}: {error}", file=sys.stderr, flush=True)
 
 
-def _slicer_application() -> Any:
-    """``slicer.app`` when this runs inside 3D Slicer, else None."""
-    return getattr(sys.modules.get("slicer"), "app", None)
-
-
 def _main_and_exit() -> None:
-    inside_slicer = _slicer_application() is not None
-    status = main()
+    inside_slicer = hasattr(sys.modules.get("slicer"), "app")
+    status = main(inside_slicer=inside_slicer)
     if not inside_slicer:
         sys.exit(status)
     import slicer

@@ -1,0 +1,75 @@
+"""``run_in_slicer.py`` finds Slicer and ends with the status of the tests in it; here with a stand-in for Slicer."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parent / "run_in_slicer.py"
+MODULES = [path.parent.name for path in sorted(SCRIPT.parents[1].glob("CMR*/CMakeLists.txt"))]
+
+# Runs the script it is given as Slicer does: with an application, the modules that it found, and no arguments.
+STAND_IN = """#!{python}
+import runpy, sys, types
+from pathlib import Path
+arguments = sys.argv[1:]
+assert arguments[:3] == ["--testing", "--no-splash", "--additional-module-paths"], arguments
+paths, (_, script) = arguments[3:-2], arguments[-2:]
+assert arguments[-2] == "--python-script"
+found = {{Path(path).name.lower(): object() for path in paths if {found}}}
+statuses = []
+slicer = types.ModuleType("slicer")
+slicer.app, slicer.modules = object(), types.SimpleNamespace(**found)
+slicer.util = types.SimpleNamespace(exit=statuses.append)
+sys.modules["slicer"] = slicer
+for name in {missing}:
+    sys.modules[name] = None
+sys.argv = ["Slicer"]
+runpy.run_path(script, run_name="__main__")
+sys.exit(statuses[0])
+"""
+
+
+def run(executable, *arguments, **variables):
+    given = {**os.environ, "SLICER_EXECUTABLE": "", **variables}
+    command = [sys.executable, str(SCRIPT), *(["--slicer", str(executable)] if executable else []), *arguments]
+    return subprocess.run(command, env=given, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def slicer(tmp_path):
+    def make(found="True", missing=()):
+        path = tmp_path / "Slicer"
+        path.write_text(STAND_IN.format(python=sys.executable, found=found, missing=missing), encoding="utf-8")
+        path.chmod(0o755)
+        return path
+
+    return make
+
+
+def test_no_slicer_is_an_error():
+    done = run(None, PATH="")
+    assert done.returncode == 2
+    assert done.stderr == "3D Slicer was not found; give its path with --slicer or in SLICER_EXECUTABLE.\n"
+    assert run("/none/Slicer").returncode == 2
+
+
+def test_arguments_reach_pytest_and_its_status_comes_back(slicer):
+    executable = slicer()
+    collected = run(executable, "--collect-only", "-q", "-k", "test_roi and not test_roi")
+    assert collected.returncode == 5, collected.stdout + collected.stderr  # pytest's status for no tests
+    assert run(None, "--no-such-option", SLICER_EXECUTABLE=str(executable)).returncode == 4
+
+
+def test_module_that_slicer_did_not_load_is_an_error(slicer):
+    done = run(slicer(found="False"))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Slicer did not load the module {MODULES[0]}; add --additional-module-paths")
+
+
+def test_missing_pytest_is_an_error(slicer):
+    done = run(slicer(missing=("pytest",)))
+    assert done.returncode == 2
+    assert done.stderr == "Install what the tests need: PythonSlicer -m pip install pytest\n"
