@@ -16,8 +16,8 @@ from CMRLib.scene.volumes import setVolumeArray
 if TYPE_CHECKING:
     from CMRLib.series import Series
 
-# Slicer imports this module when it starts. Reading DICOM imports pydicom and SimpleITK: that is left for the first look
-# at files.
+# Slicer imports this module when it starts. Reading DICOM imports pydicom and SimpleITK, which waits until files are
+# looked at.
 
 # Scalar volumes offer 0.5, multi-volumes up to 1.0 and image sequences (cine) up to 1.05; each of them would load the
 # images without their inversion times and phase.
