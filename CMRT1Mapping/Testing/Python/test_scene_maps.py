@@ -210,3 +210,14 @@ def test_map_of_another_shape_replaces_the_old_pixels(source, maps):
     fields = {role: getattr(maps, role)[:5, :6] for role in t1maps.MAP_NAMES}
     nodes = t1maps.storeT1Maps(source, dataclasses.replace(maps, **fields), Geometry(), {})
     assert volumeArray(nodes["t1"]).shape == (1, 5, 6) and volumeGeometry(nodes["t1"]).is_close(Geometry())
+
+
+def test_a_slicer_without_main_window_has_no_slice_views_to_turn(source, maps):
+    node = t1maps.storeT1Maps(source, maps, OBLIQUE, {})["t1"]
+    logic = slicer.app.applicationLogic()
+    views = logic.GetSliceLogics()
+    logic.SetSliceLogics(None)
+    try:
+        display.showInSliceViews(node)
+    finally:
+        logic.SetSliceLogics(views)
