@@ -129,7 +129,7 @@ class Stage1Task:
         channels, points = self.examples.draw(size, generator)
         if not self.augment:
             return _batch(standardised(channels[:, :1]), points, torch.ones(size))
-        turned = chance(0.15, size, generator)
+        turned = chance(0.08, size, generator)
         angle = torch.where(
             turned,
             uniform(-math.pi, math.pi, size, generator=generator),
@@ -137,7 +137,7 @@ class Stage1Task:
         )
         scale = uniform(math.log(0.55), math.log(1.3), size, generator=generator).exp()
         stretch = (torch.randn(size, generator=generator) * 0.06).exp()
-        matrix = affine(angle, scale, stretch, chance(0.12, size, generator))
+        matrix = affine(angle, scale, stretch, chance(0.06, size, generator))
         middle = torch.full((2,), (STAGE1_SIZE - 1) / 2.0)
         wander = torch.randn(size, 2, generator=generator) * 10.0
         empty = chance(HEARTLESS, size, generator)
@@ -226,15 +226,15 @@ def _crops(points: Tensor, size: int, generator: torch.Generator, spread: float)
     anterior = torch.where(torch.isfinite(points[:, 1]), points[:, 1], guess)
     line = centre - anterior
     length = line.norm(dim=1).clamp_min(3.0)
-    wild = 1.0 + 2.0 * chance(0.12, count, generator).float()
+    wild = 1.0 + 1.5 * chance(0.15, count, generator).float()
     angle = torch.atan2(line[:, 0], line[:, 1])
-    angle = angle + torch.randn(count, generator=generator) * math.radians(9.0) * wild * spread
-    scale = length / LINE_PX * (torch.randn(count, generator=generator) * 0.1 * wild * spread).exp()
+    angle = angle + torch.randn(count, generator=generator) * math.radians(15.0) * wild * spread
+    scale = length / LINE_PX * (torch.randn(count, generator=generator) * 0.12 * wild * spread).exp()
     stretch = (torch.randn(count, generator=generator) * 0.04 * spread).exp()
     right = torch.stack([angle.sin(), angle.cos()], dim=1)
     down = torch.stack([right[:, 1], -right[:, 0]], dim=1)
     matrix = torch.stack([down * (scale * stretch)[:, None], right * (scale / stretch)[:, None]], dim=2)
-    error = torch.randn(count, 2, generator=generator) * 3.0 * (wild * spread)[:, None]
+    error = torch.randn(count, 2, generator=generator) * 3.5 * (wild * spread)[:, None]
     middle = (centre + anterior) / 2.0 + error * scale[:, None]
     return matrix, middle - matrix.sum(dim=2) * (size - 1) / 2.0
 

@@ -1,0 +1,163 @@
+"""The evaluation of a landmark model as numbers and Markdown tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from CMRLandmarksLib.dataset import (
+    EMIDEC_VALUES,
+    TEST_SEED,
+    LabelledSlice,
+    read_labelled_folder,
+    simulated_slices,
+    split_of,
+)
+from CMRLandmarksLib.evaluation import (
+    Errors,
+    Summary,
+    errors_of,
+    failure_detection,
+    generalisation_error_rate,
+    milliseconds_per_image,
+    segment_t1_errors,
+    specialist_error_rate,
+    summarise,
+)
+from CMRLandmarksLib.prediction import LandmarkModel
+
+NAMES = {
+    "t1_rest": "T1 native, rest",
+    "t1_stress": "T1 native, stress",
+    "t1_post": "T1 post-contrast",
+    "lge_magnitude": "LGE magnitude",
+    "lge_psir": "LGE PSIR",
+    "vne": "VNE",
+    "cine": "cine",
+}
+SPEED_SHAPE = (10, 256, 216)  # of a usual stack of cine images in ACDC
+
+Table = Callable[[Sequence[str], Sequence[Sequence[object]]], str]
+
+
+def _iqr(values: tuple[float, float, float], digits: int = 1) -> str:
+    low, middle, high = values
+    return f"{middle:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
+
+
+def _row(name: str, summary: Summary) -> list[object]:
+    parts = (summary.pooled, summary.centre, summary.anterior, summary.inferior)
+    return [
+        name,
+        summary.images,
+        *(_iqr(part, 2) for part in parts),
+        _iqr(summary.angle_deg),
+        f"{summary.within_10:.1%}",
+    ]
+
+
+def _header(first: str, unit: str) -> list[str]:
+    places = ("centre and anterior", "LV centre", "anterior insertion", "inferior insertion")
+    return [first, "images", *(f"{place} ({unit})" for place in places), "angle (°)", f"within 10 {unit}"]
+
+
+def simulated_test(anatomies: int) -> list[LabelledSlice]:
+    """The simulated test images: every contrast of anatomies that no training uses."""
+    return list(simulated_slices(range(TEST_SEED, TEST_SEED + anatomies)))
+
+
+def labelled_test(folder: Path, contrast: str) -> list[LabelledSlice]:
+    """The labelled slices of a folder's test subjects."""
+    values = EMIDEC_VALUES if contrast == "emidec" else None
+    slices = read_labelled_folder(folder, contrast=contrast, label_values=values)
+    return [item for item in slices if split_of(item.subject) == "test"]
+
+
+def report_simulated(
+    slices: Sequence[LabelledSlice], models: Mapping[str, LandmarkModel], table: Table
+) -> dict[str, Any]:
+    """The first model in full, by contrast and pooled; the medians and error rates of all models."""
+    errors = {name: errors_of(slices, model) for name, model in models.items()}
+    first = next(iter(models))
+    contrasts = sorted(set(errors[first].contrasts), key=list(NAMES).index)
+    rows = [_row(NAMES[name], summarise(errors[first].of(name))) for name in contrasts]
+    rows.append(_row("all", summarise(errors[first])))
+    matrix = []
+    for name, model in models.items():
+        own = own_contrasts(model)
+        rate = generalisation_error_rate(errors[name])
+        if own and set(own) < set(contrasts):
+            rate = specialist_error_rate(errors[name], own)
+        medians = [_iqr(summarise(errors[name].of(c)).pooled, 1) for c in contrasts]
+        matrix.append([name, *medians, _iqr(summarise(errors[name]).pooled, 1), _iqr(rate)])
+    header = ["trained on", *(NAMES[c] for c in contrasts), "all", "generalisation error rate"]
+    return {
+        "summary": {name: _numbers(error, contrasts) for name, error in errors.items()},
+        "tables": {
+            "landmarks-simulated": table(_header("simulated test images", "mm"), rows),
+            "landmarks-specialists": table(header, matrix),
+        },
+    }
+
+
+def own_contrasts(model: LandmarkModel) -> tuple[str, ...]:
+    """The simulated contrasts that a model was trained on, from its entry."""
+    for line in model.entry.training_data:
+        _, simulated, names = line.partition(" simulated anatomies: ")
+        if simulated:
+            return tuple(names.split(", "))
+    return ()
+
+
+def _numbers(errors: Errors, contrasts: Sequence[str]) -> dict[str, Any]:
+    return {"all": asdict(summarise(errors)), **{name: asdict(summarise(errors.of(name))) for name in contrasts}}
+
+
+def report_real(
+    slices: Sequence[LabelledSlice], models: Mapping[str, LandmarkModel], table: Table, name: str
+) -> dict[str, Any]:
+    """Errors in pixels of the labelled test part, for every model, and for the first model's first stage alone."""
+    rows, numbers = [], {}
+    for label, model in models.items():
+        summary = summarise(errors_of(slices, model, unit="px"))
+        rows.append(_row(label, summary))
+        numbers[label] = asdict(summary)
+    label, model = next(iter(models.items()))
+    first = summarise(errors_of(slices, model, unit="px", stage1_only=True))
+    rows.append(_row(f"{label}, stage 1 alone", first))
+    numbers["stage 1 alone"] = asdict(first)
+    header = _header(f"{name} test part", "px")
+    return {"summary": numbers, "tables": {f"landmarks-{name}": table(header, rows)}}
+
+
+def report_use(
+    slices: Sequence[LabelledSlice], model: LandmarkModel, anatomies: int, threads: int, table: Table
+) -> dict[str, Any]:
+    """Confidence on corrupted images, time per image, and the error of segmental T1 that the landmarks cause."""
+    found = failure_detection(slices, model)
+    stack = np.random.default_rng(0).random(SPEED_SHAPE).astype(np.float32)
+    speed = milliseconds_per_image(stack, slices[0].geometry, model)
+    t1 = segment_t1_errors(range(TEST_SEED, TEST_SEED + anatomies), model)
+    quartiles = np.percentile(t1, [25.0, 50.0, 75.0, 95.0])
+    rows = [
+        ["corrupted images: area under the curve of the confidence for errors above 10 mm", f"{found['auc']:.3f}"],
+        ["of the images with such an error, flagged", f"{found['flagged']:.0%}"],
+        ["of the others, flagged", f"{found['false_flags']:.0%}"],
+        [f"ms an image, one by one ({threads} threads)", f"{speed['one by one']:.0f}"],
+        [f"ms an image, stack of {SPEED_SHAPE[0]}", f"{speed['stack']:.0f}"],
+        [
+            f"change of a segment's mean T1 caused by the landmarks (ms, {t1.size} segments): median (IQR)",
+            f"{quartiles[1]:.1f} ({quartiles[0]:.1f}-{quartiles[2]:.1f})",
+        ],
+        ["the same, 95th percentile (ms)", f"{quartiles[3]:.1f}"],
+    ]
+    return {
+        "confidence": found,
+        "milliseconds": speed,
+        "segment_t1_ms": {"median": quartiles[1], "p25": quartiles[0], "p75": quartiles[2], "p95": quartiles[3]},
+        "tables": {"landmarks-use": table(["in use", "measured"], rows)},
+    }
