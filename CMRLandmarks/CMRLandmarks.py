@@ -26,6 +26,7 @@ from slicer.util import VTKObservationMixin
 from CMRLandmarksLib.entry_line import snapped_insertion
 from CMRLandmarksLib.prediction import load_landmark_model, predict_landmarks
 from CMRLib import provenance
+from CMRLib.aha import LEVELS
 from CMRLib.bullseye import BullsEye, make_bullseye
 from CMRLib.errors import Cancelled, CMRError, InputError
 from CMRLib.scene import aha, bullseye, display, landmarks, regions
@@ -112,6 +113,7 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._shownSettings: tuple[Any, ...] = ()
         self._rows: list[int] = []
         self._picture: BullsEye | None = None
+        self._levels: dict[int, str] = {}
         self._isWriting = False
         self._isRunning = False
         self._cancelRequested = False
@@ -267,8 +269,8 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Show the review and the segments of what is selected."""
         self._watchNodes()
         self._fillMyocardium()
-        self._updateSegments()
         self._fillReview()
+        self._updateSegments()
 
     # Finding landmarks
 
@@ -362,8 +364,9 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         entries = landmarks.readReview(node)
         for row, index in enumerate(self._rows):
-            for column, text in enumerate(self.logic.reviewTexts(entries[index])):
+            for column, text in enumerate(self.logic.reviewTexts(entries[index], self._levels)):
                 self.ui.reviewTable.item(row, column).setText(text)
+        self.ui.reviewTable.resizeColumnsToContents()
 
     def _selectedSlice(self) -> int | None:
         row = self.ui.reviewTable.currentRow()
@@ -442,7 +445,6 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Take the selected slice for another level."""
         landmarks.setLevel(self._landmarksNode(), self._selectedSlice(), list(LEVEL_CHOICES.values())[choice])
         self._updateSegments()
-        self._updateReview()
 
     # Points that move
 
@@ -456,7 +458,6 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if landmarks.noticeEdits(caller, self._parameterNode.inputVolume):
             self._updateReviewButtons()
         self._pointsChanged()
-        self._updateReview()
 
     def onPointReleased(self, caller: Any, event: Any) -> None:
         """A point was dragged and let go: snap insertion points to the epicardium where that is wished."""
@@ -507,6 +508,7 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Measure the segments, and show them, the table and the bull's-eye."""
         parameters, node = self._parameterNode, self._landmarksNode()
         self._picture = None
+        self._levels = {} if node is None else self.logic.levels(node)
         text = self.logic.whyNotMeasure(parameters, node)
         if not text:
             try:
@@ -517,13 +519,15 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self._picture = self.logic.bullsEye(
                     parameters.mapVolume, measurement.statistics, STATISTICS[parameters.statistic]
                 )
-                display.showLabels(measurement.labels, parameters.showSegments)
+                self._levels = measurement.levels
+                aha.showSegments(measurement.labels, parameters.mapVolume, parameters.showSegments)
                 bullseye.showBullsEye(parameters.mapVolume, self._picture, self._pictureTitle())
                 self.logic.showTable(measurement.table)
                 text = " ".join(measurement.problems)
             except CMRError as error:
                 text = str(error)
         self.ui.segmentsLabel.text = text
+        self._updateReview()
         self.ui.savePictureButton.enabled = self.ui.layoutButton.enabled = self._picture is not None
 
     def _pictureTitle(self) -> str:
@@ -662,12 +666,21 @@ class CMRLandmarksLogic(ScriptedLoadableModuleLogic):
 
         return [entry.slice for entry in sorted(entries, key=place)]
 
-    def reviewTexts(self, entry: landmarks.SliceReview) -> list[str]:
+    def levels(self, landmarksNode: Any) -> dict[int, str]:
+        """The level of each slice with landmarks; none where the volume is no short-axis stack."""
+        try:
+            return aha.levelsOf(landmarksNode)
+        except InputError:
+            return {}
+
+    def reviewTexts(self, entry: landmarks.SliceReview, levels: dict[int, str]) -> list[str]:
         """What the review says of a slice: its number, level, confidence, status and a remark."""
-        level = next(text for text, value in LEVEL_CHOICES.items() if value == entry.level)
+        level = _("left out") if entry.level == aha.LEFT_OUT else _(levels.get(entry.slice, "–"))
         confidence = f"{100 * entry.leastConfidence:.0f} %" if entry.confidence else "–"
-        remark = entry.reason if entry.flagged and entry.status in (landmarks.AUTO, landmarks.MISSING) else ""
-        return [str(entry.slice), _(level), confidence, _(entry.status), remark]
+        remarks = [entry.reason] if entry.flagged and entry.status in (landmarks.AUTO, landmarks.MISSING) else []
+        if entry.level in LEVELS:
+            remarks.append(_("level chosen by hand"))
+        return [str(entry.slice), level, confidence, _(entry.status), "; ".join(remarks)]
 
     def showSlice(self, volumeNode: Any, index: int) -> None:
         """Go to a slice in every slice view that shows the volume."""
@@ -744,9 +757,9 @@ class CMRLandmarksLogic(ScriptedLoadableModuleLogic):
 
     def showTable(self, tableNode: Any) -> None:
         """Show a table in the table view of the layout."""
-        selection = slicer.app.applicationLogic().GetSelectionNode()
-        if selection.GetActiveTableID() != tableNode.GetID():
-            selection.SetActiveTableID(tableNode.GetID())
+        views = slicer.util.getNodesByClass("vtkMRMLTableViewNode")
+        if any(view.GetTableNodeID() != tableNode.GetID() for view in views):
+            slicer.app.applicationLogic().GetSelectionNode().SetActiveTableID(tableNode.GetID())
             slicer.app.applicationLogic().PropagateTableSelection()
 
     def snap(self, landmarksNode: Any, segmentationNode: Any, region: str) -> list[str]:

@@ -165,10 +165,10 @@ def test_entry_lines_run_from_center_to_insertion(applied):
 
 def test_review_lists_flagged_slices_first(applied):
     assert rows(applied.panel) == [
-        ["3", "Automatic", "10 %", "missing", NO_HEART],
-        ["1", "Automatic", "40 %", "auto", UNSURE],
-        ["2", "Automatic", "80 %", "auto", ""],
-        ["0", "Automatic", "95 %", "auto", ""],
+        ["3", "–", "10 %", "missing", NO_HEART],
+        ["1", "mid", "40 %", "auto", UNSURE],
+        ["2", "basal", "80 %", "auto", ""],
+        ["0", "apical", "95 %", "auto", ""],
     ]
 
 
@@ -381,7 +381,12 @@ def test_levels_follow_the_stack_until_they_are_chosen(host, measured):
     host.choose(measured.ui.levelComboBox, "Mid")
     labels = volumeArray(findResult(measured.volume, aha.LABELS_ROLE, aha.LABELS_CLASS))
     assert [labels[n].max() for n in range(4)] == [12, 12, 6, 0]
-    assert {texts[0]: texts[1] for texts in rows(measured.panel)}[str(APICAL)] == "Mid"
+    shown = {texts[0]: (texts[1], texts[4]) for texts in rows(measured.panel)}
+    assert shown[str(APICAL)] == ("mid", "level chosen by hand")
+    host.choose(measured.ui.levelComboBox, "Left out")
+    labels = volumeArray(findResult(measured.volume, aha.LABELS_ROLE, aha.LABELS_CLASS))
+    assert [labels[n].max() for n in range(4)] == [0, 16, 6, 0], "without the apical slice, slice 1 is the last"
+    assert {texts[0]: texts[1] for texts in rows(measured.panel)}[str(APICAL)] == "left out"
 
 
 def test_another_map_of_the_patient_is_measured_with_the_same_landmarks(host, measured):
@@ -413,10 +418,18 @@ def test_bulls_eye_and_table_stand_in_the_layout(host, measured):
     composite = manager.sliceWidget(bullseye.VIEW_NAME).mrmlSliceCompositeNode()
     picture = findResult(measured.volume, bullseye.ROLE, bullseye.CLASS)
     assert composite.GetBackgroundVolumeID() == picture.GetID() and composite.GetLabelVolumeID() is None
+    toRAS = slicer.util.arrayFromVTKMatrix(manager.sliceWidget(bullseye.VIEW_NAME).mrmlSliceNode().GetSliceToRAS())
+    corner, right, down = ijkToWorld(picture, np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]]))
+    assert (right - corner) @ toRAS[:3, 0] > 0.99 and (down - corner) @ toRAS[:3, 1] < -0.99, "it is upright"
     table = findResult(measured.volume, aha.TABLE_ROLE, "vtkMRMLTableNode")
-    assert slicer.app.applicationLogic().GetSelectionNode().GetActiveTableID() == table.GetID()
+    (view,) = slicer.util.getNodesByClass("vtkMRMLTableViewNode")
+    assert view.GetTableNodeID() == table.GetID()
     red = manager.sliceWidget("Red").mrmlSliceCompositeNode()
     assert red.GetBackgroundVolumeID() == measured.volume.GetID()
+    labels = findResult(measured.volume, aha.LABELS_ROLE, aha.LABELS_CLASS)
+    assert red.GetLabelVolumeID() == labels.GetID()
+    measured.ui.showSegmentsCheckBox.checked = False
+    assert red.GetLabelVolumeID() is None
 
 
 def test_bulls_eye_follows_the_colors_of_the_map(host, measured):

@@ -14,7 +14,7 @@ from CMRLib.aha import LEVELS, SEGMENTS, SliceLandmarks, label_slice, levels_alo
 from CMRLib.errors import InputError
 from CMRLib.scene.acquisitions import SLICE
 from CMRLib.scene.display import COLOR_TABLE
-from CMRLib.scene.landmarks import readReview, slicePoints, sourceVolume
+from CMRLib.scene.landmarks import MISSING, readReview, slicePoints, sourceVolume
 from CMRLib.scene.results import findResult, markResult
 from CMRLib.scene.tables import setStatisticsTable
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray, volumeGeometry, worldToIJK
@@ -78,10 +78,9 @@ def divide(landmarksNode: Any, mapNode: Any, myocardium: np.ndarray, rule: str =
     problems: list[str] = []
     levels: dict[int, str] = {}
     try:
-        levels = _automaticLevels(volume, sorted(index for index, _points in chosen.values()))
+        levels = levelsOf(landmarksNode, sorted(index for index, _points in chosen.values()))
     except InputError as error:
         problems.append(str(error))
-    levels |= {entry.slice: entry.level for entry in entries if entry.level in LEVELS}
     for there, (index, points) in sorted(chosen.items()):
         if index not in levels:
             continue
@@ -138,6 +137,39 @@ def storeTable(mapNode: Any, statistics: dict[int, RoiStatistics | None], unit: 
     markResult(tableNode, mapNode, provenance.result_attributes(TABLE_ROLE, source=mapNode.GetID()))
     tableNode.EndModify(wasModifying)
     return tableNode
+
+
+def showSegments(labelNode: Any, mapNode: Any, visible: bool) -> None:
+    """Draw the outlines of the segments in every slice view that shows the map, or take them away everywhere."""
+    logics = slicer.app.applicationLogic().GetSliceLogics()
+    for index in range(logics.GetNumberOfItems()):
+        view = logics.GetItemAsObject(index)
+        composite = view.GetSliceCompositeNode()
+        isShown = composite.GetLabelVolumeID() == labelNode.GetID()
+        if visible and composite.GetBackgroundVolumeID() == mapNode.GetID():
+            composite.SetLabelVolumeID(labelNode.GetID())
+            composite.SetLabelOpacity(1.0)
+            view.GetSliceNode().SetUseLabelOutline(True)  # filled, they would mix with the colors of the map
+        elif isShown:
+            composite.SetLabelVolumeID(None)
+            view.GetSliceNode().SetUseLabelOutline(False)
+
+
+def levelsOf(landmarksNode: Any, slices: list[int] | None = None) -> dict[int, str]:
+    """The level of every slice that has landmarks and is not left out: as chosen, else automatic.
+
+    Args:
+        landmarksNode: with landmarks and review.
+        slices: the slices that show the left ventricle; None takes all that have landmarks.
+
+    Raises:
+        InputError: by its orientation the volume is no short-axis stack.
+    """
+    volume, entries = sourceVolume(landmarksNode), readReview(landmarksNode)
+    if slices is None:
+        slices = [entry.slice for entry in entries if entry.status != MISSING and entry.level != LEFT_OUT]
+    chosen = {index: entries[index].level for index in slices if entries[index].level in LEVELS}
+    return _automaticLevels(volume, slices) | chosen
 
 
 def segmentColors() -> Any:

@@ -97,7 +97,7 @@ def picture(bullseye: BullsEye, title: str = "", size: int = 512, dark: bool = F
 
 
 def showBullsEye(mapNode: Any, bullseye: BullsEye, title: str) -> Any:
-    """Put the picture into the volume that belongs to the map, and show that in the bull's-eye view."""
+    """Put the picture into the volume that belongs to the map, and show it in the bull's-eye view, if there is one."""
     node = findResult(mapNode, ROLE, CLASS)
     if node is None:
         name = slicer.mrmlScene.GenerateUniqueName(f"{mapNode.GetName()} bull's-eye")
@@ -119,6 +119,9 @@ def showLayout() -> None:
     if not layoutNode.IsLayoutDescription(LAYOUT):
         layoutNode.AddLayoutDescription(LAYOUT, LAYOUT_DESCRIPTION)
     slicer.app.layoutManager().setLayout(LAYOUT)
+    slicer.app.processEvents()  # the views get their sizes, to which pictures are fitted
+    composite = slicer.app.layoutManager().sliceWidget(VIEW_NAME).mrmlSliceCompositeNode()
+    composite.SetBackgroundVolumeID(None)  # what is shown next is fitted anew
 
 
 def saveBullsEye(bullseye: BullsEye, title: str, path: Path | str) -> Path:
@@ -162,11 +165,11 @@ def _showInView(node: Any) -> None:
     composite.SetLabelVolumeID(None)
     if composite.GetBackgroundVolumeID() != node.GetID():
         composite.SetBackgroundVolumeID(node.GetID())
-        center = [0.0] * 6
-        node.GetRASBounds(center)
-        middle = [(center[2 * axis] + center[2 * axis + 1]) / 2 for axis in range(3)]
-        # Columns to the right, rows downwards: the picture's axes in LPS are x and y, so the view is a plain axial one.
-        widget.mrmlSliceNode().SetSliceToRASByNTP(0, 0, 1, -1, 0, 0, *middle, 0)
+        bounds = [0.0] * 6
+        node.GetRASBounds(bounds)
+        middle = [(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)]
+        # The picture's columns run to the patient's left and its rows to the back: a plain axial view.
+        widget.mrmlSliceNode().SetSliceToRASByNTP(0, 0, -1, -1, 0, 0, *middle, 0)
         widget.sliceLogic().FitSliceToBackground()
 
 

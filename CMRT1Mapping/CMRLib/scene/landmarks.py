@@ -39,6 +39,7 @@ _POINT_COLOR = (1.0, 0.85, 0.1)
 _ACTIVE_COLOR = (0.3, 1.0, 0.4)
 _MOVED_PIXELS = 0.01
 _LEAST_HEART = 0.5  # probability of a heart below which a slice is taken to show none
+_LINE_MM = 0.8
 _HAND_RADIUS_MM = 30.0  # of points placed by hand before they are dragged: an LV's epicardium
 
 Point = tuple[float, float]
@@ -370,6 +371,8 @@ def _createLine(landmarksNode: Any, index: int) -> Any:
     display = line.GetDisplayNode()
     display.SetSelectedColor(*_POINT_COLOR)
     display.SetGlyphScale(0.5)
+    display.SetCurveLineSizeMode(display.UseLineDiameter)
+    display.SetLineDiameter(_LINE_MM)
     display.SetPropertiesLabelVisibility(False)
     display.SetPointLabelsVisibility(False)
     return line
