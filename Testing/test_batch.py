@@ -5,16 +5,22 @@ import json
 import multiprocessing
 import os
 import runpy
+import subprocess
 import sys
 import types
+import warnings
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+import SimpleITK as sitk  # noqa: N813 (the name its users know)
 from batch_studies import GEOMETRY, true_t1, write_study
 
+from CMRLib.dicom_writer import write_dicom_study
 from CMRLib.images import read_image
 from CMRLib.processes import in_processes
+from CMRLib.simulation import simulate_study
 
 SCRIPT = Path(__file__).resolve().parents[1] / "Resources" / "Scripts" / "cmr_batch.py"
 ENTRY_KEYS = {"state", "slice", "t1_file", "r2_file", "samples_file", "corrected_irw_file", "motion_px", "r2_before"}
@@ -55,6 +61,9 @@ def test_one_study_gives_the_files_of_the_contract(cmr_batch, tmp_path):
             assert file.suffix == ".nrrd"
             image, geometry = read_image(file)
             assert geometry.is_close(GEOMETRY) and image.shape == (1, 20, 24), key
+        header = sitk.ReadImage(str(tmp_path / "out" / "P001" / entry["r2_file"]))
+        assert (header.GetMetaData("CMR.Role"), header.GetMetaData("CMR.Device")) == ("r2", "cpu")
+        assert header.GetMetaData("CMR.InversionTimes") == "100 1100 2100 3100 4100 180 260"
         t1, _ = read_image(tmp_path / "out" / "P001" / entry["t1_file"])
         assert np.abs(t1[0] - true_t1()).max() < 1.0
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["P001", "summary.csv"]
@@ -267,6 +276,54 @@ def test_scene_is_saved_and_can_be_loaded(cmr_batch, tmp_path):
         assert np.abs(slicer.util.arrayFromVolume(node)[0] - true_t1()).max() < 1.0
         assert node.GetNodeReference("CMR.Source").GetAttribute("CMR.Slice") in ("basal", "mid")
     slicer.mrmlScene.Clear(0)
+
+
+@pytest.mark.parametrize(("missing", "status", "maps"), [("_M", "partial", 1), ("_P", "ok", 2)])
+def test_acquisition_without_one_of_its_images(cmr_batch, tmp_path, capsys, missing, status, maps):
+    """Without a magnitude image a slice is lost, which is an error; without its phase it can still be fitted."""
+    files = write_dicom_study(simulate_study(seed=1, slices=("basal", "mid"), shape=(48, 64)), tmp_path / "in")
+    next(file for file in files if file.parent.name.endswith(missing)).unlink()
+    command = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--no-motion-correction"]
+    assert cmr_batch(command) == (0 if status == "ok" else 1)
+    (study,) = (tmp_path / "out").glob("study-*")
+    results = results_of(study)
+    assert (results["status"], len(results["t1"])) == (status, maps)
+    told = results["warnings"] if status == "ok" else results["errors"]
+    assert "it has 6 images where ShMOLLI has 7" in told[0] and len(told) == 1
+    assert (told[0] in capsys.readouterr().err) == (status == "partial")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_nothing_written_or_printed_tells_who_the_patient_is(tmp_path, workers):
+    """Headers that break the rules make pydicom quote them in its warnings, and damaged files end in error messages."""
+    for number in (1, 2):
+        simulated = simulate_study(seed=number, slices=("mid",), shape=(48, 64))
+        files = write_dicom_study(simulated, tmp_path / f"SECRET^NAME {number}")
+        for file in files:
+            header = pydicom.dcmread(file)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                header.PatientName, header.PatientID = "SECRET^NAME\\\\=^=^=", "SECRET ID" + 80 * "X"
+                header.PatientBirthDate, header.PatientAge = "SECRET", "SECRET"
+                header.save_as(file)
+    files[0].write_bytes(files[0].read_bytes()[:-2000])
+    folders = [str(path) for path in tmp_path.glob("SECRET*")]
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        "--input",
+        *folders,
+        "--output",
+        str(tmp_path / "out"),
+        "--workers",
+        workers,
+    ]
+    done = subprocess.run([*command, "--device", "cpu"], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode in (0, 1) and b"study-" in done.stdout
+    assert b"SECRET" not in done.stdout + done.stderr
+    for file in (tmp_path / "out").rglob("*"):
+        assert "SECRET" not in file.name
+        assert file.is_dir() or b"SECRET" not in file.read_bytes(), file.name
 
 
 def end_process(item):

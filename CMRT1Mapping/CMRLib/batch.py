@@ -179,7 +179,9 @@ def _process(job: _Job) -> Outcome:
     results = new_results(study.id)
     try:
         partial = start_partial(output, study.id)
-        results["warnings"] = [f"{item.what}: {item.reason}" for item in study.unrecognised]
+        for item in study.unrecognised:
+            kind = "errors" if item.lost_role == "irw" else "warnings"
+            results[kind].append(f"{item.what}: {item.reason}")
         if options.motion_correction:
             results["warnings"].append(NO_MOTION_CORRECTION)
         made = map_t1(study, partial, options.device, results)

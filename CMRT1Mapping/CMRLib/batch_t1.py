@@ -5,23 +5,22 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from CMRLib.errors import InputError
 from CMRLib.series import Series, SeriesImages, Study
 from CMRLib.writers import write_t1
-
-if TYPE_CHECKING:
-    from CMRT1MappingLib.reconstruction import T1Maps
+from CMRT1MappingLib.reconstruction import FitOptions, T1Maps, reconstruct
 
 
 @dataclass(frozen=True)
 class T1Result:
-    """One acquisition of a study with its maps."""
+    """One acquisition of a study, its maps, and what was chosen for them as the provenance of every result says it."""
 
     series: Series
     images: SeriesImages
     maps: T1Maps
+    parameters: dict[str, Any]
 
 
 def map_t1(study: Study, folder: Path, device: str, results: dict[str, Any]) -> list[T1Result]:
@@ -37,13 +36,12 @@ def map_t1(study: Study, folder: Path, device: str, results: dict[str, Any]) -> 
         OutputError: a file cannot be written.
         DeviceError, MissingDependencyError: nothing can be computed.
     """
-    from CMRT1MappingLib.reconstruction import reconstruct
-
     acquisitions = [series for series in study.series if series.role == "irw"]
-    if not acquisitions:
+    if not acquisitions and not results["errors"]:
         results["errors"].append(
             "No inversion-recovery series was found; check the folder, or describe its files in a study.json."
         )
+    options = FitOptions()
     made = []
     for series in acquisitions:
         start = time.perf_counter()
@@ -52,12 +50,22 @@ def map_t1(study: Study, folder: Path, device: str, results: dict[str, Any]) -> 
                 raise InputError("its inversion times cannot be read; state them in a study.json.")
             images = series.load()
             maps = reconstruct(
-                images.images, series.inversion_times_ms, images.phase, scheme=series.scheme, device=device
+                images.images,
+                series.inversion_times_ms,
+                images.phase,
+                scheme=series.scheme,
+                options=options,
+                device=device,
             )
         except InputError as error:
             results["errors"].append(f"{series.key}: {error}")
             continue
-        results["t1"].append(write_t1(folder, series, maps, time.perf_counter() - start))
+        parameters = {
+            "Scheme": series.scheme,
+            "InversionTimes": series.inversion_times_ms,
+            "LastTest": options.last_test if series.scheme == "shmolli" else "",
+        }
+        results["t1"].append(write_t1(folder, series, maps, parameters, time.perf_counter() - start))
         results["device"] = maps.device
-        made.append(T1Result(series, images, maps))
+        made.append(T1Result(series, images, maps, parameters))
     return made

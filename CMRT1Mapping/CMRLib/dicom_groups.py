@@ -49,24 +49,24 @@ class Acquisition:
 class LeftOut:
     """Collects the images that are not used, with the reasons."""
 
-    entries: dict[tuple[str, str], list[FrameHeader]] = field(default_factory=dict)
+    entries: dict[tuple[str, str, str], list[FrameHeader]] = field(default_factory=dict)
 
-    def add(self, frames: Iterable[FrameHeader], reason: str) -> None:
-        """Leave images out for a reason (one sentence)."""
+    def add(self, frames: Iterable[FrameHeader], reason: str, lost_role: str = "") -> None:
+        """Leave images out for a reason (one sentence); see :class:`CMRLib.series.Unrecognised` for ``lost_role``."""
         for frame in frames:
-            self.entries.setdefault((frame.series_uid, reason), []).append(frame)
+            self.entries.setdefault((frame.series_uid, reason, lost_role), []).append(frame)
 
     def unrecognised(self) -> tuple[Unrecognised, ...]:
         """One entry per series and reason, in the order of the series numbers."""
 
-        def place(item: tuple[tuple[str, str], list[FrameHeader]]) -> tuple[int, str, int, str]:
-            (series_uid, reason), frames = item
+        def place(item: tuple[tuple[str, str, str], list[FrameHeader]]) -> tuple[int, str, int, str]:
+            (series_uid, reason, _), frames = item
             return frames[0].series_number or 0, series_uid, frames[0].instance_number or 0, reason
 
         ordered = sorted(self.entries.items(), key=place)
         return tuple(
-            Unrecognised(what=_describe(frames), reason=reason, files=files_of(frames))
-            for (_, reason), frames in ordered
+            Unrecognised(what=_describe(frames), reason=reason, files=files_of(frames), lost_role=lost_role)
+            for (_, reason, lost_role), frames in ordered
         )
 
 

@@ -75,12 +75,14 @@ def _acquisitions_of_series(
     series: list[FrameHeader], rule: RoleRule, rules: SeriesRules, left_out: LeftOut
 ) -> list[Acquisition]:
     """The whole acquisitions among the magnitude or the phase images of one series."""
+    lost_role = "" if series[0].component == "phase" else rule.role  # images can be analysed without their phase
     sizes = sorted({f"{frame.rows} x {frame.columns}" for frame in series})
     if len(sizes) > 1:
         left_out.add(
             series,
             f"The images of this series differ in size ({', '.join(sizes)}), so they are not whole acquisitions; "
             "export the series again as the scanner made it.",
+            lost_role,
         )
         return []
     places = by_place(series)
@@ -90,6 +92,7 @@ def _acquisitions_of_series(
             series,
             f"The images of this series lie at {len(places)} positions ({counts} images), so they are not whole "
             "acquisitions; export the series again as the scanner made it.",
+            lost_role,
         )
         return []
     found = []
@@ -106,9 +109,10 @@ def _acquisitions_of_series(
                     ordered,
                     f"No whole inversion-recovery acquisition: {fault}; copy the series from the scanner again, or "
                     "describe it in a study.json.",
+                    lost_role,
                 )
             elif times is None and not order_told:
-                left_out.add(ordered, _NO_ORDER)
+                left_out.add(ordered, _NO_ORDER, lost_role)
             else:
                 found.append(Acquisition(rule, tuple(ordered), scheme=scheme, inversion_times_ms=times))
     return found

@@ -52,7 +52,7 @@ def series_of_study(
     told = []
     for acquisition, state in zip(acquisitions, states, strict=True):
         if state is None:
-            left_out.add((*acquisition.frames, *acquisition.phase), UNTOLD_STATE)
+            left_out.add((*acquisition.frames, *acquisition.phase), UNTOLD_STATE, acquisition.rule.role)
         else:
             told.append((acquisition, state))
     return _named_series(told), left_out.unrecognised()
@@ -104,7 +104,7 @@ def _with_geometry(acquisitions: list[Acquisition], left_out: LeftOut) -> list[A
         try:
             place_geometry(acquisition.frames[0])
         except InputError as error:
-            left_out.add((*acquisition.frames, *acquisition.phase), str(error))
+            left_out.add((*acquisition.frames, *acquisition.phase), str(error), acquisition.rule.role)
         else:
             placed.append(acquisition)
     return placed

@@ -142,11 +142,14 @@ class Unrecognised:
         what: the files in words, such as "series 15 ShMOLLI_FITPARAMS (7 images)".
         reason: one sentence: why they are left out and what would change it.
         files: the files.
+        lost_role: role of the series that they would have been, where they are images that were meant to be analysed
+            but cannot be; "" for files that are left out as they should be.
     """
 
     what: str
     reason: str
     files: tuple[Path, ...]
+    lost_role: str = ""
 
 
 @dataclass(frozen=True)
