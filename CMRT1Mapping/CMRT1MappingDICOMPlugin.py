@@ -103,13 +103,7 @@ def addAcquisition(name: str, series: Series) -> Any:
         InputError: the pixels cannot be read.
     """
     images = series.load()
-    attributes = {
-        acquisitions.SCHEME: series.scheme,
-        acquisitions.STATE: series.state,
-        acquisitions.SLICE: series.slice,
-    }
-    if series.field_strength_t is not None:
-        attributes[acquisitions.FIELD_STRENGTH] = f"{series.field_strength_t:g}"
+    attributes = acquisitions.seriesAttributes(series)
     if series.inversion_times_ms is not None:
         return acquisitions.createAcquisition(
             name, images.images, series.inversion_times_ms, images.geometry, images.phase, attributes

@@ -61,7 +61,9 @@ def new_results(study_id: str) -> dict[str, Any]:
     }
 
 
-def write_t1(folder: Path, series: Series, maps: T1Maps, seconds: float) -> dict[str, Any]:
+def write_t1(
+    folder: Path, series: Series, maps: T1Maps, parameters: Mapping[str, Any], seconds: float
+) -> dict[str, Any]:
     """Write the maps of one acquisition as NRRD with the source's geometry, and return their entry of the results.
 
     ``r2_before`` is the median R² of the pixels whose fit carries no flag, None when there is none. Images are fitted
@@ -71,14 +73,16 @@ def write_t1(folder: Path, series: Series, maps: T1Maps, seconds: float) -> dict
         folder: where the files go.
         series: the acquisition; its key names the files.
         maps: its maps, axes (row, column).
+        parameters: what was chosen for the fit; kept in the header of every file, as ``CMR.<name>``.
         seconds: what loading and fitting took.
 
     Raises:
         OutputError: a file cannot be written.
     """
     files = {}
+    kept = {**parameters, "FieldStrength": series.field_strength_t}
     for role, unit in T1_MAPS.items():
-        header = result_attributes(role, source=series.key, device=maps.device, parameters={"Scheme": series.scheme})
+        header = result_attributes(role, source=series.key, device=maps.device, parameters=kept)
         path = folder / f"{series.key}_{role}.nrrd"
         write_image(path, getattr(maps, role), series.geometry, header | ({"CMR.Unit": unit} if unit else {}))
         files[f"{role}_file"] = path.name

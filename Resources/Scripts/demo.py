@@ -14,8 +14,6 @@ from typing import Any
 
 import environment
 
-COLOR_TABLE = "ColorTables/CMR_T1_1.5T.txt"
-
 
 def main() -> int:
     """Run the demonstration and return its exit status, that of ``cmr-batch``."""
@@ -70,7 +68,7 @@ def _draw(folder: Path, maps: list[dict[str, str]]) -> Path:
     from CMRLib.images import read_image
 
     matplotlib.use("Agg")
-    colors, shortest, longest = _color_table()
+    colors, shortest, longest = _color_table(folder / maps[0]["t1_file"])
     states = list(dict.fromkeys(row["state"] for row in maps))
     columns = [[row for row in maps if row["state"] == state] for state in states]
     shape = len(states), max(len(rows) for rows in columns)
@@ -92,14 +90,20 @@ def _draw(folder: Path, maps: list[dict[str, str]]) -> Path:
     return path
 
 
-def _color_table() -> tuple[Any, float, float]:
-    """The color map of T1, and the values in ms of its ends."""
+def _color_table(t1_map: Path) -> tuple[Any, float, float]:
+    """The colors for T1 at the field strength of a map, as in Slicer, and the values in ms of their ends."""
     import numpy as np
+    import SimpleITK as sitk  # noqa: N813 (the name its users know)
     from matplotlib.colors import LinearSegmentedColormap
 
     from CMRLib.resources import resource_path
+    from CMRLib.scene.display import T1_COLOR_TABLES, t1ColorsForField
 
-    points = np.loadtxt(resource_path(COLOR_TABLE))
+    header = sitk.ImageFileReader()
+    header.SetFileName(str(t1_map))
+    header.ReadImageInformation()
+    field = float(header.GetMetaData("CMR.FieldStrength")) if header.HasMetaDataKey("CMR.FieldStrength") else 1.5
+    points = np.loadtxt(resource_path(f"ColorTables/{T1_COLOR_TABLES[t1ColorsForField(field)]}.txt"))
     shortest, longest = float(points[0, 0]), float(points[-1, 0])
     places = (points[:, 0] - shortest) / (longest - shortest)
     return LinearSegmentedColormap.from_list("T1", list(zip(places, points[:, 1:], strict=True))), shortest, longest

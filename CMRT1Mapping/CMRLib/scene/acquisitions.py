@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
@@ -17,6 +17,9 @@ import slicer
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.scene.volumes import setVolumeArray, volumeArray, volumeGeometry
+
+if TYPE_CHECKING:
+    from CMRLib.series import Series
 
 INVERSION_TIME_INDEX = "InversionTime"
 INVERSION_TIMES = "CMR.InversionTimes"
@@ -61,6 +64,14 @@ def createAcquisition(
         browser.AddSynchronizedSequenceNode(phaseSequence)
     slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
     return sequence
+
+
+def seriesAttributes(series: Series) -> dict[str, str]:
+    """The attributes of an acquisition that was read from files."""
+    attributes = {SCHEME: series.scheme, STATE: series.state, SLICE: series.slice}
+    if series.field_strength_t is not None:
+        attributes[FIELD_STRENGTH] = f"{series.field_strength_t:g}"
+    return attributes
 
 
 def _createSequence(name: str, images: np.ndarray, inversionTimesMs: Sequence[float], geometry: Geometry) -> Any:

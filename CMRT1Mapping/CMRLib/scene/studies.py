@@ -10,10 +10,12 @@ import vtk
 
 from CMRLib.batch_t1 import T1Result
 from CMRLib.errors import OutputError
-from CMRLib.scene.acquisitions import SCHEME, SLICE, STATE, createAcquisition
-from CMRLib.scene.display import showInSliceViews
+from CMRLib.scene.acquisitions import createAcquisition, phaseOf, seriesAttributes
+from CMRLib.scene.display import showInSliceViews, t1ColorsForField
 from CMRLib.scene.t1maps import storeT1Maps
 from CMRLib.standalone import createApplication
+
+WEAKER_FIELD_T = 1.5  # whose colors are taken where the files do not tell the field
 
 
 def saveStudyScene(results: Sequence[T1Result], path: Path) -> None:
@@ -31,10 +33,11 @@ def saveStudyScene(results: Sequence[T1Result], path: Path) -> None:
     maps = []
     for result in results:
         series, images = result.series, result.images
-        attributes = {SCHEME: series.scheme, STATE: series.state, SLICE: series.slice}
-        times = series.inversion_times_ms or ()
+        times, attributes = series.inversion_times_ms or (), seriesAttributes(series)
         source = createAcquisition(series.key, images.images, times, images.geometry, images.phase, attributes)
-        maps.append(storeT1Maps(source, result.maps, images.geometry, {"Scheme": series.scheme})["t1"])
+        colors = t1ColorsForField(series.field_strength_t or WEAKER_FIELD_T)
+        nodes = storeT1Maps(source, result.maps, images.geometry, result.parameters, phaseOf(source), colors=colors)
+        maps.append(nodes["t1"])
     showInSliceViews(maps[0])
     messages = vtk.vtkOutputWindow.GetInstance()
     mode = messages.GetDisplayMode()
