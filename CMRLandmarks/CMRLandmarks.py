@@ -78,6 +78,7 @@ class CMRLandmarksParameterNode:
     myocardium: str = ""
     rule: Annotated[str, Choice(list(RULES))] = "Standard"
     statistic: Annotated[str, Choice(list(STATISTICS))] = "Mean"
+    combineSlices: bool = True
     showSegments: bool = True
     snapToEpicardium: bool = False
 
@@ -90,12 +91,14 @@ class Measurement:
         statistics: of each segment, 1 to 16; None for one without a value.
         levels: slice of the landmarks' volume -> its level.
         problems: a sentence for every slice that could not be divided.
+        others: maps of other slices that were measured together with this one.
         labels, table: the nodes.
     """
 
     statistics: dict[int, RoiStatistics | None]
     levels: dict[int, str]
     problems: tuple[str, ...]
+    others: tuple[Any, ...]
     labels: Any
     table: Any
 
@@ -220,7 +223,7 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.applyButton.toolTip = reason or _("Find the landmarks in every slice.")
         settings = (
             *(parameters.inputVolume, parameters.mapVolume, parameters.segmentationNode, parameters.myocardium),
-            *(parameters.rule, parameters.statistic, parameters.showSegments),
+            *(parameters.rule, parameters.statistic, parameters.combineSlices, parameters.showSegments),
         )
         if settings != self._shownSettings:
             self._shownSettings = settings
@@ -514,7 +517,7 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             try:
                 measurement = self.logic.measure(
                     *(node, parameters.mapVolume, parameters.segmentationNode, parameters.myocardium),
-                    RULES[parameters.rule],
+                    *(RULES[parameters.rule], parameters.combineSlices),
                 )
                 self._picture = self.logic.bullsEye(
                     parameters.mapVolume, measurement.statistics, STATISTICS[parameters.statistic]
@@ -523,7 +526,7 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 aha.showSegments(measurement.labels, parameters.mapVolume, parameters.showSegments)
                 bullseye.showBullsEye(parameters.mapVolume, self._picture, self._pictureTitle())
                 self.logic.showTable(measurement.table)
-                text = " ".join(measurement.problems)
+                text = self.logic.describe(measurement)
             except CMRError as error:
                 text = str(error)
         self.ui.segmentsLabel.text = text
@@ -720,7 +723,13 @@ class CMRLandmarksLogic(ScriptedLoadableModuleLogic):
         return self._myocardium[3]
 
     def measure(
-        self, landmarksNode: Any, mapNode: Any, segmentationNode: Any, region: str, rule: str = "equal"
+        self,
+        landmarksNode: Any,
+        mapNode: Any,
+        segmentationNode: Any,
+        region: str,
+        rule: str = "equal",
+        combineSlices: bool = False,
     ) -> Measurement:
         """Divide the myocardium on a map into AHA segments and measure them; label map and table are updated.
 
@@ -729,18 +738,30 @@ class CMRLandmarksLogic(ScriptedLoadableModuleLogic):
             mapNode: what is measured.
             segmentationNode, region: where the myocardium is: name of a segment.
             rule: ``equal`` or ``insertions``, see :func:`CMRLib.aha.segment_borders`.
+            combineSlices: measure maps of other slices of the examination, which were divided before, together with it.
 
         Raises:
             InputError: there is no such segment.
         """
         division = aha.divide(landmarksNode, mapNode, self.myocardium(segmentationNode, region, mapNode), rule)
-        statistics = aha.segmentValues(mapNode, division.labels)
         problems = division.problems
         if not problems and not division.labels.any():
             problems = (_("No slice with landmarks shows the myocardium; check the segmentation and the map."),)
+        others = aha.otherSlices(mapNode) if combineSlices else []
+        statistics = aha.segmentValues([(mapNode, division.labels), *others])
         labels = aha.storeSegments(landmarksNode, mapNode, division.labels)
         table = aha.storeTable(mapNode, statistics, unitOf(mapNode))
-        return Measurement(statistics, division.levels, problems, labels, table)
+        return Measurement(
+            statistics, division.levels, problems, tuple(node for node, _labels in others), labels, table
+        )
+
+    def describe(self, measurement: Measurement) -> str:
+        """What is to be known about a measurement, in a sentence or two; may be empty."""
+        texts = list(measurement.problems)
+        if measurement.others:
+            names = ", ".join(sorted(node.GetName() for node in measurement.others))
+            texts.append(_("Measured together with {names}.").format(names=names))
+        return " ".join(texts)
 
     def bullsEye(self, mapNode: Any, statistics: dict[int, RoiStatistics | None], field: str) -> BullsEye:
         """The bull's-eye of one statistic, in the colors of the map.

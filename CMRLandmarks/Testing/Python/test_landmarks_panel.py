@@ -120,7 +120,7 @@ def world(volume, index, point):
 
 def segmentMeans(volume):
     table = findResult(volume, aha.TABLE_ROLE, "vtkMRMLTableNode")
-    return [float(table.GetCellText(row, 1)) for row in range(16)]
+    return [float(table.GetCellText(row, 1) or "nan") for row in range(16)]
 
 
 def lines():
@@ -399,6 +399,44 @@ def test_another_map_of_the_patient_is_measured_with_the_same_landmarks(host, me
     host.setNode(measured.ui.mapSelector, other)
     means = segmentMeans(other)
     assert means[6] == pytest.approx(90, abs=3) and means[9] == pytest.approx(110, abs=3), "the slice is alone: mid"
+
+
+def loadSlice(name, index):
+    """A T1 map of one slice, as it is made from an acquisition of that slice."""
+    acquisition = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", f"{name} images")
+    acquisition.SetAttribute("CMR.Slice", name)
+    acquisition.SetAttribute("CMR.State", "rest")
+    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{name} T1 map")
+    setVolumeArray(volume, images()[index : index + 1] + 10 * index, GEOMETRY.at_slice(index))
+    volume.CreateDefaultDisplayNodes()
+    volume.SetAttribute("CMR.Role", "t1")
+    volume.SetNodeReferenceID("CMR.Source", acquisition.GetID())
+    return volume
+
+
+def test_maps_of_single_slices_fill_one_bulls_eye(host, panel):
+    volumes = [loadSlice(name, index) for index, name in enumerate(("apical", "mid", "basal"))]
+    for volume in volumes:
+        host.setNode(panel.ui.inputSelector, volume)
+        host.click(panel.ui.applyButton)
+        host.setNode(panel.ui.segmentationSelector, segment(volume, myocardium()[:1]))
+    assert panel.ui.segmentsLabel.text == "Measured together with apical T1 map, mid T1 map."
+    means = segmentMeans(volumes[2])
+    assert [means[n - 1] for n in (1, 7)] == [920, 910] and means[12] == pytest.approx(900, abs=20)
+    assert not np.isnan(means).any()
+    panel.ui.combineCheckBox.checked = False
+    assert panel.ui.segmentsLabel.text == ""
+    assert np.isnan(segmentMeans(volumes[2])[6:]).all()
+
+
+def test_maps_of_another_state_or_kind_are_not_measured_together(host, panel):
+    mid, basal = loadSlice("mid", 1), loadSlice("basal", 2)
+    basal.GetNodeReference("CMR.Source").SetAttribute("CMR.State", "stress")
+    for volume in (mid, basal):
+        host.setNode(panel.ui.inputSelector, volume)
+        host.click(panel.ui.applyButton)
+        host.setNode(panel.ui.segmentationSelector, segment(volume, myocardium()[:1]))
+    assert panel.ui.segmentsLabel.text == "" and np.isnan(segmentMeans(basal)[6:]).all()
 
 
 def test_a_landmark_in_the_wrong_place_is_said_and_the_other_slices_stay(host, measured):

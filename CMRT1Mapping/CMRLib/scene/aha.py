@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +13,10 @@ import vtk
 from CMRLib import provenance
 from CMRLib.aha import LEVELS, SEGMENTS, SliceLandmarks, label_slice, levels_along_stack, segment_statistics
 from CMRLib.errors import InputError
-from CMRLib.scene.acquisitions import SLICE
+from CMRLib.scene.acquisitions import SLICE, STATE
 from CMRLib.scene.display import COLOR_TABLE
 from CMRLib.scene.landmarks import MISSING, readReview, slicePoints, sourceVolume
-from CMRLib.scene.results import findResult, markResult
+from CMRLib.scene.results import SOURCE_REFERENCE, findResult, markResult
 from CMRLib.scene.tables import setStatisticsTable
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray, volumeGeometry, worldToIJK
 from CMRT1MappingLib.statistics import RoiStatistics
@@ -91,11 +92,50 @@ def divide(landmarksNode: Any, mapNode: Any, myocardium: np.ndarray, rule: str =
     return Division(labels, levels, tuple(problems))
 
 
-def segmentValues(mapNode: Any, labels: np.ndarray) -> dict[int, RoiStatistics | None]:
-    """Statistics of a map in each segment, 1 to 16; None for a segment without a pixel that holds a value."""
-    values = volumeArray(mapNode)
-    fitted = values > 0 if mapNode.GetAttribute(provenance.ROLE) == "t1" else None  # a T1 map is 0 where it has no fit
-    return segment_statistics(values, labels, fitted)
+def segmentValues(maps: Sequence[tuple[Any, np.ndarray]]) -> dict[int, RoiStatistics | None]:
+    """Statistics in each segment, 1 to 16, of one or more maps together; None for a segment without a value.
+
+    Args:
+        maps: map nodes, each with its segments (slice, row, column); of the same kind and unit.
+    """
+    values, labels, fitted = [], [], []
+    for mapNode, segments in maps:
+        inside = segments > 0
+        values.append(volumeArray(mapNode)[inside])
+        labels.append(segments[inside])
+        isFitted = mapNode.GetAttribute(provenance.ROLE) != "t1"  # but a T1 map is 0 where it has no fit
+        fitted.append(np.isfinite(values[-1]) & (isFitted | (values[-1] > 0)))
+    return segment_statistics(np.concatenate(values), np.concatenate(labels), np.concatenate(fitted))
+
+
+def otherSlices(mapNode: Any) -> list[tuple[Any, np.ndarray]]:
+    """Maps of other slices of the same examination that have been divided, each with its segments.
+
+    T1 maps are often made slice by slice. They belong together when they are of one kind and state, lie beside each
+    other in the subject hierarchy, and each is known by the name of its slice.
+    """
+
+    def examination(node: Any) -> tuple[Any, ...]:
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+        parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
+        return node.GetAttribute(provenance.ROLE), _known(node, STATE), parent
+
+    if _known(mapNode, SLICE) is None:
+        return []
+    others = []
+    for labelNode in slicer.util.getNodesByClass(LABELS_CLASS):
+        other = labelNode.GetNodeReference(SOURCE_REFERENCE)
+        if labelNode.GetAttribute(provenance.ROLE) != LABELS_ROLE or other is None or other is mapNode:
+            continue
+        if _known(other, SLICE) is not None and examination(other) == examination(mapNode):
+            others.append((other, slicer.util.arrayFromVolume(labelNode)))
+    return others
+
+
+def _known(node: Any, attribute: str) -> str | None:
+    """An attribute of a volume, or else of the acquisition that it was made from."""
+    source = node.GetNodeReference(SOURCE_REFERENCE)
+    return node.GetAttribute(attribute) or (None if source is None else source.GetAttribute(attribute))
 
 
 def storeSegments(landmarksNode: Any, mapNode: Any, labels: np.ndarray) -> Any:
@@ -195,7 +235,7 @@ def segmentColors() -> Any:
 
 def _automaticLevels(volume: Any, slices: list[int]) -> dict[int, str]:
     """Levels by the volume's own name for its slice, else by the place of each slice along the stack."""
-    name = volume.GetAttribute(SLICE)
+    name = _known(volume, SLICE)
     if name in LEVELS:
         return dict.fromkeys(slices, name)
     return levels_along_stack(slices, volumeGeometry(volume))

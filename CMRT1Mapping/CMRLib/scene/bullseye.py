@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,10 +177,10 @@ def _showInView(node: Any) -> None:
 def _drawBar(canvas: np.ndarray, scale: ColorScale, size: int, ink: tuple[float, float, float]) -> None:
     left, right, top, bottom = (round(share * size) for share in (1.03, 1.07, 0.16, 0.90))
     low, high = scale.values[0], scale.values[-1]
+    everything = replace(scale, shown=None)
     for row in range(top, bottom):
         value = high - (high - low) * (row + 0.5 - top) / (bottom - top)
-        color = ColorScale(scale.values, scale.colors).color(value)
-        canvas[row, left:right] = np.round(255 * np.array(color))
+        canvas[row, left:right] = np.round(255 * np.array(everything.color(value)))
     edge = np.round(255 * np.array(ink)).astype(np.uint8)
     canvas[[top, bottom], left : right + 1] = edge
     canvas[top : bottom + 1, [left, right]] = edge

@@ -379,6 +379,9 @@ def _createLine(landmarksNode: Any, index: int) -> Any:
 
 
 def _moveLine(line: Any, start: np.ndarray, end: np.ndarray) -> None:
+    before = slicer.util.arrayFromMarkupsControlPoints(line, world=True)
+    if before.shape == (2, 3) and np.allclose(before, [start, end], rtol=0, atol=1e-6):
+        return
     wasModifying = line.StartModify()
     for number, point in enumerate((start, end)):
         if number < line.GetNumberOfControlPoints():
