@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Union
 
 import numpy as np
@@ -32,14 +32,12 @@ from slicer.util import VTKObservationMixin
 
 from CMRLib import provenance
 from CMRLib.errors import Cancelled, CMRError, InputError
-from CMRLib.scene import acquisitions, display, plots, regions, t1maps, tables
+from CMRLib.scene import acquisitions, display, plots, t1maps, t1reconstruction
 from CMRLib.scene.dependencies import ensureTorch, isTorchInstalled
-from CMRLib.scene.results import findResult, markResult
-from CMRLib.scene.volumes import ijkToWorld, volumeArray, worldToIJK
-from CMRT1MappingLib.curve import PixelCurve, curve_at
-from CMRT1MappingLib.reconstruction import FitOptions, PixelFlag, reconstruct
-from CMRT1MappingLib.schemes import check_inversion_times
-from CMRT1MappingLib.statistics import roi_statistics
+from CMRLib.scene.tables import measureRegions
+from CMRLib.scene.volumes import ijkToWorld, volumeArray
+from CMRT1MappingLib.curve import PixelCurve
+from CMRT1MappingLib.reconstruction import PixelFlag
 
 TITLE = "CMR T1 Mapping"
 SCHEMES = ["ShMOLLI", "MOLLI", "Look-Locker"]
@@ -427,12 +425,15 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         position = [0.0, 0.0, 0.0]
         if node is None or self._isRunning or not caller.GetCursorPositionRAS(position):
             return
-        pixel = self.logic.pixelAt(node, position)
+        pixel = t1reconstruction.pixelAt(node, position)
         if pixel is None or (node.GetID(), *pixel) == self._pixel:
             return
         self._pixel = (node.GetID(), *pixel)
         try:
-            curve = self.logic.curve(self._parameterNode, *pixel)
+            parameters = self._parameterNode
+            curve = t1reconstruction.pixelCurve(
+                node, *pixel, parameters.phaseNode, parameters.scheme, parameters.lastTest
+            )
         except CMRError as error:
             self.ui.curveLabel.text = str(error)
             return
@@ -454,9 +455,8 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Measure T1 in the selected regions."""
         with slicer.util.tryWithErrorDisplay(_("The regions could not be measured."), waitCursor=True):
             try:
-                table = self.logic.measure(
-                    self._parameterNode.t1Map, self._parameterNode.regionNode, self._parameterNode.statisticsTable
-                )
+                parameters = self._parameterNode
+                table = measureRegions(parameters.t1Map, parameters.regionNode, parameters.statisticsTable)
             except CMRError as error:
                 self._say(str(error))
                 slicer.util.errorDisplay(str(error), windowTitle=TITLE)
@@ -510,9 +510,8 @@ class CMRT1MappingLogic(ScriptedLoadableModuleLogic):
         if node is None:
             return _("Select the inversion-recovery images.")
         try:
-            _checkedTimes(node, None, parameters.scheme)
-            _checkPhase(node, parameters.phaseNode)
-            t1maps.checkOutputs(node, {role: parameters.getValue(name) for role, name in OUTPUTS.items()})
+            outputs = {role: parameters.getValue(name) for role, name in OUTPUTS.items()}
+            t1reconstruction.checkInput(node, parameters.phaseNode, parameters.scheme, outputs)
         except InputError as error:
             return str(error)
         return ""
@@ -525,60 +524,15 @@ class CMRT1MappingLogic(ScriptedLoadableModuleLogic):
             return _("Select a segmentation, an ROI or a closed curve.")
         return ""
 
-    def process(
-        self,
-        inputNode: Any,
-        inversionTimesMs: Sequence[float] | None = None,
-        phaseNode: Any = None,
-        scheme: str = "shmolli",
-        lastTest: str = "scanner",
-        device: str = "auto",
-        outputs: Mapping[str, Any] | None = None,
-        colors: str = "1.5 T",
-        progress: Callable[[float], None] | None = None,
-    ) -> dict[str, Any]:
+    def process(self, inputNode: Any, **arguments: Any) -> dict[str, Any]:
         """Compute the T1 map of an acquisition and the maps that go with it.
 
-        Args:
-            inputNode: sequence of images of one slice, or volume whose slices are the images.
-            inversionTimesMs: in ms, one per image; None takes those of the node.
-            phaseNode: phase in radians, of the same kind as the input; None searches for the sign of the samples.
-            scheme: ShMOLLI, MOLLI or Look-Locker, in any case.
-            lastTest: ShMOLLI's last test as the ``scanner`` or the ``paper`` has it.
-            device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-            outputs: result (key of :data:`OUTPUTS`) -> node to put it into; None finds or creates nodes.
-            colors: field strength whose normal myocardium is green, for a new T1 map.
-            progress: called with the fraction done; what it raises ends the run, with all nodes as they were.
-
-        Returns:
-            Result -> node, for every key of :data:`OUTPUTS`.
-
-        Raises:
-            CMRError: a sentence for the user; no node was changed.
+        See :func:`CMRLib.scene.t1reconstruction.reconstructT1` for arguments, result and errors.
         """
-        if inputNode is None:
-            raise InputError("Select the inversion-recovery images.")
         started = time.perf_counter()
-        times = _checkedTimes(inputNode, inversionTimesMs, scheme)
-        _checkPhase(inputNode, phaseNode)
-        t1maps.checkOutputs(inputNode, outputs or {})
-        images, geometry = acquisitions.acquisitionImages(inputNode)
-        phase = None if phaseNode is None else acquisitions.acquisitionImages(phaseNode)[0]
-        options = FitOptions(last_test=lastTest)
-        maps = reconstruct(
-            images, times, phase, scheme=scheme.lower(), options=options, device=device, progress=progress
-        )
-        for node in (inputNode, *(outputs or {}).values()):
-            if node is not None and slicer.mrmlScene.GetNodeByID(node.GetID() or "") is not node:
-                raise Cancelled("The scene was closed or a volume was removed; the results were discarded.")
-        parameters = {
-            "Scheme": scheme.lower(),
-            "InversionTimes": times,
-            "LastTest": lastTest if scheme.lower() == "shmolli" else "",
-        }
-        nodes = t1maps.storeT1Maps(inputNode, maps, geometry, parameters, phaseNode, outputs, colors)
-        seconds = time.perf_counter() - started
-        logging.info(f"T1 maps of {len(images)} images ({scheme}) computed on {maps.device} in {seconds:.1f} s")
+        nodes = t1reconstruction.reconstructT1(inputNode, **arguments)
+        device, scheme = (nodes["t1"].GetAttribute(name) for name in (provenance.DEVICE, acquisitions.SCHEME))
+        logging.info(f"T1 maps ({scheme}) computed on {device} in {time.perf_counter() - started:.1f} s")
         return nodes
 
     def summary(self, nodes: Mapping[str, Any]) -> str:
@@ -591,39 +545,6 @@ class CMRT1MappingLogic(ScriptedLoadableModuleLogic):
             doubtful=np.count_nonzero(doubtful),
             device=nodes["t1"].GetAttribute(provenance.DEVICE),
         )
-
-    def pixelAt(self, inputNode: Any, position: Sequence[float]) -> tuple[int, int] | None:
-        """The (row, column) of an acquisition at a world position (RAS mm), or None outside its image."""
-        volume = findResult(inputNode, "t1", t1maps.mapClass("t1")) or acquisitions.shownVolume(inputNode)
-        if volume is None or volume.GetImageData() is None:
-            return None
-        column, row, slice_ = np.round(worldToIJK(volume, np.array([position]))[0]).astype(int)
-        columns, rows, slices = volume.GetImageData().GetDimensions()
-        inside = 0 <= row < rows and 0 <= column < columns and 0 <= slice_ < slices
-        return (int(row), int(column)) if inside else None
-
-    def curve(self, parameters: CMRT1MappingParameterNode, row: int, column: int) -> PixelCurve:
-        """The samples and the fitted curve of one pixel, fitted as in the T1 map if there is one, else as selected.
-
-        Raises:
-            CMRError: the pixel cannot be fitted.
-        """
-        node = parameters.inputNode
-        scheme, lastTest, phaseNode = parameters.scheme, parameters.lastTest, parameters.phaseNode
-        times: Sequence[float] | None = None
-        noise: float | None = None
-        t1Map = findResult(node, "t1", t1maps.mapClass("t1"))
-        if t1Map is not None:
-            times = [float(text) for text in t1Map.GetAttribute("CMR.InversionTimes").split()]
-            scheme = t1Map.GetAttribute("CMR.Scheme")
-            lastTest = t1Map.GetAttribute("CMR.LastTest") or lastTest
-            noise = float(t1Map.GetAttribute("CMR.NoiseSD"))
-            phaseNode = t1Map.GetNodeReference(acquisitions.PHASE)
-        times = _checkedTimes(node, times, scheme)
-        images, _geometry = acquisitions.acquisitionImages(node)
-        phase = None if phaseNode is None else acquisitions.acquisitionImages(phaseNode)[0]
-        options = FitOptions(last_test=lastTest, noise_sd=noise)
-        return curve_at(images, times, phase, row, column, scheme=scheme.lower(), options=options)
 
     def describe(self, curve: PixelCurve, row: int, column: int) -> str:
         """The numbers of a pixel as rich text, with the colors of the plot explained."""
@@ -652,41 +573,6 @@ class CMRT1MappingLogic(ScriptedLoadableModuleLogic):
             text += "<br>" + _("Not to be trusted: {flags}.").format(flags=t1maps.flagWords(curve.flags))
         return text
 
-    def measure(self, t1Map: Any, regionNode: Any, tableNode: Any = None) -> Any:
-        """Statistics of T1 in every region of a node.
-
-        Args:
-            t1Map: the map; pixels without a fit are left out and counted.
-            regionNode: segmentation, ROI box or closed curve.
-            tableNode: table to fill; None takes that of an earlier measurement on this map, or creates one.
-
-        Returns:
-            The table node, with a row per region.
-
-        Raises:
-            InputError: nothing can be measured; the table is as it was.
-        """
-        if t1Map is None or regionNode is None:
-            raise InputError("Select a T1 map and a region.")
-        values = volumeArray(t1Map)
-        statistics, problems = {}, []
-        for name, mask in regions.regionMasks(regionNode, t1Map).items():
-            try:
-                statistics[name] = roi_statistics(values, mask, values > 0)
-            except InputError as error:
-                statistics[name] = None
-                problems.append(error)
-        if len(problems) == len(statistics):
-            raise problems[0]
-        role = "t1_statistics"
-        tableNode = tableNode or findResult(t1Map, role, "vtkMRMLTableNode")
-        if tableNode is None:
-            name = slicer.mrmlScene.GenerateUniqueName(f"{t1Map.GetName()} statistics")
-            tableNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)
-        tables.setStatisticsTable(tableNode, "ms", statistics)
-        markResult(tableNode, t1Map, provenance.result_attributes(role, source=t1Map.GetID()))
-        return tableNode
-
 
 def _numberIn(text: str) -> float | None:
     """The finite number that was typed, with a decimal point or comma; None if it is none."""
@@ -695,32 +581,6 @@ def _numberIn(text: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
-
-
-def _checkedTimes(node: Any, inversionTimesMs: Sequence[float] | None, scheme: str) -> tuple[float, ...]:
-    """The inversion times given, else those of the node; InputError where they cannot be used."""
-    times = acquisitions.inversionTimes(node) if inversionTimesMs is None else tuple(inversionTimesMs)
-    if times is None:
-        raise InputError(f"The inversion times of {node.GetName()} are not known; enter them in the table.")
-    if len(times) != acquisitions.numberOfFrames(node):
-        raise InputError(
-            f"There are {acquisitions.numberOfFrames(node)} images but {len(times)} inversion times; "
-            "correct the table or select the whole acquisition."
-        )
-    check_inversion_times(np.array(times), scheme.lower())
-    return times
-
-
-def _checkPhase(node: Any, phaseNode: Any) -> None:
-    if phaseNode is None:
-        return
-    if phaseNode is node:
-        raise InputError("The same images are selected as magnitude and as phase; select the phase series, or none.")
-    if acquisitions.numberOfFrames(phaseNode) != acquisitions.numberOfFrames(node):
-        raise InputError(
-            f"There are {acquisitions.numberOfFrames(node)} images but {acquisitions.numberOfFrames(phaseNode)} phase "
-            "images; select the phase of the same acquisition, or none."
-        )
 
 
 class CMRT1MappingTest(ScriptedLoadableModuleTest):
@@ -793,7 +653,7 @@ class CMRT1MappingTest(ScriptedLoadableModuleTest):
         segmentation.SetReferenceImageGeometryParameterFromVolumeNode(t1)
         segment = segmentation.GetSegmentation().AddEmptySegment("", "Myocardium")
         slicer.util.updateSegmentBinaryLabelmapFromArray(myocardium[None].astype(np.uint8), segmentation, segment, t1)
-        table = self.logic.measure(t1, segmentation).GetTable()
+        table = measureRegions(t1, segmentation).GetTable()
         values = slicer.util.arrayFromVolume(t1)[0][myocardium]
         self.assertAlmostEqual(table.GetValueByName(0, "Mean [ms]").ToDouble(), float(values.mean()), delta=0.1)
         self.assertEqual(table.GetValueByName(0, "Pixels").ToInt(), values.size)

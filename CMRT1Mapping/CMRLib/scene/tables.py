@@ -6,9 +6,17 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import slicer
 import vtk
 
-from CMRT1MappingLib.statistics import RoiStatistics
+from CMRLib import provenance
+from CMRLib.errors import InputError
+from CMRLib.scene.regions import regionMasks
+from CMRLib.scene.results import findResult, markResult
+from CMRLib.scene.volumes import volumeArray
+from CMRT1MappingLib.statistics import RoiStatistics, roi_statistics
+
+STATISTICS_ROLE = "t1_statistics"
 
 # Column -> what it holds.
 STATISTICS_COLUMNS = {
@@ -20,6 +28,42 @@ STATISTICS_COLUMNS = {
     "Pixels": "pixels",
     "Excluded": "excluded",
 }
+
+
+def measureRegions(t1Map: Any, regionNode: Any, tableNode: Any = None) -> Any:
+    """Statistics of T1 in every region of a node.
+
+    Args:
+        t1Map: the map; pixels without a fit (0) are left out and counted.
+        regionNode: segmentation, ROI box or closed curve.
+        tableNode: table to fill; None takes that of an earlier measurement on this map, or creates one.
+
+    Returns:
+        The table node, with a row per region.
+
+    Raises:
+        InputError: nothing can be measured; the table is as it was.
+    """
+    if t1Map is None or regionNode is None:
+        raise InputError("Select a T1 map and a region.")
+    values = volumeArray(t1Map)
+    statistics: dict[str, RoiStatistics | None] = {}
+    problems = []
+    for name, mask in regionMasks(regionNode, t1Map).items():
+        try:
+            statistics[name] = roi_statistics(values, mask, values > 0)
+        except InputError as error:
+            statistics[name] = None
+            problems.append(error)
+    if len(problems) == len(statistics):
+        raise problems[0]
+    tableNode = tableNode or findResult(t1Map, STATISTICS_ROLE, "vtkMRMLTableNode")
+    if tableNode is None:
+        name = slicer.mrmlScene.GenerateUniqueName(f"{t1Map.GetName()} statistics")
+        tableNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)
+    setStatisticsTable(tableNode, "ms", statistics)
+    markResult(tableNode, t1Map, provenance.result_attributes(STATISTICS_ROLE, source=t1Map.GetID()))
+    return tableNode
 
 
 def setStatisticsTable(tableNode: Any, unit: str, statistics: Mapping[str, RoiStatistics | None]) -> None:

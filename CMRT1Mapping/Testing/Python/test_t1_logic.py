@@ -11,6 +11,7 @@ from irw_phantom import OBLIQUE, SHMOLLI_TIMES, TUBES_MS, make_phantom
 
 from CMRLib.errors import Cancelled, DeviceError, InputError
 from CMRLib.scene import acquisitions, t1maps
+from CMRLib.scene.t1reconstruction import pixelAt, pixelCurve
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray
 from CMRT1MappingLib.reconstruction import FitOptions, reconstruct
 
@@ -113,24 +114,21 @@ def test_transformed_input_is_hovered_where_it_is_shown(logic, source, phantom):
     t1 = logic.process(source)["t1"]
     row, column = phantom.centers[2]
     world = ijkToWorld(t1, np.array([[column, row, 0]]))[0]
-    assert logic.pixelAt(source, world) == (row, column)
-    assert logic.pixelAt(source, world - matrix[:3, 3]) != (row, column)
+    assert pixelAt(source, world) == (row, column)
+    assert pixelAt(source, world - matrix[:3, 3]) != (row, column)
 
 
 def test_positions_outside_the_slice_belong_to_no_pixel(logic, source):
     t1 = logic.process(source)["t1"]
     for index in ([-1, 5, 0], [5, -1, 0], [60, 5, 0], [5, 40, 0], [5, 5, 1], [5, 5, -1]):
-        assert logic.pixelAt(source, ijkToWorld(t1, np.array([index]))[0]) is None
+        assert pixelAt(source, ijkToWorld(t1, np.array([index]))[0]) is None
 
 
 def test_curve_is_that_of_the_map_not_of_the_panel(logic, source, phantom):
-    parameters = logic.getParameterNode()
-    parameters.inputNode = source
     nodes = logic.process(source, phaseNode=acquisitions.phaseOf(source))
-    parameters.scheme = "MOLLI"
     acquisitions.setInversionTimes(source, np.array(SHMOLLI_TIMES) + 50)
     for row, column in phantom.centers:
-        curve = logic.curve(parameters, row, column)
+        curve = pixelCurve(source, row, column, scheme="molli")
         assert curve.t1 == pytest.approx(volumeArray(nodes["t1"])[0, row, column], abs=0.01)
         assert curve.t1_error == pytest.approx(volumeArray(nodes["t1_error"])[0, row, column], rel=0.01)
         assert curve.samples == volumeArray(nodes["samples"])[0, row, column]

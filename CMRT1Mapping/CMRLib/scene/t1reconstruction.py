@@ -1,0 +1,138 @@
+"""From the nodes of an acquisition to the nodes of its T1 maps, and to the curve of one of its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import slicer
+
+from CMRLib.errors import Cancelled, InputError
+from CMRLib.scene import t1maps
+from CMRLib.scene.acquisitions import PHASE, acquisitionImages, inversionTimes, numberOfFrames, shownVolume
+from CMRLib.scene.results import findResult
+from CMRLib.scene.volumes import worldToIJK
+from CMRT1MappingLib.curve import PixelCurve, curve_at
+from CMRT1MappingLib.reconstruction import FitOptions, reconstruct
+from CMRT1MappingLib.schemes import check_inversion_times
+
+
+def checkInput(
+    inputNode: Any,
+    phaseNode: Any,
+    scheme: str,
+    outputs: Mapping[str, Any] | None = None,
+    inversionTimesMs: Sequence[float] | None = None,
+) -> tuple[float, ...]:
+    """The inversion times in ms that will be used: those given, else those of the node.
+
+    Raises:
+        InputError: the nodes cannot be reconstructed; the pixels themselves are not looked at.
+    """
+    times = inversionTimes(inputNode) if inversionTimesMs is None else tuple(inversionTimesMs)
+    frames = numberOfFrames(inputNode)
+    if times is None:
+        raise InputError(f"The inversion times of {inputNode.GetName()} are not known; enter them in the table.")
+    if len(times) != frames:
+        raise InputError(
+            f"There are {frames} images but {len(times)} inversion times; "
+            "correct the table or select the whole acquisition."
+        )
+    check_inversion_times(np.array(times), scheme.lower())
+    if phaseNode is inputNode:
+        raise InputError("The same images are selected as magnitude and as phase; select the phase series, or none.")
+    if phaseNode is not None and numberOfFrames(phaseNode) != frames:
+        raise InputError(
+            f"There are {frames} images but {numberOfFrames(phaseNode)} phase images; "
+            "select the phase of the same acquisition, or none."
+        )
+    t1maps.checkOutputs(inputNode, outputs or {})
+    return times
+
+
+def reconstructT1(
+    inputNode: Any,
+    inversionTimesMs: Sequence[float] | None = None,
+    phaseNode: Any = None,
+    scheme: str = "shmolli",
+    lastTest: str = "scanner",
+    device: str = "auto",
+    outputs: Mapping[str, Any] | None = None,
+    colors: str = "1.5 T",
+    progress: Callable[[float], None] | None = None,
+) -> dict[str, Any]:
+    """Compute the T1 map of an acquisition and the maps that go with it.
+
+    Args:
+        inputNode: sequence of images of one slice, or volume whose slices are the images.
+        inversionTimesMs: in ms, one per image; None takes those of the node.
+        phaseNode: phase in radians, of the same kind as the input; None searches for the sign of the samples.
+        scheme: ShMOLLI, MOLLI or Look-Locker, in any case.
+        lastTest: ShMOLLI's last test as the ``scanner`` or the ``paper`` has it.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        outputs: result (key of :data:`CMRLib.scene.t1maps.MAP_NAMES`) -> node to put it into; None finds or creates
+            nodes.
+        colors: field strength whose normal myocardium is green, for a new T1 map.
+        progress: called with the fraction done; what it raises ends the run, with all nodes as they were.
+
+    Returns:
+        Result -> node, for every result.
+
+    Raises:
+        CMRError: a sentence for the user; no node was changed.
+    """
+    if inputNode is None:
+        raise InputError("Select the inversion-recovery images.")
+    times = checkInput(inputNode, phaseNode, scheme, outputs, inversionTimesMs)
+    images, geometry = acquisitionImages(inputNode)
+    phase = None if phaseNode is None else acquisitionImages(phaseNode)[0]
+    options = FitOptions(last_test=lastTest)
+    maps = reconstruct(images, times, phase, scheme=scheme.lower(), options=options, device=device, progress=progress)
+    for node in (inputNode, *(outputs or {}).values()):
+        if node is not None and slicer.mrmlScene.GetNodeByID(node.GetID() or "") is not node:
+            raise Cancelled("The scene was closed or a volume was removed; the results were discarded.")
+    parameters = {
+        "Scheme": scheme.lower(),
+        "InversionTimes": times,
+        "LastTest": lastTest if scheme.lower() == "shmolli" else "",
+    }
+    return t1maps.storeT1Maps(inputNode, maps, geometry, parameters, phaseNode, outputs, colors)
+
+
+def pixelAt(inputNode: Any, position: Sequence[float]) -> tuple[int, int] | None:
+    """The (row, column) of an acquisition at a world position (RAS mm), or None outside its image."""
+    volume = findResult(inputNode, "t1", t1maps.mapClass("t1")) or shownVolume(inputNode)
+    if volume is None or volume.GetImageData() is None:
+        return None
+    column, row, slice_ = np.round(worldToIJK(volume, np.array([position]))[0]).astype(int)
+    columns, rows, slices = volume.GetImageData().GetDimensions()
+    inside = 0 <= row < rows and 0 <= column < columns and 0 <= slice_ < slices
+    return (int(row), int(column)) if inside else None
+
+
+def pixelCurve(
+    inputNode: Any, row: int, column: int, phaseNode: Any = None, scheme: str = "shmolli", lastTest: str = "scanner"
+) -> PixelCurve:
+    """The samples and the fitted curve of one pixel.
+
+    Where the acquisition has a T1 map already, the pixel is fitted as it was for the map, and the arguments that follow
+    ``column`` do not matter.
+
+    Raises:
+        CMRError: the pixel cannot be fitted.
+    """
+    times: Sequence[float] | None = None
+    noise: float | None = None
+    t1Map = findResult(inputNode, "t1", t1maps.mapClass("t1"))
+    if t1Map is not None and t1Map.GetAttribute("CMR.InversionTimes"):
+        times = [float(text) for text in t1Map.GetAttribute("CMR.InversionTimes").split()]
+        noise = float(t1Map.GetAttribute("CMR.NoiseSD"))
+        scheme = t1Map.GetAttribute("CMR.Scheme")
+        lastTest = t1Map.GetAttribute("CMR.LastTest") or lastTest
+        phaseNode = t1Map.GetNodeReference(PHASE)
+    times = checkInput(inputNode, phaseNode, scheme, inversionTimesMs=times)
+    images, _geometry = acquisitionImages(inputNode)
+    phase = None if phaseNode is None else acquisitionImages(phaseNode)[0]
+    options = FitOptions(last_test=lastTest, noise_sd=noise)
+    return curve_at(images, times, phase, row, column, scheme=scheme.lower(), options=options)
