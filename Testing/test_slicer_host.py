@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -407,9 +408,31 @@ def test_slicer_5_10_lacks_what_came_later(started_host):
             importlib.import_module("slicer.packaging")
         with pytest.raises(RuntimeError, match="no signal"):
             slicer.qMRMLNodeComboBox().connect("nodeAddedByUserAction(vtkMRMLNode*)", print)
+        assert _connected_check_box()[0] is None
     finally:
         started_host.start("5.12")
     slicer.qMRMLNodeComboBox().connect("nodeAddedByUserAction(vtkMRMLNode*)", print)
+
+
+def test_disconnecting_frees_the_widgets_where_the_tag_is_known(host):
+    tag, box, parameters = _connected_check_box()
+    box.checked = True
+    assert parameters.value
+    parameters.disconnectGui(tag)
+    box.checked = False
+    assert parameters.value
+
+
+def _connected_check_box():
+    """The tag of ``connectGui``, the widget, and the wrapped node, which is in no scene."""
+    import qt
+    import slicer
+    from slicer.parameterNodeWrapper import parameterNodeWrapper
+
+    wrapper = parameterNodeWrapper(type("Parameters", (), {"__annotations__": {"value": bool}}))
+    parameters, box = wrapper(slicer.vtkMRMLScriptedModuleNode()), qt.QCheckBox()
+    box.setProperty("SlicerParameterName", "value")
+    return parameters.connectGui(SimpleNamespace(box=box)), box, parameters
 
 
 def test_nothing_of_the_host_is_there_unless_it_is_started():

@@ -3,7 +3,7 @@
 import enum
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Union
 
 import numpy as np
 import pytest
@@ -148,12 +148,18 @@ def test_a_widget_that_cannot_hold_the_type_fails(host, kind, widget):
 
 
 def test_a_type_that_cannot_be_stored_fails(host):
+    import slicer
     from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
     with pytest.raises(TypeError):
         parameterNodeWrapper(type("Parameters", (), {"__annotations__": {"value": np.ndarray}}))
     with pytest.raises(ValueError, match="reserved"):
         parameterNodeWrapper(type("Parameters", (), {"__annotations__": {"connectGui": bool}}))
+    nodes = slicer.vtkMRMLTableNode, slicer.vtkMRMLTextNode
+    for union in (Union[nodes], slicer.vtkMRMLTableNode | None, float | None):  # noqa: UP007 (no None; not typing's)
+        with pytest.raises(TypeError):
+            parameterNodeWrapper(type("Parameters", (), {"__annotations__": {"value": union}}))
+    parameterNodeWrapper(type("Parameters", (), {"__annotations__": {"value": Union[(*nodes, None)]}}))
     limited = type("Parameters", (), {"__annotations__": {"value": Annotated[int, WithinRange(1, 2)]}})
     node = _parameterNode()
     with pytest.raises(ValueError, match="within"):

@@ -55,6 +55,11 @@ def use_version(version: str) -> None:
     names_of.cache_clear()
 
 
+def played_version() -> str:
+    """The version of Slicer that is played."""
+    return _version
+
+
 def is_missing(owner: str, name: str) -> bool:
     """Whether the version of Slicer that is played lacks the name of a class or module."""
     missing = TABLE["not_in_5.10"].get(owner, []) if _version == "5.10" else []

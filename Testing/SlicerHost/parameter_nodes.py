@@ -14,6 +14,7 @@ from typing import Any
 import slicer
 import vtk
 
+from . import names
 from .parameter_types import check_supported, check_type, first_value, from_text, is_node_type, to_text
 from .parameter_widgets import connector_for
 from .validators import Default, Validator, annotations_of, bare_type
@@ -198,14 +199,18 @@ class _Wrapper:
         finally:
             self._writing = False
 
-    def connectGui(self, gui: Any) -> int:
-        """Tie every widget of ``gui`` that carries the property ``SlicerParameterName`` to its parameter."""
+    def connectGui(self, gui: Any) -> int | None:
+        """Tie every widget of ``gui`` that carries the property ``SlicerParameterName`` to its parameter.
+
+        In Slicer 5.10 the tag is not returned, so that `disconnectGui` does nothing and the widgets stay tied.
+        """
         mapping = {}
         for widget in vars(gui).values() if not hasattr(gui, "isWidgetType") else slicer.util.findChildren(gui):
             name = widget.property(SlicerParameterNamePropertyName)
             if name:
                 mapping[name] = widget
-        return self.connectParametersToGui(mapping)
+        tag = self.connectParametersToGui(mapping)
+        return None if names.played_version() == "5.10" else tag
 
     def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
         for name in mapping:
@@ -220,7 +225,7 @@ class _Wrapper:
         self._guis[tag] = (connectors, observer)
         return tag
 
-    def disconnectGui(self, guiTag: int) -> None:
+    def disconnectGui(self, guiTag: int | None) -> None:
         connectors, observer = self._guis.pop(guiTag, ({}, None))
         for connector in connectors.values():
             connector.disconnect()

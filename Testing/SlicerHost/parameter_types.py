@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import json
 import pathlib
-import types
 import typing
 from typing import Any
 
@@ -23,11 +22,13 @@ def is_node_type(kind: Any) -> bool:
 
 
 def _is_union(kind: Any) -> bool:
-    return typing.get_origin(kind) in (typing.Union, types.UnionType)
+    return typing.get_origin(kind) is typing.Union  # Slicer's serializers do not know ``A | B``
 
 
 def check_supported(name: str, kind: Any) -> None:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if is_node_type(kind) and _is_union(kind) and type(None) not in arguments:
+        raise TypeError(f"The union {kind} of member {name} must name None, which it starts as")
     if is_node_type(kind) or kind in _PLAIN or kind is type(None):
         return
     if isinstance(kind, type) and origin is None and issubclass(kind, (enum.Enum, pathlib.PurePath)):

@@ -2,7 +2,7 @@
 
 import enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import qt
 import slicer
@@ -51,7 +51,7 @@ class ToyParameterNode:
     times: list[float]
     names: dict[str, int]
     pattern: tuple[int, int] = (5, 3)
-    limit: float | None = None
+    limit: Optional[float] = None  # noqa: UP045
     folder: Path
 
 
