@@ -65,9 +65,9 @@ def panel(host, monkeypatch):
     return widget
 
 
-def load(name="T1 map"):
+def load(name="T1 map", array=None, geometry=GEOMETRY):
     volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
-    setVolumeArray(volume, images(), GEOMETRY)
+    setVolumeArray(volume, images() if array is None else array, geometry)
     volume.CreateDefaultDisplayNodes()
     volume.GetDisplayNode().AutoWindowLevelOff()
     volume.GetDisplayNode().SetWindowLevelMinMax(800, 1200)
@@ -275,6 +275,61 @@ def volumeArrayOf(volume):
     return slicer.util.arrayFromVolume(findResult(volume, bullseye.ROLE, bullseye.CLASS)).copy()
 
 
+def stored(array, transpose, flipColumns, rowsMm):
+    """The stack stored another way: its pixels, its geometry, and (row, column) of a point of the usual one."""
+    columns, rows, slices = GEOMETRY.matrix.T
+    origin, size = np.array(GEOMETRY.origin), list(array.shape[:0:-1])
+    spacing = [GEOMETRY.spacing[0], rowsMm, GEOMETRY.spacing[2]]
+    if flipColumns:
+        array, origin, columns = array[:, :, ::-1], origin + columns * spacing[0] * (size[0] - 1), -columns
+    if transpose:
+        array, columns, rows = array.transpose(0, 2, 1), rows, columns
+        spacing[:2] = spacing[1::-1]
+    if np.dot(np.cross(columns, rows), slices) < 0:  # as Slicer loads it: slices are counted the other way
+        origin, slices, array = origin + slices * spacing[2] * (len(array) - 1), -slices, array[::-1]
+    matrix = np.stack([columns, rows, slices], axis=1)
+
+    def move(point):
+        row, column = point[0], size[0] - 1 - point[1] if flipColumns else point[1]
+        return (column, row) if transpose else (row, column)
+
+    return array.copy(), Geometry(tuple(origin.tolist()), tuple(spacing), tuple(matrix.ravel().tolist())), move
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("flipColumns", [False, True])
+@pytest.mark.parametrize("rowsMm", [1.5, 2.4])
+def test_any_orientation_and_any_pixel_can_be_dragged_and_measured(
+    host, panel, monkeypatch, transpose, flipColumns, rowsMm
+):
+    array, geometry, move = stored(images(), transpose, flipColumns, rowsMm)
+    mask = stored(myocardium(), transpose, flipColumns, rowsMm)[0]
+
+    def everywhere(image, geometry, *, model, progress):
+        points = [move(p) for p in (CENTER, *INSERTIONS)]
+        sure = dict.fromkeys(landmarks.KINDS, 0.9)
+        return [LandmarkPrediction(index, *points, sure, 0.9, False, "") for index in range(len(image))]
+
+    monkeypatch.setattr(sys.modules["CMRLandmarks"], "predict_landmarks", everywhere)
+    volume = load(array=array, geometry=geometry)
+    host.setNode(panel.ui.inputSelector, volume)
+    host.click(panel.ui.applyButton)
+    host.setNode(panel.ui.segmentationSelector, segment(volume, mask))
+    means = segmentMeans(volume)
+    assert [means[n - 1] for n in (1, 7)] == [900, 900] and means[12] == pytest.approx(900, abs=25)
+    assert [means[n - 1] for n in (4, 10)] == [1100, 1100] and means[14] == pytest.approx(1100, abs=25)
+    labels = volumeArray(findResult(volume, aha.LABELS_ROLE, aha.LABELS_CLASS))
+    septal, lateral = (np.round(move((CENTER[0] - 2, CENTER[1] + x))).astype(int) for x in (-14, 14))
+    basal = next(n for n in range(SLICES) if labels[n].max() == 6)
+    assert labels[basal][tuple(septal)] == 2 and labels[basal][tuple(lateral)] == 6
+
+    applied = SimpleNamespace(panel=panel, ui=panel.ui, volume=volume, node=landmarks.findLandmarks(volume))
+    target = move((CENTER[0] + 18, CENTER[1]))
+    dragPoint(host, applied, basal, 1, target)
+    assert landmarks.slicePoints(applied.node, volume)[basal][1] == pytest.approx(target, abs=1.5)
+    assert segmentMeans(volume)[0] > 1050
+
+
 def test_entry_lines_cannot_be_dragged(host, applied):
     select(host, applied.panel, 0)
     middle = np.mean([CENTER, INSERTIONS[0]], axis=0)
@@ -466,6 +521,8 @@ def test_bulls_eye_and_table_stand_in_the_layout(host, measured):
     assert red.GetBackgroundVolumeID() == measured.volume.GetID()
     labels = findResult(measured.volume, aha.LABELS_ROLE, aha.LABELS_CLASS)
     assert red.GetLabelVolumeID() == labels.GetID()
+    host.click(measured.ui.applyButton)
+    assert composite.GetBackgroundVolumeID() == picture.GetID(), "Apply leaves the bull's-eye where it is"
     measured.ui.showSegmentsCheckBox.checked = False
     assert red.GetLabelVolumeID() is None
 
