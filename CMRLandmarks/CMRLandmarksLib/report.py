@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ from CMRLandmarksLib.evaluation import (
     specialist_error_rate,
     summarise,
 )
-from CMRLandmarksLib.prediction import LandmarkModel
+from CMRLandmarksLib.prediction import LandmarkModel, load_landmark_model
+from CMRLib.errors import InputError
 
 NAMES = {
     "t1_rest": "T1 native, rest",
@@ -115,6 +116,40 @@ def own_contrasts(model: LandmarkModel) -> tuple[str, ...]:
 
 def _numbers(errors: Errors, contrasts: Sequence[str]) -> dict[str, Any]:
     return {"all": asdict(summarise(errors)), **{name: asdict(summarise(errors.of(name))) for name in contrasts}}
+
+
+def report_grid(folder: Path, slices: Sequence[LabelledSlice], table: Table) -> dict[str, Any]:
+    """Distances and angles of a whole grid (`CMRLandmarksLib.training_run.grid_runs`), shaped like tables 5.2 and 5.3.
+
+    Rows are what was trained on, by configuration; columns are the contrasts tested.
+
+    Raises:
+        InputError: a run of the grid is missing.
+    """
+    import torch
+
+    from CMRLandmarksLib.networks import STAGE1, HeatmapNetwork
+    from CMRLib.training.trainer import read_average
+
+    contrasts = [name for name in NAMES if name in {item.contrast for item in slices}]
+    rows: dict[str, list[list[object]]] = {"distance": [], "angle": []}
+    weights = {path.parent.parent.name: path for path in sorted(folder.glob("*/augmented/*.safetensors"))}
+    if not weights:
+        raise InputError(f"{folder} holds no trained grid; run cmr-train landmarks-grid first.")
+    for configuration in ("no augmentation", "augmentation", "two stages"):
+        for name, path in weights.items():
+            model = load_landmark_model(path, "cpu")
+            if configuration == "no augmentation":
+                plain = HeatmapNetwork(STAGE1)
+                plain.load_state_dict(read_average(folder / name / "plain" / "stage1"))
+                model = replace(model, stage1=plain.eval().to(torch.device("cpu")))
+            errors = errors_of(slices, model, stage1_only=configuration != "two stages")
+            parts = [summarise(errors.of(c)) for c in contrasts] + [summarise(errors)]
+            label = f"{configuration}: {NAMES.get(name, name)}"
+            rows["distance"].append([label, *(_iqr(part.pooled) for part in parts)])
+            rows["angle"].append([label, *(_iqr(part.angle_deg) for part in parts)])
+    header = ["trained on", *(NAMES[c] for c in contrasts), "all"]
+    return {"tables": {f"landmarks-grid-{kind}": table(header, lines) for kind, lines in rows.items()}}
 
 
 def report_real(

@@ -6,12 +6,13 @@ torch is needed, so import this module inside functions.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from CMRLandmarksLib import paper
 from CMRLandmarksLib.augmentation import (
     PLAIN,
     ContrastStrength,
@@ -30,9 +31,9 @@ from CMRLandmarksLib.networks import (
     LINE_PX,
     STAGE1,
     STAGE1_FACTOR,
-    STAGE1_SIZE,
     STAGE2,
     HeatmapNetwork,
+    NetworkShape,
     landmark_loss,
     positions,
 )
@@ -105,25 +106,71 @@ def _batch(image: Tensor, points: Tensor, present: Tensor) -> Batch:
     return Batch(image, points, inside.float() * present[:, None], present)
 
 
+class Head(Protocol):
+    """A network and how it is trained and read."""
+
+    def network(self) -> nn.Module:
+        """A new network."""
+
+    def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """See `CMRLib.training.trainer.Task.loss`."""
+
+    def locate(self, network: nn.Module, images: Tensor) -> Tensor:
+        """Landmarks of a batch."""
+
+
+class CompactHead:
+    """The shipped networks: heat maps with offsets."""
+
+    def __init__(self, shape: NetworkShape) -> None:
+        self.shape = shape
+
+    def network(self) -> nn.Module:
+        return HeatmapNetwork(self.shape)
+
+    def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        output = network(batch.image.contiguous(memory_format=torch.channels_last))
+        return landmark_loss(output, batch.points, batch.known, batch.present, self.shape.cell)
+
+    def locate(self, network: nn.Module, images: Tensor) -> Tensor:
+        """Landmarks of a batch, (image, landmark, 2), (row, column) in input pixels."""
+        return positions(network(images), self.shape.cell, window=2)
+
+
+class PaperHead:
+    """The thesis's network: four coordinates, without the inferior insertion."""
+
+    def network(self) -> nn.Module:
+        return paper.PaperNetwork()
+
+    def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        size = batch.image.shape[-1]
+        loss = paper.paper_loss(network(batch.image), batch.points[:, :2], batch.known[:, :2], size)
+        return loss, {"mse": float(loss.detach())}
+
+    def locate(self, network: nn.Module, images: Tensor) -> Tensor:
+        """As `CompactHead.locate`; the inferior insertion is NaN."""
+        found = paper.positions(network(images), images.shape[-1])
+        return torch.cat([found, torch.full_like(found[:, :1], math.nan)], dim=1)
+
+
 class Stage1Task:
     """The whole image at 2 mm, in any position, with every augmentation; some images show no heart."""
 
-    name = "landmarks-stage1"
-
     def __init__(
-        self,
-        examples: Examples,
-        validation: Bank,
-        augment: bool = True,
+        self, examples: Examples, validation: Bank, augment: bool = True, architecture: str = "compact"
     ) -> None:
-        self.examples = Examples(pooled(examples.bank, STAGE1_FACTOR))
+        self.head: Head = PaperHead() if architecture == "paper" else CompactHead(STAGE1)
+        self.name = f"landmarks-stage1-{architecture}"
+        self.factor = 1 if architecture == "paper" else STAGE1_FACTOR
+        self.examples = Examples(pooled(examples.bank, self.factor))
         self.examples.share = examples.share
-        self.validation = pooled(validation, STAGE1_FACTOR)
+        self.validation = pooled(validation, self.factor)
         self.strength = ContrastStrength() if augment else PLAIN
         self.augment = augment
 
     def network(self) -> nn.Module:
-        return HeatmapNetwork(STAGE1)
+        return self.head.network()
 
     def batch(self, size: int, generator: torch.Generator) -> Batch:
         channels, points = self.examples.draw(size, generator)
@@ -138,29 +185,29 @@ class Stage1Task:
         scale = uniform(math.log(0.55), math.log(1.3), size, generator=generator).exp()
         stretch = (torch.randn(size, generator=generator) * 0.06).exp()
         matrix = affine(angle, scale, stretch, chance(0.06, size, generator))
-        middle = torch.full((2,), (STAGE1_SIZE - 1) / 2.0)
-        wander = torch.randn(size, 2, generator=generator) * 10.0
+        side = channels.shape[-1]
+        middle = torch.full((2,), (side - 1) / 2.0)
+        wander = torch.randn(size, 2, generator=generator) * 0.052 * side
         empty = chance(HEARTLESS, size, generator)
         # An image without a heart is one whose heart lies outside the field of view.
         away = uniform(-math.pi, math.pi, size, generator=generator)
-        far = torch.stack([away.sin(), away.cos()], dim=1) * 1.15 * STAGE1_SIZE
+        far = torch.stack([away.sin(), away.cos()], dim=1) * 1.15 * side
         wander = torch.where(empty[:, None], far, wander)
         offset = middle + wander - torch.einsum("nij,j->ni", matrix, middle)
-        shift = elastic(size, STAGE1_SIZE, 1.5, generator)
-        image = sample(channels, matrix, offset, STAGE1_SIZE, shift)
+        shift = elastic(size, side, 0.0078 * side, generator)
+        image = sample(channels, matrix, offset, side, shift)
         points = points_in_target(points, matrix, offset, shift)
         image = _appearance(image, points, self.strength, generator)
         return _batch(image, points, 1.0 - empty.float())
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        output = network(batch.image.contiguous(memory_format=torch.channels_last))
-        return landmark_loss(output, batch.points, batch.known, batch.present, STAGE1.cell)
+        return self.head.loss(network, batch)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         images = standardised(torch.from_numpy(self.validation.images).float()[:, None] / 255.0)
         points = torch.from_numpy(self.validation.points)
-        found = torch.cat([positions(network(part), STAGE1.cell, window=2) for part in images.split(16)])
-        return _measures(found * STAGE1_FACTOR, points * STAGE1_FACTOR)
+        found = torch.cat([self.head.locate(network, part) for part in images.split(16)])
+        return _measures(found * self.factor, points * self.factor)
 
 
 class Stage2Task:
@@ -172,8 +219,10 @@ class Stage2Task:
         validation: Bank,
         augment: bool = True,
         crop_size: int = CROP_SIZE,
+        architecture: str = "compact",
     ) -> None:
-        self.name = f"landmarks-stage2-{crop_size}"
+        self.head: Head = PaperHead() if architecture == "paper" else CompactHead(STAGE2)
+        self.name = f"landmarks-stage2-{architecture}-{crop_size}"
         self.examples = examples
         self.validation = validation
         self.strength = ContrastStrength() if augment else PLAIN
@@ -181,7 +230,7 @@ class Stage2Task:
         self.crop_size = crop_size
 
     def network(self) -> nn.Module:
-        return HeatmapNetwork(STAGE2)
+        return self.head.network()
 
     def batch(self, size: int, generator: torch.Generator) -> Batch:
         channels, points = self.examples.draw(size, generator)
@@ -193,8 +242,7 @@ class Stage2Task:
         return _batch(image, points, torch.ones(size))
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        output = network(batch.image.contiguous(memory_format=torch.channels_last))
-        return landmark_loss(output, batch.points, batch.known, batch.present, STAGE2.cell)
+        return self.head.loss(network, batch)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         generator = torch.Generator().manual_seed(1)
@@ -205,7 +253,7 @@ class Stage2Task:
         for i in range(0, len(images), 16):
             part = slice(i, i + 16)
             crop = sample(images[part].float()[:, None] / 255.0, matrix[part], offset[part], self.crop_size)
-            place = positions(network(standardised(crop)), STAGE2.cell, window=2)
+            place = self.head.locate(network, standardised(crop))
             found.append(torch.einsum("nij,nlj->nli", matrix[part], place) + offset[part, None])
         return _measures(torch.cat(found), points)
 
@@ -245,7 +293,7 @@ def _measures(found: Tensor, points: Tensor) -> dict[str, float]:
     known = torch.isfinite(distance)
     both = distance[:, :2][known[:, :2]]
     names = ("centre", "anterior", "inferior")
-    result = {name: float(distance[:, i][known[:, i]].median()) for i, name in enumerate(names)}
+    result = {name: float(distance[:, i][known[:, i]].median()) for i, name in enumerate(names) if known[:, i].any()}
     line, truth = found[:, 0] - found[:, 1], points[:, 0] - points[:, 1]
     angle = torch.atan2(line[:, 0], line[:, 1]) - torch.atan2(truth[:, 0], truth[:, 1])
     angle = torch.rad2deg(torch.remainder(angle + math.pi, 2.0 * math.pi) - math.pi).abs()

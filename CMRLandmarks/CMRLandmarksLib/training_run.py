@@ -6,7 +6,7 @@ torch is needed, so import this module inside functions.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -107,29 +107,31 @@ def _simulated_bank(source: TrainingImages, cache: Path | None) -> Bank:
     return bank
 
 
-def train_landmarks(
+def train_stage(
     source: TrainingImages,
     output: Path,
     options: TrainingOptions,
     *,
-    stages: Sequence[int] = (1, 2),
+    stage: int,
     augment: bool = True,
     crop_size: int = CROP_SIZE,
     cache: Path | None = None,
     initial: Path | None = None,
+    architecture: str = "compact",
     report: Callable[[str], None] = print,
 ) -> None:
-    """Train one stage or both, each with its own time limit, in ``output/stage1`` and ``output/stage2``.
+    """Train one stage, in ``output/stage1`` or ``output/stage2``.
 
     Args:
         source: images.
         output: folder of the run; the same call goes on where a killed one stopped.
-        options: of each stage.
-        stages: which.
+        options: limits and rates.
+        stage: 1 or 2.
         augment: False leaves out every augmentation, as the thesis's baseline does.
         crop_size: of stage 2.
         cache: folder for simulated images, shared between runs.
         initial: folder of another run, whose averaged weights are where a new one starts.
+        architecture: "compact", or "paper" for the thesis's network.
         report: called with a line of text now and then.
 
     Raises:
@@ -138,13 +140,45 @@ def train_landmarks(
     training, validation, shares = training_banks(source, cache)
     report(f"{len(training)} training and {len(validation)} validation images")
     examples = Examples(training, shares)
-    for stage in stages:
-        if stage == 1:
-            task: Task = Stage1Task(examples, validation, augment)
-        else:
-            task = Stage2Task(examples, validation, augment, crop_size)
-        start = read_average(initial / f"stage{stage}") if initial is not None else None
-        train(task, output / f"stage{stage}", options, report, start)
+    if stage == 1:
+        task: Task = Stage1Task(examples, validation, augment, architecture)
+    else:
+        task = Stage2Task(examples, validation, augment, crop_size, architecture)
+    start = read_average(initial / f"stage{stage}") if initial is not None else None
+    train(task, output / f"stage{stage}", options, report, start)
+
+
+@dataclass(frozen=True)
+class GridRun:
+    """One training of the grid of specialists and configurations.
+
+    Attributes:
+        name: what it is trained on: a contrast, or "all".
+        folder: of the run, below the grid's.
+        source: images.
+        augment: with augmentation or without.
+        stages: which are trained.
+    """
+
+    name: str
+    folder: Path
+    source: TrainingImages
+    augment: bool
+    stages: tuple[int, ...]
+
+
+def grid_runs(simulated: int) -> list[GridRun]:
+    """The trainings behind tables 5.2 and 5.3: every specialist and the generalist, in three configurations.
+
+    ``plain`` is one stage without augmentation, ``augmented`` holds both stages with it; its first stage alone is the
+    second configuration. All see the same simulated anatomies.
+    """
+    runs = []
+    for name, contrasts in (*((c, (c,)) for c in CONTRASTS), ("all", CONTRASTS)):
+        source = TrainingImages(simulated=simulated, contrasts=contrasts)
+        runs.append(GridRun(name, Path(name) / "plain", source, False, (1,)))
+        runs.append(GridRun(name, Path(name) / "augmented", source, True, (1, 2)))
+    return runs
 
 
 def assemble(

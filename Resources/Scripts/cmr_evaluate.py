@@ -1,4 +1,4 @@
-"""Measure what the software does and write it down: ``cmr-evaluate t1``, ``cmr-evaluate readme``.
+"""Measure what the software does and write it down: ``cmr-evaluate t1``, ``landmarks``, ``landmarks-grid``, ``readme``.
 
 Each evaluation prints its tables and writes them, with the numbers behind them, as a JSON file; ``readme`` puts the
 tables of those files into the README between their marks.
@@ -116,6 +116,59 @@ def evaluate_t1(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def evaluate_landmarks(arguments: argparse.Namespace) -> int:
+    """``cmr-evaluate landmarks``: errors on simulated and real test images, confidence, time, segmental T1."""
+    import torch
+
+    from CMRLandmarksLib import report
+    from CMRLandmarksLib.prediction import load_landmark_model
+    from CMRLib.errors import CMRError
+
+    torch.set_num_threads(arguments.threads)
+    try:
+        named = {Path(name).stem: load_landmark_model(name, arguments.device) for name in arguments.models}
+        first = next(iter(named.values()))
+        simulated = report.simulated_test(arguments.anatomies)
+        results = {"landmarks_simulated": report.report_simulated(simulated, named, markdown_table)}
+        corrupted = list(simulated)
+        for name in ("acdc", "emidec"):
+            folder = arguments.data / f"{name}-dev"
+            if not folder.is_dir():
+                print(f"{name} is left out: there is no folder {folder}. Name its parent with --data.", file=sys.stderr)
+                continue
+            slices = report.labelled_test(folder, name)
+            corrupted += slices
+            results[f"landmarks_{name}"] = report.report_real(slices, named, markdown_table, name)
+        results["landmarks_use"] = report.report_use(
+            corrupted[:: arguments.every], first, arguments.anatomies, arguments.threads, markdown_table
+        )
+    except CMRError as error:
+        print(error, file=sys.stderr)
+        return 2
+    for name, result in results.items():
+        result["models"] = {label: model.entry.sha256 for label, model in named.items()}
+        write_result(arguments.output, name, result)
+        for table in result["tables"].values():
+            print(f"\n{table}")
+    return 0
+
+
+def evaluate_landmark_grid(arguments: argparse.Namespace) -> int:
+    """``cmr-evaluate landmarks-grid``: tables of specialists and configurations."""
+    from CMRLandmarksLib import report
+    from CMRLib.errors import CMRError
+
+    try:
+        result = report.report_grid(arguments.folder, report.simulated_test(arguments.anatomies), markdown_table)
+    except CMRError as error:
+        print(error, file=sys.stderr)
+        return 2
+    write_result(arguments.output, "landmarks_grid", result)
+    for table in result["tables"].values():
+        print(f"\n{table}")
+    return 0
+
+
 def write_result(folder: Path, name: str, result: dict[str, Any]) -> Path:
     """Write one evaluation's numbers and tables as ``folder/name.json``."""
     from CMRLib import __version__
@@ -163,6 +216,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     t1 = commands.add_parser("t1", help="T1 against the scanner's maps of a phantom and against the Cramér-Rao bound")
     t1.add_argument("--data", type=Path, default=real_data_folder(), help="folder that holds shmolli-phantom")
     t1.set_defaults(run=evaluate_t1)
+    landmarks = commands.add_parser("landmarks", help="landmarks on simulated and on labelled real test images")
+    landmarks.add_argument(
+        "--models",
+        nargs="+",
+        default=["landmarks-generalist"],
+        help="ids or weights files; the first is reported in full, the others beside it (default: the one that ships)",
+    )
+    landmarks.add_argument("--data", type=Path, default=real_data_folder(), help="folder with acdc-dev and emidec-dev")
+    landmarks.add_argument("--anatomies", type=int, default=30, help="simulated test anatomies (default: %(default)s)")
+    landmarks.add_argument("--every", type=int, default=2, help="corrupt every n-th test image (default: %(default)s)")
+    landmarks.add_argument("--device", default="cpu", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
+    landmarks.add_argument("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
+    landmarks.set_defaults(run=evaluate_landmarks)
+    grid = commands.add_parser(
+        "landmarks-grid", help="specialists and configurations that cmr-train landmarks-grid made"
+    )
+    grid.add_argument("folder", type=Path, help="the grid's folder")
+    grid.add_argument("--anatomies", type=int, default=30, help="simulated test anatomies (default: %(default)s)")
+    grid.set_defaults(run=evaluate_landmark_grid)
     readme = commands.add_parser("readme", help="put the tables into the README")
     readme.add_argument("--readme", type=Path, default=SOURCE / "README.md")
     readme.add_argument("--check", action="store_true", help="change nothing; fail where a table is not up to date")

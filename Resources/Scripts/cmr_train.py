@@ -61,11 +61,45 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of weights and examples (default: %(default)s)")
     add("--crop-size", type=int, choices=(128, 192), default=128, help="of stage 2 (default: %(default)s)")
     add("--initial", type=Path, help="folder of another run, whose weights are where this one starts")
+    add("--architecture", choices=("compact", "paper"), default="compact", help="network (default: %(default)s)")
     add("--no-augmentation", action="store_true", help="the thesis's baseline")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
     add("--threads", type=int, help="CPU threads (default: all cores)")
     add("--cache", type=Path, help="folder that keeps simulated images between runs")
+    _add_grid(networks)
     return parser
+
+
+def _add_grid(networks: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    grid = networks.add_parser("landmarks-grid", help="every specialist and the generalist, in three configurations")
+    grid.set_defaults(run=train_grid)
+    add = grid.add_argument
+    add("--output", type=Path, required=True, help="folder of the grid; measure it with cmr-evaluate landmarks-grid")
+    add("--simulated", type=int, default=700, help="number of simulated anatomies (default: %(default)s)")
+    add("--minutes", type=float, default=30.0, help="time limit of each stage of each run (default: %(default)s)")
+    add("--batch", type=int, default=16, help="images a step (default: %(default)s)")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
+
+
+def train_grid(options: argparse.Namespace) -> None:
+    """Train the whole grid, one run after the other; finished ones are not trained again."""
+    from CMRLib.devices import resolve_device
+
+    resolve_device(options.device)
+    from CMRLandmarksLib.training_run import assemble, grid_runs, train_stage
+    from CMRLib.training.trainer import METRICS, TrainingOptions
+
+    limits = TrainingOptions(minutes=options.minutes, batch=options.batch, device=options.device)
+    for run in grid_runs(options.simulated):
+        folder = options.output / run.folder
+        for stage in run.stages:
+            if (folder / f"stage{stage}" / METRICS).is_file():
+                continue
+            print(f"{run.name}, {run.folder.name}, stage {stage}", flush=True)
+            cache = options.output / "cache"
+            train_stage(run.source, folder, limits, stage=stage, augment=run.augment, cache=cache)
+        if len(run.stages) == 2:
+            assemble(folder, f"landmarks-{run.name.replace('_', '-')}", run.source)
 
 
 def train_landmarks(options: argparse.Namespace) -> None:
@@ -75,7 +109,7 @@ def train_landmarks(options: argparse.Namespace) -> None:
     resolve_device(options.device)
     import torch
 
-    from CMRLandmarksLib.training_run import TrainingImages, assemble, train_landmarks
+    from CMRLandmarksLib.training_run import TrainingImages, assemble, train_stage
     from CMRLib.errors import InputError
     from CMRLib.simulation.contrasts import CONTRASTS
     from CMRLib.training.trainer import METRICS, TrainingOptions
@@ -99,18 +133,21 @@ def train_landmarks(options: argparse.Namespace) -> None:
             seed=options.seed,
             device=options.device,
         )
-        train_landmarks(
+        train_stage(
             source,
             options.output,
             limits,
-            stages=(stage,),
+            stage=stage,
             augment=not options.no_augmentation,
             crop_size=options.crop_size,
             cache=options.cache,
             initial=options.initial,
+            architecture=options.architecture,
             report=report,
         )
-    if all((options.output / f"stage{stage}" / METRICS).is_file() for stage in (1, 2)):
+    if options.architecture == "compact" and all(
+        (options.output / f"stage{stage}" / METRICS).is_file() for stage in (1, 2)
+    ):
         assemble(options.output, options.id, source, crop_size=options.crop_size, report=report)
 
 

@@ -204,6 +204,19 @@ def test_the_paper_loss_is_the_printed_formula():
     assert float(loss) == pytest.approx((0.01 + 0.04) / 4, rel=1e-5)
 
 
+@pytest.mark.parametrize("make, size", [(Stage1Task, 384), (Stage2Task, 128)])
+def test_the_paper_network_trains_on_the_same_examples(bank, make, size):
+    task = make(Examples(bank), bank.select(lambda subject, contrast: subject == "SIM0"), architecture="paper")
+    batch = task.batch(1, torch.Generator().manual_seed(0))
+    assert batch.image.shape == (1, 1, size, size)
+    network = task.network()
+    loss, _ = task.loss(network, batch)
+    loss.backward()
+    with torch.no_grad():
+        measured = task.validate(network.eval())
+    assert 0 < measured["score"] <= 10.0 and "inferior" not in measured
+
+
 def test_the_paper_network_trains_a_step():
     network = paper.PaperNetwork()
     optimiser = paper.paper_optimiser(network)
@@ -215,6 +228,6 @@ def test_the_paper_network_trains_a_step():
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     assert losses[-1] < losses[0]
     assert all(p.grad is not None for p in network.parameters())
