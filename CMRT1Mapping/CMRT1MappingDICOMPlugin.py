@@ -58,6 +58,9 @@ class CMRT1MappingDICOMPluginClass(DICOMPlugin):
         volume = acquisitions.shownVolume(node)
         self.addSeriesInSubjectHierarchy(loadable, volume)
         display.showInSliceViews(volume)
+        browser = acquisitions.browserOf(node)
+        if browser is not None:
+            slicer.modules.sequences.showSequenceBrowser(browser)
         return True
 
     def _mayBeMR(self, file: str) -> bool:

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None, inside_slicer: bool = False) ->
     except ModuleNotFoundError as error:
         return _stop(f"{error.name} is not installed; run pip install cmr-mapping or use 3D Slicer.", EXIT_MISSING)
     finally:
-        signal.signal(signal.SIGTERM, terminated)
+        signal.signal(signal.SIGTERM, terminated or signal.SIG_DFL)  # None: the application's own, in C++
 
 
 def _cancel(signal_number: int, frame: object) -> NoReturn:

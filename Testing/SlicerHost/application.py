@@ -168,6 +168,23 @@ class qSlicerLoadableModule(StandIn, QtCore.QObject):
 
 
 @stand_in
+class qSlicerSequencesModule(qSlicerLoadableModule):
+    """The module Sequences with its tool bar, of which the host has what it would show."""
+
+    def __init__(self, name, logic):
+        super().__init__(name, logic)
+        self.toolBarVisible, self._browser = False, None
+
+    def setToolBarActiveBrowserNode(self, browser):
+        self._browser = browser
+
+    def showSequenceBrowser(self, browser):
+        self.setToolBarActiveBrowserNode(browser)
+        self.toolBarVisible = True
+        return True
+
+
+@stand_in
 class qSlicerScriptedLoadableModule(StandIn, QtCore.QObject):
     """A module in Python, loaded from its file."""
 

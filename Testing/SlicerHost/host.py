@@ -55,7 +55,7 @@ class Host(User):
     def start(self, version: str = "5.12") -> None:
         """Put everything in its place, as in Slicer 5.12 or 5.10; `stop` takes it away again."""
         from . import python_modules, qt_modules
-        from .application import qSlicerLoadableModule
+        from .application import qSlicerLoadableModule, qSlicerSequencesModule
         from .pythonqt import wrap
 
         if self._saved:
@@ -77,7 +77,8 @@ class Host(User):
         slicer.modules.dicomPlugins = {}
         slicer.selfTests = {}
         for name, module in vars(self._saved["modules"]).items():
-            native = qSlicerLoadableModule(module.name, module.logic())
+            module_class = qSlicerSequencesModule if name == "sequences" else qSlicerLoadableModule
+            native = module_class(module.name, module.logic())
             self._application.moduleManager().by_name[module.name] = native
             setattr(slicer.modules, name, wrap(native))
         python_modules.install(version)
@@ -129,6 +130,12 @@ class Host(User):
                 module.unload()
                 del by_name[name]
         slicer.mrmlScene.Clear(False)
+        # Closing a scene keeps its slice views; a view turned to an oblique image would greet the next test with it.
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+            node.SetOrientationToDefault()
+            node.SetSliceOrigin(0, 0, 0)
+            node.SetXYZOrigin(0, 0, 0)
+            node.SetFieldOfView(250, 250, 1)
         self._layoutManager.layout = slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView
         self._application.processEvents()
         self.errors.clear()

@@ -34,7 +34,7 @@ SLICER_CLASSES = words("""
 qMRMLLayoutManager qMRMLNodeComboBox qMRMLPlotView qMRMLPlotWidget qMRMLSliceView qMRMLSliceWidget qMRMLTableView
 qMRMLTableWidget qMRMLWidget qSlicerApplication qSlicerIOManager qSlicerLayoutManager qSlicerLoadableModule
 qSlicerMainWindow qSlicerModuleFactoryManager qSlicerModuleManager qSlicerModuleSelectorToolBar
-qSlicerScriptedLoadableModule qSlicerScriptedLoadableModuleWidget
+qSlicerScriptedLoadableModule qSlicerScriptedLoadableModuleWidget qSlicerSequencesModule
 """)
 
 PYTHON_MODULES = words("""

@@ -93,11 +93,18 @@ def phaseOf(node: Any) -> Any:
     return node.GetNodeReference(PHASE)
 
 
+def browserOf(node: Any) -> Any:
+    """The browser of an acquisition that is a sequence, or None."""
+    if not node.IsA("vtkMRMLSequenceNode"):
+        return None
+    return slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(node)
+
+
 def shownVolume(node: Any) -> Any:
     """The volume in which the acquisition is seen: the sequence's current image, or the volume itself; or None."""
     if not node.IsA("vtkMRMLSequenceNode"):
         return node
-    browser = slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(node)
+    browser = browserOf(node)
     return None if browser is None else browser.GetProxyNode(node)
 
 

@@ -100,6 +100,11 @@ def test_loads_a_sequence_with_its_times_phase_and_volume(plugin, exam):
     assert attributes == ["shmolli", "rest", "mid", "3"]
 
 
+def test_the_images_can_be_browsed(plugin, exam):
+    assert plugin.load(only(plugin, exam.irw()))
+    assert slicer.modules.sequences.toolBarVisible
+
+
 def test_the_volume_is_shown_and_filed_under_its_study(plugin, exam):
     assert plugin.load(only(plugin, exam.irw(StudyDescription="Heart")))
     (node,) = slicer.util.getNodesByClass("vtkMRMLSequenceNode")
