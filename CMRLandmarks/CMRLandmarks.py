@@ -3,14 +3,12 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
 import qt
 import slicer
 import vtk
-from scipy.ndimage import binary_fill_holes
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -23,16 +21,14 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-from CMRLandmarksLib.entry_line import snapped_insertion
-from CMRLandmarksLib.prediction import load_landmark_model, predict_landmarks
 from CMRLib import provenance
 from CMRLib.aha import LEVELS
-from CMRLib.bullseye import BullsEye, make_bullseye
+from CMRLib.bullseye import BullsEye
 from CMRLib.errors import Cancelled, CMRError, InputError
-from CMRLib.scene import aha, bullseye, display, landmarks, regions
+from CMRLib.scene import aha, bullseye, display, landmarkdetection, landmarks, regions, segmentmeasurement
 from CMRLib.scene.dependencies import ensureTorch
-from CMRLib.scene.volumes import ijkToWorld, volumeArray, volumeGeometry
-from CMRT1MappingLib.statistics import RoiStatistics
+from CMRLib.scene.landmarkreview import AUTO, CORRECTED, MISSING, SliceReview, readReview, reviewOrder
+from CMRLib.scene.volumes import ijkToWorld
 
 TITLE = "CMR Landmarks"
 RULES = {"Standard": "equal", "Between insertions": "insertions"}
@@ -81,26 +77,6 @@ class CMRLandmarksParameterNode:
     combineSlices: bool = True
     showSegments: bool = True
     snapToEpicardium: bool = False
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """Segments of a map, measured.
-
-    Attributes:
-        statistics: of each segment, 1 to 16; None for one without a value.
-        levels: slice of the landmarks' volume -> its level.
-        problems: a sentence for every slice that could not be divided.
-        others: maps of other slices that were measured together with this one.
-        labels, table: the nodes.
-    """
-
-    statistics: dict[int, RoiStatistics | None]
-    levels: dict[int, str]
-    problems: tuple[str, ...]
-    others: tuple[Any, ...]
-    labels: Any
-    table: Any
 
 
 class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -346,8 +322,8 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _fillReview(self) -> None:
         """List every slice, those to be looked at first."""
         node, selected = self._landmarksNode(), self._selectedSlice()
-        entries = [] if node is None else landmarks.readReview(node)
-        self._rows = self.logic.reviewOrder(entries)
+        entries = [] if node is None else readReview(node)
+        self._rows = reviewOrder(entries)
         table = self.ui.reviewTable
         wasBlocked = table.blockSignals(True)
         table.setRowCount(len(self._rows))
@@ -365,7 +341,7 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         node = self._landmarksNode()
         if node is None:
             return
-        entries = landmarks.readReview(node)
+        entries = readReview(node)
         for row, index in enumerate(self._rows):
             for column, text in enumerate(self.logic.reviewTexts(entries[index], self._levels)):
                 self.ui.reviewTable.item(row, column).setText(text)
@@ -381,14 +357,12 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _updateReviewButtons(self) -> None:
         node, index = self._landmarksNode(), self._selectedSlice()
-        entry = None if node is None or index is None else landmarks.readReview(node)[index]
-        self.ui.acceptButton.enabled = entry is not None and entry.status in (landmarks.AUTO, landmarks.CORRECTED)
-        self.ui.resetButton.enabled = entry is not None and landmarks.hasModelAnswer(entry)
+        entry = None if node is None or index is None else readReview(node)[index]
+        self.ui.acceptButton.enabled = entry is not None and entry.status in (AUTO, CORRECTED)
+        self.ui.resetButton.enabled = entry is not None and entry.hasModelAnswer
         self.ui.acceptAllButton.enabled = self.ui.resetAllButton.enabled = node is not None
         hasVolume = self._parameterNode is not None and self._parameterNode.inputVolume is not None
-        self.ui.placeButton.enabled = hasVolume and (
-            node is None or (entry is not None and entry.status == landmarks.MISSING)
-        )
+        self.ui.placeButton.enabled = hasVolume and (node is None or (entry is not None and entry.status == MISSING))
         self.ui.levelComboBox.enabled = entry is not None
         wasBlocked = self.ui.levelComboBox.blockSignals(True)
         self.ui.levelComboBox.currentIndex = 0 if entry is None else list(LEVEL_CHOICES.values()).index(entry.level)
@@ -420,8 +394,8 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onResetAllButton(self) -> None:
         """Go back to the model's answer in every slice that has one."""
-        entries = landmarks.readReview(self._landmarksNode())
-        self._reset([e.slice for e in entries if landmarks.hasModelAnswer(e) and e.status != landmarks.MISSING])
+        entries = readReview(self._landmarksNode())
+        self._reset([e.slice for e in entries if e.hasModelAnswer and e.status != MISSING])
 
     def _reset(self, slices: list[int]) -> None:
         with self._writing():
@@ -467,8 +441,13 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         parameters = self._parameterNode
         if not parameters.snapToEpicardium:
             return
+        if parameters.segmentationNode is None:
+            self._say(_("Select a segmentation of the myocardium to snap points to it."))
+            return
         with self._writing():
-            problems = self.logic.snap(caller, parameters.segmentationNode, parameters.myocardium)
+            volume = parameters.inputVolume
+            myocardium = self.logic.myocardium(parameters.segmentationNode, parameters.myocardium, volume)
+            problems = landmarkdetection.snapToEpicardium(caller, myocardium)
         self.onPointModified(caller, event)
         self._say(" ".join(problems))
 
@@ -515,17 +494,17 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         text = self.logic.whyNotMeasure(parameters, node)
         if not text:
             try:
-                measurement = self.logic.measure(
-                    *(node, parameters.mapVolume, parameters.segmentationNode, parameters.myocardium),
-                    *(RULES[parameters.rule], parameters.combineSlices),
-                )
-                self._picture = self.logic.bullsEye(
-                    parameters.mapVolume, measurement.statistics, STATISTICS[parameters.statistic]
+                volume = parameters.mapVolume
+                myocardium = self.logic.myocardium(parameters.segmentationNode, parameters.myocardium, volume)
+                measurement = segmentmeasurement.measureSegments(
+                    node, volume, myocardium, RULES[parameters.rule], parameters.combineSlices
                 )
                 self._levels = measurement.levels
-                aha.showSegments(measurement.labels, parameters.mapVolume, parameters.showSegments)
-                bullseye.showBullsEye(parameters.mapVolume, self._picture, self._pictureTitle())
-                self.logic.showTable(measurement.table)
+                statistic = STATISTICS[parameters.statistic]
+                self._picture = segmentmeasurement.bullsEyeOf(volume, measurement.statistics, statistic)
+                aha.showSegments(measurement.labels, volume, parameters.showSegments)
+                bullseye.showBullsEye(volume, self._picture, self._pictureTitle())
+                segmentmeasurement.showTable(measurement.table)
                 text = self.logic.describe(measurement)
             except CMRError as error:
                 text = str(error)
@@ -605,69 +584,26 @@ class CMRLandmarksLogic(ScriptedLoadableModuleLogic):
             return _("Select a segmentation of the myocardium to see its segments.")
         return ""
 
-    def process(
-        self,
-        volumeNode: Any,
-        device: str = "auto",
-        model: str = "",
-        progress: Callable[[float], None] | None = None,
-    ) -> Any:
+    def process(self, volumeNode: Any, **arguments: Any) -> Any:
         """Find the landmarks in every slice of a volume.
 
-        Slices whose landmarks were accepted keep them.
-
-        Args:
-            volumeNode: short-axis images of any contrast.
-            device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-            model: id of a model or path of a weights file; empty for the one that is shipped.
-            progress: called with the fraction done; what it raises ends the run, with all nodes as they were.
-
-        Returns:
-            The markups node with three points for each slice.
-
-        Raises:
-            CMRError: a sentence for the user; no node was changed.
+        See :func:`CMRLib.scene.landmarkdetection.detectLandmarks` for arguments, result and errors.
         """
-        if volumeNode is None:
-            raise InputError("Select short-axis images.")
         started = time.perf_counter()
-        images, geometry = volumeArray(volumeNode), volumeGeometry(volumeNode)
-        loaded = load_landmark_model(model, device) if model else load_landmark_model(device=device)
-        found = predict_landmarks(images, geometry, model=loaded, progress=progress)
-        if slicer.mrmlScene.GetNodeByID(volumeNode.GetID() or "") is not volumeNode:
-            raise Cancelled("The scene was closed or the volume was removed; the landmarks were discarded.")
-        attributes = provenance.result_attributes(
-            landmarks.ROLE,
-            source=volumeNode.GetID(),
-            device=str(loaded.device),
-            model=loaded.entry.id,
-            model_sha256=loaded.entry.sha256,
-        )
-        node = landmarks.storeLandmarks(volumeNode, found, attributes)
-        landmarks.updateEntryLines(node)
-        seconds = time.perf_counter() - started
-        logging.info(f"Landmarks of {len(images)} slices found on {loaded.device} in {seconds:.1f} s")
+        node = landmarkdetection.detectLandmarks(volumeNode, **arguments)
+        device, seconds = node.GetAttribute(provenance.DEVICE), time.perf_counter() - started
+        logging.info(f"Landmarks of {landmarks.numberOfSlices(volumeNode)} slices found on {device} in {seconds:.1f} s")
         return node
 
     def summary(self, landmarksNode: Any) -> str:
         """What was found, in a sentence for the user."""
-        entries = landmarks.readReview(landmarksNode)
+        entries = readReview(landmarksNode)
         return _("Landmarks in {found} of {all} slices on {device}; {flagged} flagged to be looked at.").format(
-            found=sum(entry.status != landmarks.MISSING for entry in entries),
+            found=sum(entry.status != MISSING for entry in entries),
             all=len(entries),
-            flagged=sum(entry.flagged and entry.status != landmarks.ACCEPTED for entry in entries),
+            flagged=sum(entry.needsALook for entry in entries),
             device=landmarksNode.GetAttribute(provenance.DEVICE),
         )
-
-    def reviewOrder(self, entries: list[landmarks.SliceReview]) -> list[int]:
-        """Slices in the order of the review: flagged ones that nobody has looked at, then the less certain ones."""
-
-        def place(entry: landmarks.SliceReview) -> tuple[bool, bool, float, int]:
-            untouched = entry.status in (landmarks.AUTO, landmarks.MISSING)
-            confidence = entry.leastConfidence if entry.confidence else 2.0
-            return not (untouched and entry.flagged), not untouched, confidence, entry.slice
-
-        return [entry.slice for entry in sorted(entries, key=place)]
 
     def levels(self, landmarksNode: Any) -> dict[int, str]:
         """The level of each slice with landmarks; none where the volume is no short-axis stack."""
@@ -676,11 +612,11 @@ class CMRLandmarksLogic(ScriptedLoadableModuleLogic):
         except InputError:
             return {}
 
-    def reviewTexts(self, entry: landmarks.SliceReview, levels: dict[int, str]) -> list[str]:
+    def reviewTexts(self, entry: SliceReview, levels: dict[int, str]) -> list[str]:
         """What the review says of a slice: its number, level, confidence, status and a remark."""
         level = _("left out") if entry.level == aha.LEFT_OUT else _(levels.get(entry.slice, "–"))
         confidence = f"{100 * entry.leastConfidence:.0f} %" if entry.confidence else "–"
-        remarks = [entry.reason] if entry.flagged and entry.status in (landmarks.AUTO, landmarks.MISSING) else []
+        remarks = [entry.reason] if entry.needsALook else []
         if entry.level in LEVELS:
             remarks.append(_("level chosen by hand"))
         return [str(entry.slice), level, confidence, _(entry.status), "; ".join(remarks)]
@@ -722,40 +658,7 @@ class CMRLandmarksLogic(ScriptedLoadableModuleLogic):
             self._myocardium = (*key, masks[region])
         return self._myocardium[3]
 
-    def measure(
-        self,
-        landmarksNode: Any,
-        mapNode: Any,
-        segmentationNode: Any,
-        region: str,
-        rule: str = "equal",
-        combineSlices: bool = False,
-    ) -> Measurement:
-        """Divide the myocardium on a map into AHA segments and measure them; label map and table are updated.
-
-        Args:
-            landmarksNode: landmarks of the map or of other images of the same patient.
-            mapNode: what is measured.
-            segmentationNode, region: where the myocardium is: name of a segment.
-            rule: ``equal`` or ``insertions``, see :func:`CMRLib.aha.segment_borders`.
-            combineSlices: measure maps of other slices of the examination, which were divided before, together with it.
-
-        Raises:
-            InputError: there is no such segment.
-        """
-        division = aha.divide(landmarksNode, mapNode, self.myocardium(segmentationNode, region, mapNode), rule)
-        problems = division.problems
-        if not problems and not division.labels.any():
-            problems = (_("No slice with landmarks shows the myocardium; check the segmentation and the map."),)
-        others = aha.otherSlices(mapNode) if combineSlices else []
-        statistics = aha.segmentValues([(mapNode, division.labels), *others])
-        labels = aha.storeSegments(landmarksNode, mapNode, division.labels)
-        table = aha.storeTable(mapNode, statistics, unitOf(mapNode))
-        return Measurement(
-            statistics, division.levels, problems, tuple(node for node, _labels in others), labels, table
-        )
-
-    def describe(self, measurement: Measurement) -> str:
+    def describe(self, measurement: segmentmeasurement.Measurement) -> str:
         """What is to be known about a measurement, in a sentence or two; may be empty."""
         texts = list(measurement.problems)
         if measurement.others:
@@ -763,93 +666,57 @@ class CMRLandmarksLogic(ScriptedLoadableModuleLogic):
             texts.append(_("Measured together with {names}.").format(names=names))
         return " ".join(texts)
 
-    def bullsEye(self, mapNode: Any, statistics: dict[int, RoiStatistics | None], field: str) -> BullsEye:
-        """The bull's-eye of one statistic, in the colors of the map.
-
-        Raises:
-            InputError: the map has no colors.
-        """
-        unit = unitOf(mapNode)
-        legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(mapNode)
-        title = legend.GetTitleText() if legend is not None else f"[{unit}]" if unit else ""
-        span = np.ptp(mapNode.GetImageData().GetScalarRange())
-        scale = bullseye.mapColorScale(mapNode, title, "{:.0f}" if span > 50 else "{:.2f}")
-        return make_bullseye(bullseye.segmentMeans(statistics, field), scale)
-
-    def showTable(self, tableNode: Any) -> None:
-        """Show a table in the table view of the layout."""
-        views = slicer.util.getNodesByClass("vtkMRMLTableViewNode")
-        if any(view.GetTableNodeID() != tableNode.GetID() for view in views):
-            slicer.app.applicationLogic().GetSelectionNode().SetActiveTableID(tableNode.GetID())
-            slicer.app.applicationLogic().PropagateTableSelection()
-
-    def snap(self, landmarksNode: Any, segmentationNode: Any, region: str) -> list[str]:
-        """Move the insertion points of corrected slices along their lines to the epicardium.
-
-        Returns:
-            A sentence for every slice in which that was not possible.
-        """
-        volume = landmarks.sourceVolume(landmarksNode)
-        if segmentationNode is None or not region:
-            return [_("Select a segmentation of the myocardium to snap points to it.")]
-        myocardium, problems = self.myocardium(segmentationNode, region, volume), []
-        points = landmarks.slicePoints(landmarksNode, volume)
-        for entry in landmarks.readReview(landmarksNode):
-            if entry.status != landmarks.CORRECTED or not myocardium[entry.slice].any():
-                continue
-            heart = binary_fill_holes(myocardium[entry.slice])
-            center, *insertions = points[entry.slice]
-            try:
-                snapped = [None if p is None else snapped_insertion(center, p, heart) for p in insertions]
-                landmarks.movePoints(landmarksNode, volume, entry.slice, (center, *snapped))
-            except InputError as error:
-                problems.append(_("Slice {slice}: {problem}").format(slice=entry.slice, problem=error))
-        return problems
-
-
-def unitOf(mapNode: Any) -> str:
-    """Unit of a map's values, as in the scene; empty where it has none."""
-    units = mapNode.GetVoxelValueUnits()
-    code = "" if units is None else units.GetCodeValue() or ""
-    return "" if code in ("1", "[arb'U]") else code
-
 
 class CMRLandmarksTest(ScriptedLoadableModuleTest):
-    """Tests that run inside Slicer."""
+    """Tests on a drawn heart, inside Slicer."""
 
     def setUp(self) -> None:
-        """Start with an empty scene."""
-        slicer.mrmlScene.Clear(0)
+        """Start every test with an empty scene, a map of three rings and their segmentation."""
+        slicer.mrmlScene.Clear()
+        self.logic = CMRLandmarksLogic()
+        rows, columns = np.indices((80, 80)) - 39.5
+        self.rings = np.repeat((np.abs(np.hypot(rows, columns) - 20) < 5)[None], 3, axis=0)
+        self.map = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Map")
+        slicer.util.updateVolumeFromArray(self.map, np.where(self.rings, 1000.0, 300.0).astype(np.float32))
+        self.map.CreateDefaultDisplayNodes()
+        self.segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Segmentation")
+        self.segmentation.CreateDefaultDisplayNodes()
+        self.segmentation.SetReferenceImageGeometryParameterFromVolumeNode(self.map)
+        segment = self.segmentation.GetSegmentation().AddEmptySegment("", "Myocardium")
+        pixels = self.rings.astype(np.uint8)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(pixels, self.segmentation, segment, self.map)
 
     def runTest(self) -> None:
-        """Run all tests."""
-        self.setUp()
-        self.test_segments_of_points_placed_by_hand()
+        """Run all tests, as the button Reload and Test does."""
+        for name in [name for name in dir(self) if name.startswith("test_")]:
+            self.setUp()
+            self.delayDisplay(name)
+            getattr(self, name)()
+        self.delayDisplay("Test passed")
 
-    def test_segments_of_points_placed_by_hand(self) -> None:
-        """Points placed in the middle of three rings divide them into all sixteen segments."""
-        rows, columns = np.indices((80, 80)) - 39.5
-        ring = np.hypot(rows, columns)
-        myocardium = np.repeat((np.abs(ring - 20) < 5)[None], 3, axis=0)
-        volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Map")
-        slicer.util.updateVolumeFromArray(volume, np.where(myocardium, 1000.0, 300.0).astype(np.float32))
-        volume.CreateDefaultDisplayNodes()
-        segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Segmentation")
-        segmentation.CreateDefaultDisplayNodes()
-        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-        segmentId = segmentation.GetSegmentation().AddEmptySegment("", "Myocardium")
-        slicer.util.updateSegmentBinaryLabelmapFromArray(myocardium.astype(np.uint8), segmentation, segmentId, volume)
-
-        logic = CMRLandmarksLogic()
-        node = landmarks.createByHand(volume)
+    def test_segmentsOfPointsPlacedByHand(self) -> None:
+        """Points in the middle of three rings divide them into all sixteen segments."""
+        node = landmarks.createByHand(self.map)
         for index in range(3):
-            landmarks.placeByHand(node, volume, index)
-        measurement = logic.measure(node, volume, segmentation, "Myocardium")
+            landmarks.placeByHand(node, self.map, index)
+        landmarks.updateEntryLines(node)
+        self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode")), 3)
+        myocardium = self.logic.myocardium(self.segmentation, "Myocardium", self.map)
+        measurement = segmentmeasurement.measureSegments(node, self.map, myocardium)
         self.assertEqual(measurement.problems, ())
         self.assertEqual(list(measurement.levels.values()), ["basal", "mid", "apical"])
         for statistics in measurement.statistics.values():
             self.assertAlmostEqual(statistics.mean, 1000.0)
         pixels = sum(statistics.pixels for statistics in measurement.statistics.values())
-        self.assertEqual(pixels, np.count_nonzero(myocardium))
-        picture = logic.bullsEye(volume, measurement.statistics, "mean")
-        self.assertEqual({sector.text for sector in picture.sectors}, {"1000"})
+        self.assertEqual(pixels, np.count_nonzero(self.rings))
+        self.assertEqual(measurement.table.GetNumberOfRows(), 16)
+
+    def test_bullsEyeInTheLayout(self) -> None:
+        """The picture is shown in a view of its own."""
+        bullseye.showLayout()
+        statistics = dict.fromkeys(range(1, 17))
+        picture = segmentmeasurement.bullsEyeOf(self.map, statistics)
+        self.assertEqual({sector.text for sector in picture.sectors}, {"–"})
+        node = bullseye.showBullsEye(self.map, picture, "Map")
+        composite = slicer.app.layoutManager().sliceWidget(bullseye.VIEW_NAME).mrmlSliceCompositeNode()
+        self.assertEqual(composite.GetBackgroundVolumeID(), node.GetID())

@@ -11,7 +11,7 @@ import slicer
 from CMRLandmarksLib.prediction import NO_HEART, UNSURE, LandmarkPrediction
 from CMRLib.errors import MissingDependencyError
 from CMRLib.geometry import Geometry
-from CMRLib.scene import aha, bullseye, landmarks
+from CMRLib.scene import aha, bullseye, landmarkdetection, landmarks
 from CMRLib.scene.results import findResult
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray
 
@@ -57,12 +57,11 @@ def predicted(image, geometry, *, model, progress):
 
 @pytest.fixture
 def panel(host, monkeypatch):
-    widget = host.loadModule(MODULE)
-    module = sys.modules["CMRLandmarks"]
     entry = SimpleNamespace(id="landmarks-test", sha256="0" * 64)
-    monkeypatch.setattr(module, "load_landmark_model", lambda device="auto": SimpleNamespace(device="cpu", entry=entry))
-    monkeypatch.setattr(module, "predict_landmarks", predicted)
-    return widget
+    model = SimpleNamespace(device="cpu", entry=entry)
+    monkeypatch.setattr(landmarkdetection, "load_landmark_model", lambda device="auto": model)
+    monkeypatch.setattr(landmarkdetection, "predict_landmarks", predicted)
+    return host.loadModule(MODULE)
 
 
 def load(name="T1 map", array=None, geometry=GEOMETRY):
@@ -202,7 +201,7 @@ def test_a_model_that_is_missing_is_said_and_changes_nothing(host, panel, monkey
     def missing(device="auto"):
         raise MissingDependencyError("The weights are missing; install CMRMapping again.")
 
-    monkeypatch.setattr(sys.modules["CMRLandmarks"], "load_landmark_model", missing)
+    monkeypatch.setattr(landmarkdetection, "load_landmark_model", missing)
     host.setNode(panel.ui.inputSelector, load())
     host.click(panel.ui.applyButton)
     assert [shown.text for shown in host.takeMessages()] == ["The weights are missing; install CMRMapping again."]
@@ -216,7 +215,7 @@ def test_cancel_changes_nothing(host, panel, monkeypatch):
         panel.ui.cancelButton.click()
         progress(0.2)
 
-    monkeypatch.setattr(sys.modules["CMRLandmarks"], "predict_landmarks", cancelling)
+    monkeypatch.setattr(landmarkdetection, "predict_landmarks", cancelling)
     host.setNode(panel.ui.inputSelector, load())
     host.click(panel.ui.applyButton)
     assert panel.ui.statusLabel.text == "Cancelled; nothing was changed."
@@ -228,7 +227,7 @@ def test_a_scene_closed_during_the_run_ends_it(host, panel, monkeypatch):
         slicer.mrmlScene.Clear(False)
         progress(0.2)
 
-    monkeypatch.setattr(sys.modules["CMRLandmarks"], "predict_landmarks", closing)
+    monkeypatch.setattr(landmarkdetection, "predict_landmarks", closing)
     host.setNode(panel.ui.inputSelector, load())
     host.click(panel.ui.applyButton)
     assert not slicer.util.getNodesByClass(landmarks.CLASS)
@@ -310,7 +309,7 @@ def test_any_orientation_and_any_pixel_can_be_dragged_and_measured(
         sure = dict.fromkeys(landmarks.KINDS, 0.9)
         return [LandmarkPrediction(index, *points, sure, 0.9, False, "") for index in range(len(image))]
 
-    monkeypatch.setattr(sys.modules["CMRLandmarks"], "predict_landmarks", everywhere)
+    monkeypatch.setattr(landmarkdetection, "predict_landmarks", everywhere)
     volume = load(array=array, geometry=geometry)
     host.setNode(panel.ui.inputSelector, volume)
     host.click(panel.ui.applyButton)

@@ -15,7 +15,8 @@ from CMRLib.aha import LEVELS, SEGMENTS, SliceLandmarks, label_slice, levels_alo
 from CMRLib.errors import InputError
 from CMRLib.scene.acquisitions import SLICE, STATE
 from CMRLib.scene.display import COLOR_TABLE
-from CMRLib.scene.landmarks import MISSING, readReview, slicePoints, sourceVolume
+from CMRLib.scene.landmarkreview import MISSING, readReview
+from CMRLib.scene.landmarks import slicePoints, sourceVolume
 from CMRLib.scene.results import SOURCE_REFERENCE, findResult, markResult
 from CMRLib.scene.tables import setStatisticsTable
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray, volumeGeometry, worldToIJK

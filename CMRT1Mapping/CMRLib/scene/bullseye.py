@@ -12,7 +12,6 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from CMRLib import provenance
-from CMRLib.aha import SEGMENTS
 from CMRLib.bullseye import WALL_NAMES, BullsEye, ColorScale, draw_sectors
 from CMRLib.bullseye_svg import bullseye_svg
 from CMRLib.errors import InputError, OutputError
@@ -148,11 +147,6 @@ def saveBullsEye(bullseye: BullsEye, title: str, path: Path | str) -> Path:
     except OSError as error:
         raise OutputError(f"{path} cannot be written; check the folder's permissions and free space.") from error
     return path
-
-
-def segmentMeans(statistics: Any, field: str = "mean") -> dict[int, float | None]:
-    """One number of each segment's statistics, for the bull's-eye; None where there is none."""
-    return {s.number: getattr(statistics[s.number], field) if statistics[s.number] else None for s in SEGMENTS}
 
 
 def _showInView(node: Any) -> None:

@@ -2,14 +2,13 @@
 
 Every slice has its three control points, in the order of :data:`KINDS`, so control point ``3 * slice + kind`` is always
 the same landmark; one that has not been placed is an undefined point. The model's own answer and the state of the
-review are kept in the node's attribute ``CMR.Landmarks.Review``.
+review are kept with the node, see :mod:`CMRLib.scene.landmarkreview`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,15 +16,23 @@ import slicer
 import vtk
 
 from CMRLib import provenance
-from CMRLib.aha import SliceLandmarks
-from CMRLib.errors import InputError
+from CMRLib.scene.landmarkreview import (
+    ACCEPTED,
+    ATTRIBUTE,
+    AUTO,
+    CORRECTED,
+    KINDS,
+    MISSING,
+    Point,
+    SliceReview,
+    readReview,
+    writeReview,
+)
 from CMRLib.scene.results import SOURCE_REFERENCE, findResult, markResult
 from CMRLib.scene.volumes import ijkToWorld, volumeGeometry, worldToIJK
 
 ROLE = "landmarks"
 ENTRY_LINE_ROLE = "entry_line"
-REVIEW = "CMR.Landmarks.Review"
-KINDS = ("lv_centre", "anterior_insertion", "inferior_insertion")
 NAMES = {
     "lv_centre": "LV centre",
     "anterior_insertion": "anterior RV insertion",
@@ -33,46 +40,12 @@ NAMES = {
 }
 _LABELS = {"lv_centre": "LV", "anterior_insertion": "A", "inferior_insertion": "I"}
 CLASS = "vtkMRMLMarkupsFiducialNode"
-AUTO, CORRECTED, ACCEPTED, MISSING = "auto", "corrected", "accepted", "missing"
 
 _POINT_COLOR = (1.0, 0.85, 0.1)
 _ACTIVE_COLOR = (0.3, 1.0, 0.4)
-_MOVED_PIXELS = 0.01
 _LEAST_HEART = 0.5  # probability of a heart below which a slice is taken to show none
 _LINE_MM = 0.8
 _HAND_RADIUS_MM = 30.0  # of points placed by hand before they are dragged: an LV's epicardium
-
-Point = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class SliceReview:
-    """What is known about the landmarks of one slice.
-
-    Attributes:
-        slice: its index, from 0.
-        status: "auto" (as the model placed them), "corrected", "accepted", or "missing".
-        flagged: whether the model's answer is likely to be wrong.
-        reason: why it is flagged, as the model says; or empty.
-        confidence: of each landmark, 0 to 1, in the order of :data:`KINDS`; empty for a slice never given to a model.
-        model: the model's answer, (row, column) in pixels or None, in the order of :data:`KINDS`; may be empty.
-        accepted: where the landmarks were when the analyst accepted them, as ``model``; empty before.
-        level: "basal", "mid", "apical" or "none" (left out) as the analyst chose; empty for automatic.
-    """
-
-    slice: int
-    status: str = MISSING
-    flagged: bool = False
-    reason: str = ""
-    confidence: tuple[float, ...] = ()
-    model: tuple[Point | None, ...] = ()
-    accepted: tuple[Point | None, ...] = ()
-    level: str = ""
-
-    @property
-    def leastConfidence(self) -> float:
-        """Confidence of the least certain landmark; NaN where there is none."""
-        return min(self.confidence, default=float("nan"))
 
 
 def findLandmarks(volumeNode: Any) -> Any:
@@ -140,30 +113,6 @@ def createByHand(volumeNode: Any) -> Any:
     return node
 
 
-def readReview(landmarksNode: Any) -> list[SliceReview]:
-    """The review of every slice, in the order of slices; empty for a node that holds none."""
-    text = landmarksNode.GetAttribute(REVIEW)
-    try:
-        entries = json.loads(text) if text else []
-        return [
-            SliceReview(
-                **{
-                    **entry,
-                    "confidence": tuple(entry["confidence"]),
-                    **{name: tuple(p and (p[0], p[1]) for p in entry[name]) for name in ("model", "accepted")},
-                }
-            )
-            for entry in entries
-        ]
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"The review kept with {landmarksNode.GetName()} is damaged; click Apply again.") from error
-
-
-def writeReview(landmarksNode: Any, entries: Iterable[SliceReview]) -> None:
-    """Keep the review of every slice with the landmarks."""
-    landmarksNode.SetAttribute(REVIEW, json.dumps([asdict(entry) for entry in entries]))
-
-
 def slicePoints(landmarksNode: Any, volumeNode: Any) -> list[tuple[Point | None, ...]]:
     """(row, column) in the volume's pixels of every slice's landmarks, in the order of :data:`KINDS`, or None."""
     worlds = _worldPoints(landmarksNode)
@@ -175,19 +124,11 @@ def slicePoints(landmarksNode: Any, volumeNode: Any) -> list[tuple[Point | None,
     return [tuple(points[start : start + len(KINDS)]) for start in range(0, len(points), len(KINDS))]
 
 
-def sliceLandmarks(landmarksNode: Any, volumeNode: Any) -> list[SliceLandmarks | None]:
-    """The landmarks of every slice in pixels; None where LV centre or anterior insertion have not been placed."""
-    return [
-        None if center is None or anterior is None else SliceLandmarks(center, anterior, inferior)
-        for center, anterior, inferior in slicePoints(landmarksNode, volumeNode)
-    ]
-
-
 def noticeEdits(landmarksNode: Any, volumeNode: Any) -> list[int]:
     """Bring the status of every slice in line with where its points are; the indices of changed slices."""
     entries, changed = readReview(landmarksNode), []
     for entry, points in zip(entries, slicePoints(landmarksNode, volumeNode), strict=True):
-        status = _statusOf(entry, points)
+        status = entry.statusAt(points)
         if status != entry.status:
             changed.append(entry.slice)
             entries[entry.slice] = replace(entry, status=status)
@@ -209,14 +150,9 @@ def reset(landmarksNode: Any, volumeNode: Any, slices: Iterable[int]) -> None:
     """Put the landmarks of slices back to where the model saw them, whether or not it took the slice for a heart."""
     entries, chosen = readReview(landmarksNode), set(slices)
     for index in chosen:
-        status = AUTO if hasModelAnswer(entries[index]) else MISSING
+        status = AUTO if entries[index].hasModelAnswer else MISSING
         entries[index] = replace(entries[index], status=status, accepted=())
     _write(landmarksNode, volumeNode, entries, [entries[index] for index in sorted(chosen)])
-
-
-def hasModelAnswer(entry: SliceReview) -> bool:
-    """Whether the model gave an answer for a slice, however unsure."""
-    return len(entry.model) == len(KINDS) and None not in entry.model[:2]
 
 
 def placeByHand(landmarksNode: Any, volumeNode: Any, index: int) -> None:
@@ -280,22 +216,6 @@ def _finite(point: Any) -> Point | None:
     return float(point[0]), float(point[1])
 
 
-def _statusOf(entry: SliceReview, points: Sequence[Point | None]) -> str:
-    if points[0] is None or points[1] is None:
-        return MISSING
-    if _areSame(points, entry.accepted):
-        return ACCEPTED
-    return AUTO if _areSame(points, entry.model) else CORRECTED
-
-
-def _areSame(points: Sequence[Point | None], others: Sequence[Point | None]) -> bool:
-    """Whether two sets of landmarks are the same but for rounding on the way to millimetres and back."""
-    return len(points) == len(others) and all(
-        one is other or (one and other and np.abs(np.subtract(one, other)).max() <= _MOVED_PIXELS)
-        for one, other in zip(points, others, strict=True)
-    )
-
-
 def _preparedNode(volumeNode: Any, node: Any, attributes: dict[str, str]) -> Any:
     """A landmarks node with three points for each slice of the volume."""
     if node is None:
@@ -303,10 +223,10 @@ def _preparedNode(volumeNode: Any, node: Any, attributes: dict[str, str]) -> Any
         node = slicer.mrmlScene.AddNewNodeByClass(CLASS, name)
         node.CreateDefaultDisplayNodes()
         _setDisplay(node)
-    review = node.GetAttribute(REVIEW)
+    review = node.GetAttribute(ATTRIBUTE)
     markResult(node, volumeNode, attributes)
     if review is not None:
-        node.SetAttribute(REVIEW, review)
+        node.SetAttribute(ATTRIBUTE, review)
     count = numberOfSlices(volumeNode) * len(KINDS)
     if node.GetNumberOfControlPoints() != count:
         node.SetFixedNumberOfControlPoints(False)

@@ -11,7 +11,7 @@ from irw_phantom import OBLIQUE
 from CMRLib.bullseye import make_bullseye
 from CMRLib.errors import InputError, OutputError
 from CMRLib.provenance import result_attributes
-from CMRLib.scene import aha, bullseye, display, landmarks, t1maps
+from CMRLib.scene import aha, bullseye, display, landmarkreview, landmarks, t1maps
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray
 from CMRLib.standalone import createApplication
 
@@ -77,17 +77,16 @@ def test_slices_without_a_point_or_a_heart_have_none_but_keep_the_answer(volume)
     blank = prediction((None, None, None), heart=0.0, flagged=True, confidence=0.0)
     node = store(volume, prediction(), prediction(heart=0.2, flagged=True), blank)
     assert [points[0] is None for points in landmarks.slicePoints(node, volume)] == [False, True, True]
-    entries = landmarks.readReview(node)
+    entries = landmarkreview.readReview(node)
     assert [entry.status for entry in entries] == ["auto", "missing", "missing"]
-    assert [landmarks.hasModelAnswer(entry) for entry in entries] == [True, True, False]
-    assert landmarks.sliceLandmarks(node, volume)[1:] == [None, None]
+    assert [entry.hasModelAnswer for entry in entries] == [True, True, False]
     landmarks.reset(node, volume, [1, 2])
     assert [points[0] is None for points in landmarks.slicePoints(node, volume)] == [False, False, True]
 
 
 def test_a_point_that_is_not_finite_is_none(volume):
     node = store(volume, prediction((CENTER, (np.nan, 3.0), INFERIOR)), prediction(), prediction())
-    assert landmarks.readReview(node)[0].status == "missing"
+    assert landmarkreview.readReview(node)[0].status == "missing"
 
 
 def test_status_follows_the_points(volume):
@@ -95,36 +94,36 @@ def test_status_follows_the_points(volume):
     assert landmarks.noticeEdits(node, volume) == []
     moveBy(node, 4, [3.0, 0, 0])
     assert landmarks.noticeEdits(node, volume) == [1]
-    assert [entry.status for entry in landmarks.readReview(node)] == ["auto", "corrected", "auto"]
+    assert [entry.status for entry in landmarkreview.readReview(node)] == ["auto", "corrected", "auto"]
     landmarks.accept(node, volume, [1])
-    assert landmarks.noticeEdits(node, volume) == [] and landmarks.readReview(node)[1].status == "accepted"
+    assert landmarks.noticeEdits(node, volume) == [] and landmarkreview.readReview(node)[1].status == "accepted"
     moveBy(node, 4, [3.0, 0, 0])
     landmarks.noticeEdits(node, volume)
-    assert landmarks.readReview(node)[1].status == "corrected"
+    assert landmarkreview.readReview(node)[1].status == "corrected"
     moveBy(node, 4, [-6.0, 0, 0])
     landmarks.noticeEdits(node, volume)
-    assert landmarks.readReview(node)[1].status == "auto", "back where the model saw it"
+    assert landmarkreview.readReview(node)[1].status == "auto", "back where the model saw it"
     node.UnsetNthControlPointPosition(3)
     landmarks.noticeEdits(node, volume)
-    assert landmarks.readReview(node)[1].status == "missing"
+    assert landmarkreview.readReview(node)[1].status == "missing"
 
 
 def test_the_node_of_a_volume_is_used_again(volume):
     node = store(volume, *[prediction()] * 3)
     landmarks.setLevel(node, 2, "basal")
     assert store(volume, *[prediction()] * 3) is node
-    assert landmarks.readReview(node)[2].level == "basal"
+    assert landmarkreview.readReview(node)[2].level == "basal"
     setVolumeArray(volume, np.ones((2, 60, 64), np.float32), OBLIQUE)
     assert store(volume, prediction(), prediction()) is node
-    assert node.GetNumberOfControlPoints() == 6 and len(landmarks.readReview(node)) == 2
+    assert node.GetNumberOfControlPoints() == 6 and len(landmarkreview.readReview(node)) == 2
 
 
 def test_damaged_review_is_told(volume):
     node = store(volume, *[prediction()] * 3)
     for text in ("{", "[1, 2]", '[{"slice": 0}]'):
-        node.SetAttribute(landmarks.REVIEW, text)
+        node.SetAttribute(landmarkreview.ATTRIBUTE, text)
         with pytest.raises(InputError, match="is damaged; click Apply again"):
-            landmarks.readReview(node)
+            landmarkreview.readReview(node)
 
 
 def test_entry_lines_follow_and_go(volume):
