@@ -1,0 +1,159 @@
+"""The batch's step ``landmarks``: entries of the results, and markups files that Slicer loads."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import slicer
+
+from CMRLandmarksLib import prediction
+from CMRLandmarksLib.prediction import NO_HEART, LandmarkPrediction
+from CMRLib.batch_landmarks import find_landmarks
+from CMRLib.batch_t1 import map_t1
+from CMRLib.errors import MissingDependencyError, OutputError
+from CMRLib.geometry import Geometry
+from CMRLib.images import write_image
+from CMRLib.markups_json import MarkupPoint, write_markups
+from CMRLib.standalone import createApplication
+from CMRLib.study import read_study
+from CMRLib.writers import new_results
+
+GEOMETRY = Geometry((-31.0, 12.5, 40.0), (1.2, 1.4, 8.0), (0.8, 0.0, 0.6, 0.0, 1.0, 0.0, -0.6, 0.0, 0.8))
+CENTER, ANTERIOR, INFERIOR = (10.0, 12.25), (4.5, 6.0), (15.0, 7.0)
+TIMES_MS = [100.0, 1100.0, 2100.0, 3100.0, 4100.0, 180.0, 260.0]
+
+
+@pytest.fixture(autouse=True)
+def model(monkeypatch):
+    """A model that always gives the same answer, and finds no heart in slice 2."""
+    loaded = SimpleNamespace(device="cpu", entry=SimpleNamespace(id="landmarks-test", sha256="ab"))
+
+    def predict(image, geometry, *, model):
+        assert image.ndim == 3 and model is loaded
+        sure = dict.fromkeys(("lv_centre", "anterior_insertion", "inferior_insertion"), 0.9)
+        return [
+            LandmarkPrediction(
+                n, CENTER, ANTERIOR, INFERIOR, sure, *((0.1, True, NO_HEART) if n == 2 else (0.9, False, ""))
+            )
+            for n in range(len(image))
+        ]
+
+    monkeypatch.setattr(prediction, "load_landmark_model", lambda device: loaded)
+    monkeypatch.setattr(prediction, "predict_landmarks", predict)
+
+
+def study_of(folder, *series, shape=(3, 20, 24)):
+    entries = []
+    for number, given in enumerate(series):
+        count = len(TIMES_MS) if given["role"] == "irw" else shape[0]
+        images = np.random.default_rng(number).uniform(1, 100, (count, *shape[1:])).astype(np.float32)
+        write_image(folder / f"{number}.nrrd", images, GEOMETRY)
+        entries.append({"file": f"{number}.nrrd", **given})
+    text = json.dumps({"schema": "cmr-study/1", "id": "P001", "series": entries})
+    (folder / "study.json").write_text(text, encoding="utf-8")
+    return read_study(folder)
+
+
+def ras(point, depth):
+    return (GEOMETRY.ijk_to_ras() @ [point[1], point[0], depth, 1])[:3]
+
+
+def test_a_stack_has_an_entry_for_every_slice_and_one_file(tmp_path):
+    study = study_of(tmp_path, {"role": "lge", "kind": "psir", "slice": "stack"})
+    results = new_results(study.id)
+    (made,) = find_landmarks(study, [], tmp_path, "cpu", results)
+    assert results["errors"] == [] and results["models"] == {"landmarks": {"id": "landmarks-test", "sha256": "ab"}}
+    assert [entry["slice"] for entry in results["landmarks"]] == [0, 1, 2]
+    assert [entry["flagged"] for entry in results["landmarks"]] == [False, False, True]
+    entry = results["landmarks"][1]
+    assert (
+        entry["role"] == "lge" and entry["lv_center_px"] == list(CENTER) and entry["rv_insertion_px"] == list(ANTERIOR)
+    )
+    np.testing.assert_allclose(entry["lv_center_ras"], ras(CENTER, 1), atol=1e-3)
+    np.testing.assert_allclose(entry["rv_insertion_ras"], ras(ANTERIOR, 1), atol=1e-3)
+    assert results["landmarks"][2]["lv_center_px"] is None and results["landmarks"][2]["reason"] == NO_HEART
+    json.dumps(results)
+    assert {entry["markups_file"] for entry in results["landmarks"]} == {f"{made.key}_landmarks.mrk.json"}
+
+
+def test_slicer_loads_the_points_as_they_are_placed_in_the_panel(tmp_path):
+    createApplication()
+    slicer.mrmlScene.Clear(0)
+    study = study_of(tmp_path, {"role": "lge", "slice": "stack"})
+    results = new_results(study.id)
+    find_landmarks(study, [], tmp_path, "cpu", results)
+    storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsJsonStorageNode")
+    storage.SetFileName(str(tmp_path / results["landmarks"][0]["markups_file"]))
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
+    assert storage.ReadData(node)
+    assert node.GetNumberOfControlPoints() == 9 and node.GetFixedNumberOfControlPoints()
+    assert node.GetNumberOfDefinedControlPoints() == 6, "no heart in slice 2"
+    assert node.GetNthControlPointLabel(4) == "A 1"
+    assert node.GetNthControlPointDescription(4) == "anterior RV insertion, slice 1"
+    position = np.zeros(3)
+    node.GetNthControlPointPositionWorld(4, position)
+    np.testing.assert_allclose(position, ras(ANTERIOR, 1), atol=1e-6)
+
+
+def test_single_slices_keep_their_names_and_cine_frames_their_place(tmp_path):
+    study = study_of(tmp_path, {"role": "t1", "state": "stress", "slice": "mid"}, shape=(1, 20, 24))
+    results = new_results(study.id)
+    find_landmarks(study, [], tmp_path, "cpu", results)
+    (entry,) = results["landmarks"]
+    assert (entry["slice"], entry["state"]) == ("mid", "stress") and "frame" not in entry
+
+    folder = tmp_path / "cine"
+    folder.mkdir()
+    study = study_of(folder, {"role": "cine", "slice": "basal"}, shape=(2, 20, 24))
+    results = new_results(study.id)
+    find_landmarks(study, [], folder, "cpu", results)
+    assert [(entry["slice"], entry["frame"]) for entry in results["landmarks"]] == [("basal", 0), ("basal", 1)]
+    for entry in results["landmarks"]:
+        np.testing.assert_allclose(entry["lv_center_ras"], ras(CENTER, 0), atol=1e-3)
+
+
+def test_t1_maps_of_the_same_run_are_taken(tmp_path):
+    irw = {"role": "irw", "state": "rest", "slice": "mid", "scheme": "shmolli", "inversion_times_ms": TIMES_MS}
+    study = study_of(tmp_path, irw)
+    results = new_results(study.id)
+    maps = map_t1(study, tmp_path, "cpu", results)
+    (made,) = find_landmarks(study, maps, tmp_path, "cpu", results)
+    np.testing.assert_array_equal(made.images, maps[0].maps.t1[None])
+    (entry,) = results["landmarks"]
+    assert (entry["role"], entry["state"], entry["slice"]) == ("t1", "rest", "mid")
+
+
+def test_a_series_that_fails_leaves_the_others(tmp_path):
+    study = study_of(tmp_path, {"role": "lge", "slice": "basal"}, {"role": "vne", "slice": "mid"}, shape=(1, 20, 24))
+    (tmp_path / "0.nrrd").write_bytes(b"broken")
+    results = new_results(study.id)
+    assert len(find_landmarks(study, [], tmp_path, "cpu", results)) == 1
+    assert len(results["errors"]) == 1 and results["errors"][0].startswith("lge_")
+    assert [entry["role"] for entry in results["landmarks"]] == ["vne"]
+
+
+def test_nothing_to_look_at_and_missing_weights_are_told(tmp_path, monkeypatch):
+    irw = {"role": "irw", "state": "rest", "slice": "mid", "scheme": "shmolli", "inversion_times_ms": TIMES_MS}
+    study = study_of(tmp_path, irw)
+    results = new_results(study.id)
+    assert find_landmarks(study, [], tmp_path, "cpu", results) == []
+    assert "No short-axis image was found" in results["errors"][0]
+
+    def missing(device):
+        raise MissingDependencyError("The weights are missing; install CMRMapping again.")
+
+    monkeypatch.setattr(prediction, "load_landmark_model", missing)
+    (tmp_path / "b").mkdir()
+    with pytest.raises(MissingDependencyError):
+        find_landmarks(study_of(tmp_path / "b", {"role": "lge", "slice": "stack"}), [], tmp_path, "cpu", results)
+
+
+def test_a_file_that_cannot_be_written_is_told_and_leaves_nothing(tmp_path):
+    points = [MarkupPoint("LV 0", "LV centre, slice 0", (1.0, 2.0, 3.0))]
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_markups(tmp_path / "none" / "x.mrk.json", points)
+    (tmp_path / "x.mrk.json").mkdir()
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_markups(tmp_path / "x.mrk.json", points)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.mrk.json"]
