@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from CMRLib.batch_landmarks import LandmarksResult, find_landmarks
 from CMRLib.batch_t1 import T1Result, map_t1
 from CMRLib.devices import resolve_device
 from CMRLib.errors import CMRError, DeviceError, InputError, MissingDependencyError, OutputError
@@ -25,13 +26,14 @@ from CMRLib.series import Study
 from CMRLib.study import read_study
 from CMRLib.writers import new_results, read_results, write_results
 
-AVAILABLE_STEPS = ("t1",)
+AVAILABLE_STEPS = ("t1", "landmarks")
+DEFAULT_STEPS = ("t1",)
 SCENE_FILE = "scene.mrb"
 NO_MOTION_CORRECTION = "Motion correction is not part of this version; the images were fitted as acquired."
 LOST = "Its process was ended from outside, perhaps for want of memory; run the command again with fewer workers."
 
-# Saves the nodes of a study's T1 results as a scene file.
-SceneSaver = Callable[[Sequence[T1Result], Path], None]
+# Saves the nodes of a study's T1 maps and landmarks as a scene file.
+SceneSaver = Callable[[Sequence[T1Result], Sequence[LandmarksResult], Path], None]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class BatchOptions:
     """What to do with every study.
 
     Attributes:
+        steps: what to do, among :data:`AVAILABLE_STEPS`.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         motion_correction: whether it was asked for; this version has none and says so in the results.
         overwrite: process studies again whose results are complete.
@@ -47,6 +50,7 @@ class BatchOptions:
             so that processes can share it. It comes from outside because this layer knows no nodes.
     """
 
+    steps: tuple[str, ...] = DEFAULT_STEPS
     device: str = "auto"
     motion_correction: bool = True
     overwrite: bool = False
@@ -168,6 +172,8 @@ def _complete_results(study_id: str, output: Path, options: BatchOptions) -> dic
     results = read_results(output / study_id)
     if options.overwrite or results is None or results["status"] != "ok":
         return None
+    if not all(results[step] for step in options.steps):
+        return None
     if options.save_scene is not None and not (output / study_id / SCENE_FILE).is_file():
         return None
     return results
@@ -182,12 +188,17 @@ def _process(job: _Job) -> Outcome:
         for item in study.unrecognised:
             kind = "errors" if item.lost_role == "irw" else "warnings"
             results[kind].append(f"{item.what}: {item.reason}")
-        if options.motion_correction:
-            results["warnings"].append(NO_MOTION_CORRECTION)
-        made = map_t1(study, partial, options.device, results)
-        if made:
+        maps: list[T1Result] = []
+        marked: list[LandmarksResult] = []
+        if "t1" in options.steps:
+            if options.motion_correction:
+                results["warnings"].append(NO_MOTION_CORRECTION)
+            maps = map_t1(study, partial, options.device, results)
+        if "landmarks" in options.steps:
+            marked = find_landmarks(study, maps, partial, options.device, results)
+        if maps or marked:
             if options.save_scene is not None:
-                options.save_scene(made, partial / SCENE_FILE)
+                options.save_scene(maps, marked, partial / SCENE_FILE)
             results["status"] = "partial" if results["errors"] else "ok"
             write_results(partial, results)
             put_in_place(output, study.id)

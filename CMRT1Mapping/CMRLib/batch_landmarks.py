@@ -39,6 +39,7 @@ class LandmarksResult:
         geometry: of the images.
         frames: whether the images are frames of one slice, as those of a cine, and lie in one place.
         predictions: one per slice or frame.
+        device, model, model_sha256: where and by which weights they were found.
     """
 
     key: str
@@ -46,6 +47,9 @@ class LandmarksResult:
     geometry: Geometry
     frames: bool
     predictions: tuple[LandmarkPrediction, ...]
+    device: str
+    model: str
+    model_sha256: str
 
 
 def find_landmarks(
@@ -90,7 +94,9 @@ def find_landmarks(
         except InputError as error:
             results["errors"].append(f"{one.key}: {error}")
             continue
-        result = LandmarksResult(one.key, images, geometry, role == "cine" and one.slice != STACK, found)
+        are_frames = role == "cine" and one.slice != STACK
+        origin = (str(model.device), model.entry.id, model.entry.sha256)
+        result = LandmarksResult(one.key, images, geometry, are_frames, found, *origin)
         path = write_landmarks(result, folder)
         seconds = (time.perf_counter() - start) / len(found)
         for index, prediction in enumerate(found):

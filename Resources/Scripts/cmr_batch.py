@@ -56,13 +56,13 @@ def _stop(sentence: str, status: int) -> int:
 
 
 def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Namespace:
-    from CMRLib.batch import AVAILABLE_STEPS
+    from CMRLib.batch import AVAILABLE_STEPS, DEFAULT_STEPS
     from CMRLib.writers import STEPS
 
     parser = argparse.ArgumentParser(prog="cmr-batch", description="Process cardiac MR studies without a window.")
     parser.add_argument("--input", nargs="+", type=Path, required=True, metavar="STUDY", help="folders of studies")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument("--steps", default=",".join(AVAILABLE_STEPS), help=f"{','.join(STEPS)} (default: %(default)s)")
+    parser.add_argument("--steps", default=",".join(DEFAULT_STEPS), help=f"{','.join(STEPS)} (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--no-motion-correction", action="store_true", help="fit the images as acquired")
     parser.add_argument("--hematocrit", type=float, metavar="H", help="not part of this version")
@@ -97,6 +97,7 @@ def _run(options: argparse.Namespace) -> int:
     from CMRLib.writers import write_summary
 
     batch = BatchOptions(
+        steps=tuple(options.steps.split(",")),
         device=options.device,
         motion_correction=not options.no_motion_correction,
         overwrite=options.overwrite,
@@ -130,7 +131,9 @@ def _report(outcome: Outcome) -> None:
         print(f"{results['id']}: complete already", flush=True)
         return
     maps, warnings = len(results["t1"]), len(results["warnings"])
-    counts = f"T1 maps: {maps}" + (f", warnings: {warnings}" if warnings else "")
+    marked = sum(entry["lv_center_px"] is not None for entry in results["landmarks"])
+    counts = f"T1 maps: {maps}" + (f", landmarks: {marked}" if marked else "")
+    counts += f", warnings: {warnings}" if warnings else ""
     print(f"{results['id']}: {results['status']} ({counts})", flush=True)
     for error in results["errors"]:
         print(f"{results['id']}: {error}", file=sys.stderr, flush=True)

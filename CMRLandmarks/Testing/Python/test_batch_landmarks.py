@@ -9,12 +9,15 @@ import slicer
 
 from CMRLandmarksLib import prediction
 from CMRLandmarksLib.prediction import NO_HEART, LandmarkPrediction
+from CMRLib.batch import BatchOptions, run_batch
 from CMRLib.batch_landmarks import find_landmarks
 from CMRLib.batch_t1 import map_t1
 from CMRLib.errors import MissingDependencyError, OutputError
 from CMRLib.geometry import Geometry
 from CMRLib.images import write_image
 from CMRLib.markups_json import MarkupPoint, write_markups
+from CMRLib.scene import aha, landmarks
+from CMRLib.scene.studies import saveStudyScene
 from CMRLib.standalone import createApplication
 from CMRLib.study import read_study
 from CMRLib.writers import new_results
@@ -157,3 +160,37 @@ def test_a_file_that_cannot_be_written_is_told_and_leaves_nothing(tmp_path):
     with pytest.raises(OutputError, match="cannot be written"):
         write_markups(tmp_path / "x.mrk.json", points)
     assert [path.name for path in tmp_path.iterdir()] == ["x.mrk.json"]
+
+
+def test_both_steps_of_a_study_with_its_scene(tmp_path):
+    irw = {"role": "irw", "state": "rest", "slice": "mid", "scheme": "shmolli", "inversion_times_ms": TIMES_MS}
+    (tmp_path / "in").mkdir()
+    study_of(tmp_path / "in", irw, {"role": "lge", "slice": "stack"})
+    createApplication()
+    options = BatchOptions(steps=("t1", "landmarks"), save_scene=saveStudyScene)
+    (outcome,) = run_batch([tmp_path / "in"], tmp_path / "out", options)
+    assert outcome.ok and len(outcome.results["t1"]) == 1 and len(outcome.results["landmarks"]) == 4
+    folder = tmp_path / "out" / "P001"
+    assert all((folder / entry["markups_file"]).is_file() for entry in outcome.results["landmarks"])
+
+    slicer.mrmlScene.ReadFromMRB(str(folder / "scene.mrb"), True)
+    t1 = next(n for n in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if n.GetAttribute("CMR.Role") == "t1")
+    node = landmarks.findLandmarks(t1)
+    np.testing.assert_allclose(landmarks.slicePoints(node, t1), [[CENTER, ANTERIOR, INFERIOR]], atol=1e-3)
+    assert node.GetAttribute("CMR.Model") == "landmarks-test" and node.GetAttribute("CMR.Source") == t1.GetID()
+    assert aha.levelsOf(node) == {0: "mid"}, "by the name of the acquisition's slice"
+    assert len(slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode")) == 3
+    slicer.mrmlScene.Clear(0)
+
+
+def test_a_step_asked_for_later_is_done_later(tmp_path):
+    irw = {"role": "irw", "state": "rest", "slice": "mid", "scheme": "shmolli", "inversion_times_ms": TIMES_MS}
+    (tmp_path / "in").mkdir()
+    study_of(tmp_path / "in", irw)
+    (first,) = run_batch([tmp_path / "in"], tmp_path / "out", BatchOptions())
+    assert first.results["landmarks"] == []
+    both = BatchOptions(steps=("t1", "landmarks"))
+    (second,) = run_batch([tmp_path / "in"], tmp_path / "out", both)
+    assert not second.skipped and len(second.results["landmarks"]) == 1
+    (third,) = run_batch([tmp_path / "in"], tmp_path / "out", both)
+    assert third.skipped

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import slicer
 import vtk
 
+from CMRLib.batch_landmarks import LandmarksResult
 from CMRLib.batch_t1 import T1Result
 from CMRLib.errors import OutputError
+from CMRLib.provenance import result_attributes
 from CMRLib.scene.acquisitions import createAcquisition, phaseOf, seriesAttributes
 from CMRLib.scene.display import showInSliceViews, t1ColorsForField
+from CMRLib.scene.landmarks import ROLE, storeLandmarks, updateEntryLines
 from CMRLib.scene.t1maps import storeT1Maps
+from CMRLib.scene.volumes import setVolumeArray
 from CMRLib.standalone import createApplication
 
 WEAKER_FIELD_T = 1.5  # whose colors are taken where the files do not tell the field
 
 
-def saveStudyScene(results: Sequence[T1Result], path: Path) -> None:
+def saveStudyScene(results: Sequence[T1Result], marked: Sequence[LandmarksResult], path: Path) -> None:
     """Build the nodes of a study and save them as a scene bundle; the scene is empty before and after.
 
     Args:
         results: the acquisitions and their maps.
+        marked: the landmarks of those maps and of other images.
         path: the bundle, ending in ``.mrb``.
 
     Raises:
@@ -30,15 +36,22 @@ def saveStudyScene(results: Sequence[T1Result], path: Path) -> None:
     """
     createApplication()
     slicer.mrmlScene.Clear(0)
-    maps = []
+    maps = {}
     for result in results:
         series, images = result.series, result.images
         times, attributes = series.inversion_times_ms or (), seriesAttributes(series)
         source = createAcquisition(series.key, images.images, times, images.geometry, images.phase, attributes)
         colors = t1ColorsForField(series.field_strength_t or WEAKER_FIELD_T)
         nodes = storeT1Maps(source, result.maps, images.geometry, result.parameters, phaseOf(source), colors=colors)
-        maps.append(nodes["t1"])
-    showInSliceViews(maps[0])
+        maps[series.key] = nodes["t1"]
+    for found in marked:
+        volume = maps.get(found.key) or _addVolume(found)
+        maps[found.key] = volume
+        attributes = result_attributes(
+            ROLE, source=volume.GetID(), device=found.device, model=found.model, model_sha256=found.model_sha256
+        )
+        updateEntryLines(storeLandmarks(volume, found.predictions, attributes))
+    showInSliceViews(next(iter(maps.values())))
     messages = vtk.vtkOutputWindow.GetInstance()
     mode = messages.GetDisplayMode()
     messages.SetDisplayModeToNever()  # the archive would tell of every file in it
@@ -49,3 +62,11 @@ def saveStudyScene(results: Sequence[T1Result], path: Path) -> None:
         slicer.mrmlScene.Clear(0)
     if not written:
         raise OutputError(f"{path} cannot be written; check the folder's permissions and free space.")
+
+
+def _addVolume(found: LandmarksResult) -> Any:
+    """The images in which landmarks were found, as a volume."""
+    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", found.key)
+    setVolumeArray(volume, found.images, found.geometry)
+    volume.CreateDefaultDisplayNodes()
+    return volume
