@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
 LEAST_SLICES = 4
 # What counts as an outlier, well beyond what one slice differs from the next in a heart; nominal.
@@ -25,9 +24,7 @@ def consistent_guess(points: np.ndarray) -> np.ndarray:
     """
     if len(points) < LEAST_SLICES:
         return points
-    index = np.arange(len(points), dtype=float)
-    fits = [stats.theilslopes(points[:, 0, axis], index) for axis in range(2)]
-    expected = np.column_stack([fit.intercept + fit.slope * index for fit in fits])
+    expected = np.column_stack([_theil_sen(points[:, 0, axis]) for axis in range(2)])
     lines = points[:, 1] - points[:, 0]
     angles = np.arctan2(lines[:, 0], lines[:, 1])
     usual = _circular_median(angles)
@@ -45,6 +42,18 @@ def consistent_guess(points: np.ndarray) -> np.ndarray:
             reach = usual_length if lost or odd else length[i]
             result[i, 1] = result[i, 0] + reach * np.array([np.sin(angle), np.cos(angle)])
     return result
+
+
+def _theil_sen(values: np.ndarray) -> np.ndarray:
+    """Values of the line through equidistant points whose slope is the median of the slopes of all pairs.
+
+    The estimator of Theil and Sen as ``scipy.stats.theilslopes`` computes it; importing that takes a second, and fails
+    where torch is not installed properly.
+    """
+    index = np.arange(len(values), dtype=float)
+    first, second = np.triu_indices(len(values), 1)
+    slope = np.median((values[second] - values[first]) / (second - first))
+    return np.asarray(np.median(values) + slope * (index - np.median(index)))
 
 
 def _wrapped(angle: np.ndarray | float) -> np.ndarray:
