@@ -174,6 +174,21 @@ def test_good_results_are_kept_when_processing_again_fails(cmr_batch, tmp_path):
     assert summary_of(tmp_path / "out")[0]["status"] == "failed"
 
 
+def test_results_of_an_earlier_step_are_kept_by_a_later_one(cmr_batch, tmp_path, monkeypatch):
+    def marked(study, maps, folder, device, results):
+        results["landmarks"].append({"role": "t1", "slice": "mid", "lv_center_px": [1.0, 2.0]})
+        return [None]
+
+    monkeypatch.setattr("CMRLib.batch.find_landmarks", marked)
+    folder = write_study(tmp_path / "in", "P001")
+    command = ["--input", str(folder), "--output", str(tmp_path / "out")]
+    assert cmr_batch(command) == 0
+    assert cmr_batch([*command, "--steps", "landmarks"]) == 0
+    results = results_of(tmp_path / "out" / "P001")
+    assert len(results["landmarks"]) == 1
+    assert (tmp_path / "out" / "P001" / results["t1"][0]["t1_file"]).is_file()
+
+
 def test_foreign_folder_in_the_place_of_results_is_not_touched(cmr_batch, tmp_path, capsys):
     folder = write_study(tmp_path / "P001", "P001")
     before = {p.name: p.read_bytes() for p in folder.iterdir()}

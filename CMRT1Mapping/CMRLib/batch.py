@@ -182,7 +182,9 @@ def _complete_results(study_id: str, output: Path, options: BatchOptions) -> dic
 def _process(job: _Job) -> Outcome:
     """Process one study; only what concerns every study is raised."""
     study, output, options = job.study, job.output, job.options
-    results = new_results(study.id)
+    results, earlier = new_results(study.id), read_results(output / study.id)
+    # The folder is replaced as a whole, so what an earlier run did is done again rather than lost.
+    steps = [step for step in AVAILABLE_STEPS if step in options.steps or (earlier is not None and earlier[step])]
     try:
         partial = start_partial(output, study.id)
         for item in study.unrecognised:
@@ -190,11 +192,11 @@ def _process(job: _Job) -> Outcome:
             results[kind].append(f"{item.what}: {item.reason}")
         maps: list[T1Result] = []
         marked: list[LandmarksResult] = []
-        if "t1" in options.steps:
+        if "t1" in steps:
             if options.motion_correction:
                 results["warnings"].append(NO_MOTION_CORRECTION)
             maps = map_t1(study, partial, options.device, results)
-        if "landmarks" in options.steps:
+        if "landmarks" in steps:
             marked = find_landmarks(study, maps, partial, options.device, results)
         if maps or marked:
             if options.save_scene is not None:
