@@ -13,7 +13,7 @@ from CMRLandmarksLib.confidence import ConfidenceModel
 from CMRLandmarksLib.grid import Placement, entry_line_placement, rescaled, standard_image
 from CMRLandmarksLib.stack import consistent_guess
 from CMRLib.devices import resolve_device
-from CMRLib.errors import InputError
+from CMRLib.errors import InputError, MissingDependencyError
 from CMRLib.geometry import Geometry
 from CMRLib.models import ModelEntry, load_weights
 
@@ -104,8 +104,9 @@ def load_landmark_model(model: str | Path = DEFAULT_MODEL, device: str = "auto")
     """
     chosen = resolve_device(device)
     weights = load_weights(model, TASK)
+    import torch
+
     from CMRLandmarksLib.networks import STAGE1, STAGE2, HeatmapNetwork
-    from CMRLib.errors import MissingDependencyError
 
     networks = []
     for name, shape in (("stage1", STAGE1), ("stage2", STAGE2)):
@@ -116,7 +117,7 @@ def load_landmark_model(model: str | Path = DEFAULT_MODEL, device: str = "auto")
             raise MissingDependencyError(
                 f"The weights of '{weights.entry.id}' do not fit this version of CMRMapping; install its own model."
             ) from error
-        networks.append(network.to(chosen).eval())
+        networks.append(network.to(chosen, memory_format=torch.channels_last).eval())
     contract = weights.entry.input
     return LandmarkModel(
         stage1=networks[0],

@@ -41,6 +41,8 @@ from CMRLandmarksLib.sampling import points_in_target, sample, standardised
 
 # Share of the examples whose heart lies outside the field of view.
 HEARTLESS = 0.04
+# Widest errors of the crops of stage 2.
+CROP_ANGLE_DEG, CROP_SCALE, CROP_SHIFT_PX = 55.0, 1.35, 10.0
 
 
 class Batch(NamedTuple):
@@ -234,7 +236,7 @@ class Stage2Task:
 
     def batch(self, size: int, generator: torch.Generator) -> Batch:
         channels, points = self.examples.draw(size, generator)
-        matrix, offset = _crops(points, self.crop_size, generator, spread=1.0)
+        matrix, offset = _crops(points, self.crop_size, generator)
         shift = elastic(size, self.crop_size, 1.5, generator) if self.augment else None
         image = sample(channels, matrix, offset, self.crop_size, shift)
         points = points_in_target(points, matrix, offset, shift)
@@ -248,7 +250,7 @@ class Stage2Task:
         generator = torch.Generator().manual_seed(1)
         images = torch.from_numpy(self.validation.images)
         points = torch.from_numpy(self.validation.points)
-        matrix, offset = _crops(points, self.crop_size, generator, spread=1.0)
+        matrix, offset = _crops(points, self.crop_size, generator)
         found = []
         for i in range(0, len(images), 16):
             part = slice(i, i + 16)
@@ -258,8 +260,11 @@ class Stage2Task:
         return _measures(torch.cat(found), points)
 
 
-def _crops(points: Tensor, size: int, generator: torch.Generator, spread: float) -> tuple[Tensor, Tensor]:
-    """Placements along the true entry line with the errors of a first stage, times ``spread``.
+def _crops(points: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Placements along the true entry line with the errors of a first stage.
+
+    The errors are uniform and wide: near the truth, the placement would tell the network where the landmarks are, and
+    it would repeat the first stage's errors.
 
     Where the anterior insertion is unknown, the line is any: 32 pixels long and in a random direction.
 
@@ -274,15 +279,14 @@ def _crops(points: Tensor, size: int, generator: torch.Generator, spread: float)
     anterior = torch.where(torch.isfinite(points[:, 1]), points[:, 1], guess)
     line = centre - anterior
     length = line.norm(dim=1).clamp_min(3.0)
-    wild = 1.0 + 1.5 * chance(0.15, count, generator).float()
     angle = torch.atan2(line[:, 0], line[:, 1])
-    angle = angle + torch.randn(count, generator=generator) * math.radians(15.0) * wild * spread
-    scale = length / LINE_PX * (torch.randn(count, generator=generator) * 0.12 * wild * spread).exp()
-    stretch = (torch.randn(count, generator=generator) * 0.04 * spread).exp()
+    angle = angle + uniform(-1.0, 1.0, count, generator=generator) * math.radians(CROP_ANGLE_DEG)
+    scale = length / LINE_PX * (uniform(-1.0, 1.0, count, generator=generator) * math.log(CROP_SCALE)).exp()
+    stretch = (torch.randn(count, generator=generator) * 0.04).exp()
     right = torch.stack([angle.sin(), angle.cos()], dim=1)
     down = torch.stack([right[:, 1], -right[:, 0]], dim=1)
     matrix = torch.stack([down * (scale * stretch)[:, None], right * (scale / stretch)[:, None]], dim=2)
-    error = torch.randn(count, 2, generator=generator) * 3.5 * (wild * spread)[:, None]
+    error = uniform(-CROP_SHIFT_PX, CROP_SHIFT_PX, count, 2, generator=generator)
     middle = (centre + anterior) / 2.0 + error * scale[:, None]
     return matrix, middle - matrix.sum(dim=2) * (size - 1) / 2.0
 
