@@ -76,6 +76,12 @@ def test_pip_names_every_package():
     assert named == packages | {"CMRResources", "CMRResources.Scripts"}
 
 
+def test_ci_runs_the_readme_s_test_command():
+    command = "python3 Testing/run_tests.py"
+    assert command in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1] == f"exec {command}"
+
+
 @pytest.fixture(scope="module")
 def flat_folder(tmp_path_factory):
     """The one folder into which Slicer installs the modules, filled with what CMake names."""
