@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 T1_STAR_RANGE_MS = (10.0, 6000.0)
 B_OVER_A_RANGE = (1.0, 4.0)
-GRID_SIZE = 96
-NEWTON_STEPS = 4
+GRID_SIZE = 64
+NEWTON_STEPS = 3
 TINY = 1e-20
 
 
@@ -72,81 +72,84 @@ def fit_exponential(signal: torch.Tensor, inversion_times: torch.Tensor) -> Expo
         signal: signed samples, shape (P, n), n at least 4 for a residual to exist.
         inversion_times: ms, shape (n,).
     """
-    fit = _fit_free(signal, inversion_times)
+    samples = signal.T.contiguous()  # sums over the few samples are fastest along the first axis
+    fit = _fit_free(samples, inversion_times)
     lower, upper = B_OVER_A_RANGE
     below = ~(fit.b > lower * fit.a) | ~(fit.a > 0) & (fit.b < 0)
     above = ~below & ~(fit.b < upper * fit.a)
     for where, ratio in ((below, lower), (above, upper)):
         if bool(where.any()):
-            fit.put(where, _fit_on_border(signal[where], inversion_times, ratio))
+            fit.put(where, _fit_on_border(samples[:, where], inversion_times, ratio))
     return fit
 
 
-def _fit_free(signal: torch.Tensor, times: torch.Tensor) -> ExponentialFit:
+def _fit_free(samples: torch.Tensor, times: torch.Tensor) -> ExponentialFit:
+    """The best curve of each column of ``samples``, shape (n, P)."""
     import torch
 
-    mean = signal.mean(1, keepdim=True)
-    centred = signal - mean
+    mean = samples.mean(0)
+    centred = samples - mean
 
     def basis(log_t1_star: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        return tuple(v - v.mean(1, keepdim=True) for v in _decay(log_t1_star, times))
+        e0, e1, e2 = _decay(log_t1_star, times)
+        return e0 - e0.mean(0), e1 - e1.mean(0), e2 - e2.mean(0)
 
     t1_star = torch.exp(_search(centred, basis))
-    decay = torch.exp(-times[None, :] / t1_star[:, None])
-    decay_centred = decay - decay.mean(1, keepdim=True)
-    slope = (decay_centred * centred).sum(1) / (decay_centred * decay_centred).sum(1).clamp_min(TINY)
-    a = mean[:, 0] - slope * decay.mean(1)
-    sse = ((centred - slope[:, None] * decay_centred) ** 2).sum(1)
-    return ExponentialFit(a, -slope, t1_star, sse, torch.ones_like(a, dtype=torch.bool))
+    decay = torch.exp(-times[:, None] / t1_star)
+    decay_mean = decay.mean(0)
+    decay -= decay_mean
+    slope = (decay * centred).sum(0) / (decay * decay).sum(0).clamp_min(TINY)
+    sse = ((centred - slope * decay) ** 2).sum(0)
+    return ExponentialFit(mean - slope * decay_mean, -slope, t1_star, sse, torch.ones_like(sse, dtype=torch.bool))
 
 
-def _fit_on_border(signal: torch.Tensor, times: torch.Tensor, ratio: float) -> ExponentialFit:
-    """The best curve A (1 - ratio exp(-TI/T1*)), that is with B/A held at ``ratio``."""
+def _fit_on_border(samples: torch.Tensor, times: torch.Tensor, ratio: float) -> ExponentialFit:
+    """The best curve A (1 - ratio exp(-TI/T1*)), that is with B/A held at ``ratio``, of each column of ``samples``."""
     import torch
 
     def basis(log_t1_star: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         e0, e1, e2 = _decay(log_t1_star, times)
         return 1.0 - ratio * e0, -ratio * e1, -ratio * e2
 
-    t1_star = torch.exp(_search(signal, basis))
-    shape = 1.0 - ratio * torch.exp(-times[None, :] / t1_star[:, None])
-    a = (shape * signal).sum(1) / (shape * shape).sum(1).clamp_min(TINY)
-    sse = ((signal - a[:, None] * shape) ** 2).sum(1)
+    t1_star = torch.exp(_search(samples, basis))
+    shape = 1.0 - ratio * torch.exp(-times[:, None] / t1_star)
+    a = (shape * samples).sum(0) / (shape * shape).sum(0).clamp_min(TINY)
+    sse = ((samples - a * shape) ** 2).sum(0)
     return ExponentialFit(a, ratio * a, t1_star, sse, torch.zeros_like(a, dtype=torch.bool))
 
 
 def _decay(log_t1_star: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """exp(-TI/T1*) and its first two derivatives by log T1*, each of shape (P, n)."""
+    """exp(-TI/T1*) and its first two derivatives by log T1*, each of shape (n, P)."""
     import torch
 
-    x = times[None, :] * torch.exp(-log_t1_star)[:, None]
+    x = times[:, None] * torch.exp(-log_t1_star)
     e0 = torch.exp(-x)
     e1 = e0 * x
     return e0, e1, e1 * (x - 1.0)
 
 
 def _search(
-    signal: torch.Tensor, basis: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+    samples: torch.Tensor, basis: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 ) -> torch.Tensor:
-    """The log T1* whose curve shape explains most of each signal: the largest (v . y)^2 / (v . v).
+    """The log T1* whose curve shape explains most of each column y of ``samples``: the largest (v . y)^2 / (v . v).
 
-    ``basis`` gives the shape v and its first two derivatives by log T1*.
+    ``basis`` gives the shapes v of P values of log T1* and their first two derivatives by it, each of shape (n, P).
     """
     import torch
 
     low, high = (math.log(limit) for limit in T1_STAR_RANGE_MS)
-    grid = torch.linspace(low, high, GRID_SIZE, dtype=signal.dtype, device=signal.device)
+    grid = torch.linspace(low, high, GRID_SIZE, dtype=samples.dtype, device=samples.device)
     shapes = basis(grid)[0]
-    shapes = shapes / shapes.norm(dim=1, keepdim=True).clamp_min(TINY)
-    log_t1_star = grid[(signal @ shapes.T).abs_().argmax(1)]
+    shapes = shapes / shapes.norm(dim=0).clamp_min(TINY)
+    log_t1_star = grid[(samples.T @ shapes).abs_().argmax(1)]
     longest_step = (high - low) / (GRID_SIZE - 1)
     for _ in range(NEWTON_STEPS):
         v0, v1, v2 = basis(log_t1_star)
-        n0, n1, n2 = (v0 * signal).sum(1), (v1 * signal).sum(1), (v2 * signal).sum(1)
+        n0, n1, n2 = (v0 * samples).sum(0), (v1 * samples).sum(0), (v2 * samples).sum(0)
         n0 = torch.where(n0.abs() < TINY, torch.full_like(n0, TINY), n0)
-        d0 = (v0 * v0).sum(1).clamp_min(TINY)
-        d1 = (v0 * v1).sum(1) * 2.0
-        d2 = ((v1 * v1).sum(1) + (v0 * v2).sum(1)) * 2.0
+        d0 = (v0 * v0).sum(0).clamp_min(TINY)
+        d1 = (v0 * v1).sum(0) * 2.0
+        d2 = ((v1 * v1).sum(0) + (v0 * v2).sum(0)) * 2.0
         gradient = 2.0 * n1 / n0 - d1 / d0
         curvature = 2.0 * (n2 / n0 - (n1 / n0) ** 2) - d2 / d0 + (d1 / d0) ** 2
         newton = -gradient / curvature.clamp_max(-1e-12)
