@@ -189,7 +189,7 @@ def benchmark_table(
                 f"{m.errors.bias_ms:+.1f}",
                 f"{m.errors.mae_ms:.1f}",
                 f"{m.errors.within_5_ms:.1%}",
-                f"{m.ms_per_pixel:.2g}" if m.ms_per_pixel < 10 else f"{m.ms_per_pixel:.0f}",
+                f"{m.ms_per_pixel:.3g}",
                 f"{ratio:.0f}" if m.tool != own_label else "1",
                 f"{m.image_seconds:.2f}" if m.tool == own_label else f"{m.image_seconds:.0f}",
                 f"{m.peak_mb:.0f}",
