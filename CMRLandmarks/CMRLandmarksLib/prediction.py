@@ -11,7 +11,6 @@ import numpy as np
 
 from CMRLandmarksLib.confidence import ConfidenceModel
 from CMRLandmarksLib.grid import Placement, entry_line_placement, rescaled, standard_image
-from CMRLandmarksLib.stack import consistent_guess
 from CMRLib.devices import resolve_device
 from CMRLib.errors import InputError, MissingDependencyError
 from CMRLib.geometry import Geometry
@@ -207,8 +206,7 @@ def predict_on_grid(
 ) -> RawPrediction:
     """Apply both stages to images on the standard grid.
 
-    Slices of one call belong together: whether they are mirrored, which decides how stage 2 sees them, is decided once,
-    and from four slices on an outlying first guess is replaced, see `CMRLandmarksLib.stack.consistent_guess`.
+    Slices of one call belong together: whether they are mirrored, which decides how stage 2 sees them, is decided once.
 
     Args:
         grids: float32 (image, row, column) after `CMRLandmarksLib.grid.rescaled`.
@@ -219,7 +217,7 @@ def predict_on_grid(
     across = first[:, 0] - first[:, 1]
     down = first[:, 2] - first[:, 0]
     mirrored = float(np.sum(np.sign(across[:, 1] * down[:, 0] - across[:, 0] * down[:, 1]))) < 0
-    points, last_move = consistent_guess(first), np.zeros(first.shape[:2])
+    points, last_move = first, np.zeros(first.shape[:2])
     second_doubts = doubts
     for turn in range(model.passes):
         found, second_doubts = _stage2(grids, points, mirrored, model, batch)

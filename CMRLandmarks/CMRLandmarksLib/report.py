@@ -30,6 +30,7 @@ from CMRLandmarksLib.evaluation import (
 )
 from CMRLandmarksLib.prediction import LandmarkModel, load_landmark_model
 from CMRLib.errors import InputError
+from CMRLib.models import ModelEntry, add_to_manifest
 
 NAMES = {
     "t1_rest": "T1 native, rest",
@@ -167,6 +168,25 @@ def report_real(
     numbers["stage 1 alone"] = asdict(first)
     header = _header(f"{name} test part", "px")
     return {"summary": numbers, "tables": {f"landmarks-{name}": table(header, rows)}}
+
+
+def record_accuracy(manifest: Path, entry: ModelEntry, results: Mapping[str, dict[str, Any]]) -> None:
+    """Write a model's measured errors on the test images into its entry of a manifest."""
+    measured: dict[str, Any] = {}
+    for name, result in results.items():
+        if "summary" in result:
+            summary = next(iter(result["summary"].values()))
+            summary = summary.get("all", summary)
+            unit = "mm" if name == "landmarks_simulated" else "px"
+            measured[name] = {
+                "images": summary["images"],
+                f"median_{unit}": round(summary["pooled"][1], 3),
+                "median_angle_deg": round(summary["angle_deg"][1], 2),
+                f"within_10_{unit}": round(summary["within_10"], 4),
+            }
+    use = results["landmarks_use"]
+    measured["failure_auc"] = round(use["confidence"]["auc"], 4)
+    add_to_manifest(replace(entry, accuracy={**entry.accuracy, "test": measured}), manifest)
 
 
 def report_use(

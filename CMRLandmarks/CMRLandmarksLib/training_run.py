@@ -188,8 +188,8 @@ def assemble(
     *,
     passes: int = 2,
     crop_size: int = CROP_SIZE,
+    remark: str = "",
     report: Callable[[str], None] = print,
-    cache: Path | None = None,
 ) -> ModelEntry:
     """Put both trained stages and their calibrated confidence into one weights file, ``output/<id>.safetensors``.
 
@@ -209,13 +209,16 @@ def assemble(
         network.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in average.items()})
         networks.append(network.eval())
         tensors.update({f"stage{stage}.{name}": value for name, value in average.items()})
-        metrics[f"stage{stage}_validation"] = read_metrics(folder)
-    _, validation, _ = training_banks(replace(source, simulated=min(source.simulated, 1)), None)
+        record = read_metrics(folder)
+        metrics[f"stage{stage}"] = {key: record[key] for key in ("steps", "seconds", "validation")}
+    _, validation, _ = training_banks(replace(source, simulated=min(source.simulated, 1)))
     confidence = calibrated(networks[0], networks[1], validation, crop_size, passes)
     real = [name for name, folder in (("ACDC", source.acdc), ("EMIDEC", source.emidec)) if folder is not None]
     data = [f"{name} challenge, training patients (see cmr-train)" for name in real]
     if source.simulated:
         data.append(f"{source.simulated} simulated anatomies: {', '.join(source.contrasts)}")
+    if remark:
+        data.append(remark)
     entry = write_weights(
         output / f"{model_id}.safetensors",
         tensors,

@@ -145,6 +145,8 @@ def evaluate_landmarks(arguments: argparse.Namespace) -> int:
     except CMRError as error:
         print(error, file=sys.stderr)
         return 2
+    if arguments.record is not None:
+        report.record_accuracy(arguments.record, first.entry, results)
     for name, result in results.items():
         result["models"] = {label: model.entry.sha256 for label, model in named.items()}
         write_result(arguments.output, name, result)
@@ -228,6 +230,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     landmarks.add_argument("--every", type=int, default=2, help="corrupt every n-th test image (default: %(default)s)")
     landmarks.add_argument("--device", default="cpu", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
     landmarks.add_argument("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
+    landmarks.add_argument(
+        "--record", type=Path, help="manifest in which to write what was measured of the first model"
+    )
     landmarks.set_defaults(run=evaluate_landmarks)
     grid = commands.add_parser(
         "landmarks-grid", help="specialists and configurations that cmr-train landmarks-grid made"

@@ -9,9 +9,14 @@ Exit status: 0 done, 2 usage or input, 3 a missing dependency, 130 cancelled.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from CMRLib.models import ModelEntry
 
 EXIT_DONE, EXIT_USAGE, EXIT_MISSING, EXIT_CANCELLED = 0, 2, 3, 130
 
@@ -61,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of weights and examples (default: %(default)s)")
     add("--crop-size", type=int, choices=(128, 192), default=128, help="of stage 2 (default: %(default)s)")
     add("--initial", type=Path, help="folder of another run, whose weights are where this one starts")
+    add("--install", type=Path, help="folder of models, with a manifest.json, to put the finished weights into")
+    add("--remark", default="", help="a line about this training for the weights file")
     add("--architecture", choices=("compact", "paper"), default="compact", help="network (default: %(default)s)")
     add("--no-augmentation", action="store_true", help="the thesis's baseline")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
@@ -145,10 +152,26 @@ def train_landmarks(options: argparse.Namespace) -> None:
             architecture=options.architecture,
             report=report,
         )
-    if options.architecture == "compact" and all(
-        (options.output / f"stage{stage}" / METRICS).is_file() for stage in (1, 2)
-    ):
-        assemble(options.output, options.id, source, crop_size=options.crop_size, report=report)
+    finished = all((options.output / f"stage{stage}" / METRICS).is_file() for stage in (1, 2))
+    if options.architecture == "compact" and finished:
+        entry = assemble(
+            options.output, options.id, source, crop_size=options.crop_size, remark=options.remark, report=report
+        )
+        if options.install is not None:
+            install(options.output / entry.file, entry, options.install)
+
+
+def install(path: Path, entry: ModelEntry, folder: Path) -> None:
+    """Copy a weights file into a folder of models and put it into the manifest there."""
+    from CMRLib.errors import OutputError
+    from CMRLib.models import add_to_manifest
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / path.name)
+    except OSError as error:
+        raise OutputError(f"{path.name} cannot be copied to {folder}; check the folder's permissions.") from error
+    add_to_manifest(entry, folder / "manifest.json")
 
 
 if __name__ == "__main__":

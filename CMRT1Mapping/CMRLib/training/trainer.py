@@ -206,15 +206,15 @@ def read_average(folder: Path | str) -> dict[str, Tensor]:
 
 
 def read_metrics(folder: Path | str) -> dict[str, Any]:
-    """What a finished run measured on its validation images.
+    """What a finished run did: its steps, seconds, options, and what it measured on its validation images.
 
     Raises:
         InputError: the run is not finished.
     """
     path = Path(folder) / METRICS
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["validation"]
-    except (OSError, ValueError, KeyError) as error:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} is missing or damaged; let this training finish first.") from error
 
 

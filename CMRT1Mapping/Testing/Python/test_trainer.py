@@ -64,7 +64,7 @@ def test_it_learns_and_writes_what_it_measured(tmp_path):
     assert result.steps == 400 and result.metrics["score"] < 0.02
     assert result.network.weight.item() == pytest.approx(3.0, abs=0.1)
     written = json.loads((tmp_path / METRICS).read_text())
-    assert written["validation"] == result.metrics == read_metrics(tmp_path)
+    assert written["validation"] == result.metrics and written == read_metrics(tmp_path)
     assert written["options"]["learning_rate"] == 0.05
     assert json.loads((tmp_path / LOG).read_text().splitlines()[-1])["step"] == 400
     assert read_average(tmp_path)["weight"].item() == result.network.weight.item()
