@@ -61,7 +61,7 @@ def test_the_layout_says_which_views_there_are(host):
     import slicer
 
     manager = slicer.app.layoutManager()
-    assert manager.sliceViewNames() == ("Red", "Green", "Yellow")
+    assert manager.sliceViewNames()[:3] == ("Red", "Green", "Yellow")  # modules may add views of their own
     assert manager.sliceWidget("Blue") is None
     assert manager.sliceWidget("Red").mrmlSliceNode() is slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed")
     manager.layout = slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView
