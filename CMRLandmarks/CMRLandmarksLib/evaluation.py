@@ -69,6 +69,8 @@ class Summary:
         pooled, centre, anterior, inferior: distances; pooled is centre and anterior together.
         angle_deg: of the entry line.
         within_10: share of the pooled points within 10 pixels or mm.
+        flagged: share of the images that are flagged.
+        within_10_unflagged: as within_10, of the images that are not.
     """
 
     images: int
@@ -78,6 +80,8 @@ class Summary:
     inferior: tuple[float, float, float]
     angle_deg: tuple[float, float, float]
     within_10: float
+    flagged: float
+    within_10_unflagged: float
 
 
 def _quartiles(values: np.ndarray) -> tuple[float, float, float]:
@@ -91,6 +95,8 @@ def _quartiles(values: np.ndarray) -> tuple[float, float, float]:
 def summarise(errors: Errors) -> Summary:
     """Medians and quartiles of many slices."""
     pooled = errors.pooled()
+    trusted = errors.distance[~errors.flagged, :2]
+    trusted = trusted[np.isfinite(trusted)]
     return Summary(
         images=len(errors.distance),
         pooled=_quartiles(pooled),
@@ -99,6 +105,8 @@ def summarise(errors: Errors) -> Summary:
         inferior=_quartiles(errors.distance[:, 2]),
         angle_deg=_quartiles(errors.angle_deg),
         within_10=float(np.mean(pooled <= 10.0)),
+        flagged=float(np.mean(errors.flagged)),
+        within_10_unflagged=float(np.mean(trusted <= 10.0)) if trusted.size else float("nan"),
     )
 
 

@@ -59,12 +59,22 @@ def _row(name: str, summary: Summary) -> list[object]:
         *(_iqr(part, 2) for part in parts),
         _iqr(summary.angle_deg),
         f"{summary.within_10:.1%}",
+        f"{summary.flagged:.0%}",
+        f"{summary.within_10_unflagged:.1%}",
     ]
 
 
 def _header(first: str, unit: str) -> list[str]:
     places = ("centre and anterior", "LV centre", "anterior insertion", "inferior insertion")
-    return [first, "images", *(f"{place} ({unit})" for place in places), "angle (°)", f"within 10 {unit}"]
+    return [
+        first,
+        "images",
+        *(f"{place} ({unit})" for place in places),
+        "angle (°)",
+        f"within 10 {unit}",
+        "flagged",
+        "within, unflagged",
+    ]
 
 
 def simulated_test(anatomies: int) -> list[LabelledSlice]:

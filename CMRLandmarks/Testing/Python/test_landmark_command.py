@@ -1,0 +1,92 @@
+"""``cmr-train landmarks`` and the tables of ``cmr-evaluate landmarks``."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from CMRLandmarksLib import report  # noqa: E402
+from CMRLandmarksLib.dataset import TEST_SEED, simulated_slices  # noqa: E402
+from CMRLandmarksLib.prediction import load_landmark_model  # noqa: E402
+from CMRLib.models import read_manifest  # noqa: E402
+
+SCRIPTS = Path(__file__).resolve().parents[3] / "Resources" / "Scripts"
+
+
+def script(name: str):
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def command():
+    return script("cmr_train").main
+
+
+@pytest.fixture(scope="module")
+def specialist(tmp_path_factory, command):
+    """A specialist trained for a moment, and the folder of models that it was put into."""
+    folder = tmp_path_factory.mktemp("run")
+    arguments = ["landmarks", "--output", str(folder), "--id", "cine-only", "--simulated", "3", "--contrasts", "cine"]
+    limits = ["--minutes", "0.02", "--batch", "2", "--device", "cpu", "--threads", "1"]
+    assert command([*arguments, *limits, "--install", str(folder / "Models"), "--remark", "a moment"]) == 0
+    return folder
+
+
+def test_a_run_leaves_weights_metrics_and_an_entry(specialist):
+    (entry,) = read_manifest(specialist / "Models" / "manifest.json")
+    assert entry.id == "cine-only" and entry.licence == "Apache-2.0"
+    assert entry.training_data == ("3 simulated anatomies: cine", "a moment")
+    assert set(entry.accuracy) == {"stage1", "stage2"}
+    metrics = json.loads((specialist / "stage1" / "metrics.json").read_text())
+    assert entry.accuracy["stage1"]["validation"] == metrics["validation"]
+    model = load_landmark_model(specialist / "cine-only.safetensors", "cpu")
+    assert report.own_contrasts(model) == ("cine",)
+
+
+def test_tables_hold_every_contrast_and_every_model(specialist):
+    script_module = script("cmr_evaluate")
+    slices = list(simulated_slices([TEST_SEED], ["cine", "vne"]))
+    models = {
+        "shipped": load_landmark_model(device="cpu"),
+        "specialist": load_landmark_model(specialist / "cine-only.safetensors", "cpu"),
+    }
+    result = report.report_simulated(slices, models, script_module.markdown_table)
+    table = result["tables"]["landmarks-simulated"].splitlines()
+    assert [line.split(" | ")[0].strip("| ") for line in table[2:]] == ["VNE", "cine", "all"]
+    assert len(result["tables"]["landmarks-specialists"].splitlines()) == 4
+    assert result["summary"]["shipped"]["all"]["images"] == 2
+    assert np.isfinite(result["summary"]["specialist"]["cine"]["pooled"]).all()
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["--simulated", "0"], "nothing to train on"),
+        (["--acdc", "/no/such/folder"], "holds no image with labels"),
+        (["--simulated", "1", "--contrasts", "flair"], "no contrast 'flair'"),
+        (["--simulated", "1", "--contrasts", "cine", "--minutes", "1", "2", "3"], "one for each stage"),
+        (["--simulated", "1", "--contrasts", "cine", "--minutes", "0"], "positive time limit"),
+        (["--device", "abacus"], "no device called"),
+    ],
+)
+def test_bad_arguments_are_one_sentence_and_leave_nothing(command, tmp_path, capsys, arguments, sentence):
+    assert command(["landmarks", "--output", str(tmp_path / "run"), *arguments]) == 2
+    error = capsys.readouterr().err.strip()
+    assert sentence in error and "\n" not in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_usage_errors_have_their_status(command, capsys):
+    assert command([]) == 2
+    assert command(["landmarks"]) == 2
+    assert command(["--help"]) == 0
+    assert "landmarks-grid" in capsys.readouterr().out
