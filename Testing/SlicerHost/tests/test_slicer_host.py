@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from SlicerHost import names, packaging_module
 
-TOY = Path(__file__).parent / "SlicerHost" / "toy" / "Toy.py"
+TOY = Path(__file__).parents[1] / "toy" / "Toy.py"
 
 
 @pytest.fixture
@@ -449,7 +449,7 @@ def test_nothing_of_the_host_is_there_unless_it_is_started():
         "assert not {'qt', 'ctk', 'slicer.ScriptedLoadableModule', 'DICOMLib'} & set(sys.modules)\n"
         "assert set(vars(slicer)) - names <= {'selfTests'}, set(vars(slicer)) ^ names\n"
     )
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[3]
     paths = f"import sys; sys.path[:0] = [{str(root / 'Testing')!r}, {str(root / 'CMRT1Mapping')!r}]\n"
     done = subprocess.run([sys.executable, "-c", paths + script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

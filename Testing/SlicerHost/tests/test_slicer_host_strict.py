@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from SlicerHost.fixtures import expect_nothing_else
 
-TOY = Path(__file__).parent / "SlicerHost" / "toy" / "Toy.py"
+TOY = Path(__file__).parents[1] / "toy" / "Toy.py"
 UI = (TOY.parent / "Resources" / "UI" / "Toy.ui").read_text()
 
 
