@@ -38,6 +38,7 @@ from cmr_evaluate import RESULTS, markdown_table, real_data_folder, write_result
 WORKER = Path(__file__).with_name("benchmark_tools.py")
 ROUNDS = 3
 SAMPLE_SIDE = 45
+QUIET_LOAD = 0.5  # load average; above it other programs lengthen the times
 
 
 @dataclass(frozen=True)
@@ -174,10 +175,12 @@ def summarise(tool: Tool, answers: Sequence[dict[str, Any]], images: Images, who
     )
 
 
-def benchmark_table(
-    images: Images, measurements: Sequence[Measurement], failures: dict[str, str], own_label: str = TOOLS[0].label
-) -> str:
-    """The README's table, and below it what was measured; ratios compare times on the same number of cores."""
+def benchmark_table(images: Images, measurements: Sequence[Measurement], failures: dict[str, str], load: float) -> str:
+    """The README's table, and below it what was measured; ratios compare times on the same number of cores.
+
+    ``load`` is the number of processes of other programs that wanted to run when the measurement began.
+    """
+    own_label = TOOLS[0].label
     own = {m.cores: m for m in measurements if m.tool == own_label}
     rows = []
     for m in measurements:
@@ -212,6 +215,8 @@ def benchmark_table(
         "peers' with the sample and without their helper processes. The peers fit one curve to all seven samples, "
         "which is not the model of ShMOLLI: their bias here says nothing about the acquisitions they are made for."
     )
+    if load > QUIET_LOAD:
+        notes += f" The machine was not idle (load average {load:.1f}), so the times are longer than they could be."
     missing = [f"{tool} could not be measured: {problem}" for tool, problem in failures.items()]
     return "\n\n".join([markdown_table(header, rows), notes, *missing])
 
@@ -235,10 +240,10 @@ def main() -> int:
         print(f"The images are simulated: there is no folder {phantom} (CMR_REAL_DATA names its parent).")
         images = simulated_phantom()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if load > 0.5:
-        print(f"Other programs use {load:.1f} cores of this machine: the times will be too long.", file=sys.stderr)
+    if load > QUIET_LOAD:
+        print(f"The machine is not idle (load average {load:.1f}): the times will be too long.", file=sys.stderr)
     measurements, failures = measure(images, peers_python)
-    table = benchmark_table(images, measurements, failures)
+    table = benchmark_table(images, measurements, failures, load)
     record = {
         "processor": processor_name(),
         "images": images.name,

@@ -68,7 +68,7 @@ def test_table_compares_times_on_the_same_number_of_cores(images):
         measurement("peer", 1, 4.0),
         measurement("peer", 2, 3.0, pixels=225),
     ]
-    table = benchmark.benchmark_table(images, measurements, {"other": "not installed"})
+    table = benchmark.benchmark_table(images, measurements, {"other": "not installed"}, load=1.4)
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("|")]
     ratios = [row[cells[0].index("times our time")] for row in cells[2:]]
     assert ratios == ["1", "1", "500", "750"]
@@ -76,6 +76,8 @@ def test_table_compares_times_on_the_same_number_of_cores(images):
     assert cells[4][cells[0].index("within 5 ms")] == "0.3%"
     assert {len(row) for row in cells} == {len(cells[0])}
     assert "in 2025 random pixels" in table and "(225 for the slowest tool)" in table
+    assert "load average 1.4" in table
+    assert "load average" not in benchmark.benchmark_table(images, measurements, {}, load=0.1)
     assert "other could not be measured: not installed" in table
 
 
