@@ -48,6 +48,8 @@ Table = Callable[[Sequence[str], Sequence[Sequence[object]]], str]
 
 def _iqr(values: tuple[float, float, float], digits: int = 1) -> str:
     low, middle, high = values
+    if np.isnan(middle):
+        return "-"
     return f"{middle:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
 
 
@@ -126,7 +128,12 @@ def own_contrasts(model: LandmarkModel) -> tuple[str, ...]:
 
 
 def _numbers(errors: Errors, contrasts: Sequence[str]) -> dict[str, Any]:
-    return {"all": asdict(summarise(errors)), **{name: asdict(summarise(errors.of(name))) for name in contrasts}}
+    return {"all": _plain(summarise(errors)), **{name: _plain(summarise(errors.of(name))) for name in contrasts}}
+
+
+def _plain(summary: Summary) -> dict[str, Any]:
+    """A summary for JSON, which has no NaN: what was not measured is left out."""
+    return {name: value for name, value in asdict(summary).items() if np.isfinite(value).all()}
 
 
 def report_grid(folder: Path, slices: Sequence[LabelledSlice], table: Table) -> dict[str, Any]:
@@ -171,11 +178,11 @@ def report_real(
     for label, model in models.items():
         summary = summarise(errors_of(slices, model, unit="px"))
         rows.append(_row(label, summary))
-        numbers[label] = asdict(summary)
+        numbers[label] = _plain(summary)
     label, model = next(iter(models.items()))
     first = summarise(errors_of(slices, model, unit="px", stage1_only=True))
     rows.append(_row(f"{label}, stage 1 alone", first))
-    numbers["stage 1 alone"] = asdict(first)
+    numbers["stage 1 alone"] = _plain(first)
     header = _header(f"{name} test part", "px")
     return {"summary": numbers, "tables": {f"landmarks-{name}": table(header, rows)}}
 
@@ -191,9 +198,10 @@ def record_accuracy(manifest: Path, entry: ModelEntry, results: Mapping[str, dic
             measured[name] = {
                 "images": summary["images"],
                 f"median_{unit}": round(summary["pooled"][1], 3),
-                "median_angle_deg": round(summary["angle_deg"][1], 2),
                 f"within_10_{unit}": round(summary["within_10"], 4),
             }
+            if "angle_deg" in summary:
+                measured[name]["median_angle_deg"] = round(summary["angle_deg"][1], 2)
     use = results["landmarks_use"]
     measured["failure_auc"] = round(use["confidence"]["auc"], 4)
     add_to_manifest(replace(entry, accuracy={**entry.accuracy, "test": measured}), manifest)
@@ -221,7 +229,7 @@ def report_use(
         ["the same, 95th percentile (ms)", f"{quartiles[3]:.1f}"],
     ]
     return {
-        "confidence": found,
+        "confidence": {name: value for name, value in found.items() if np.isfinite(value)},
         "milliseconds": speed,
         "segment_t1_ms": {"median": quartiles[1], "p25": quartiles[0], "p75": quartiles[2], "p95": quartiles[3]},
         "tables": {"landmarks-use": table(["in use", "measured"], rows)},
