@@ -25,7 +25,7 @@ from CMRLib import provenance
 from CMRLib.aha import LEVELS
 from CMRLib.bullseye import BullsEye
 from CMRLib.errors import Cancelled, CMRError, InputError
-from CMRLib.scene import aha, bullseye, display, landmarkdetection, landmarks, regions, segmentmeasurement
+from CMRLib.scene import aha, bullseye, display, landmarks, regions, segmentmeasurement
 from CMRLib.scene.dependencies import ensureTorch
 from CMRLib.scene.landmarkreview import AUTO, CORRECTED, MISSING, SliceReview, readReview, reviewOrder
 from CMRLib.scene.volumes import ijkToWorld
@@ -54,8 +54,10 @@ class CMRLandmarks(ScriptedLoadableModule):
             "<p><b>For research only.</b> Not a medical device: not for diagnosis or treatment.</p>"
         )
         self.parent.acknowledgementText = _(
-            "<p>Please cite what you use. Landmarks by a generalist network in two stages: Gonzales et al., IEEE ISBI "
-            "2024. Segments: Cerqueira et al., Circulation 2002; 105:539-542.</p>"
+            "<p>Please cite what you use. Landmarks in two stages: Gonzales et al., Deep learning for automated "
+            "insertion point annotation of CMR T1 maps, IEEE ISBI 2024. One network for all contrasts: Gonzales et "
+            "al., Generalist deep learning for cross-modality landmark annotation in cardiovascular magnetic "
+            "resonance. Segments: Cerqueira et al., Circulation 2002; 105:539-542, doi:10.1161/hc0402.102975.</p>"
         )
 
 
@@ -181,11 +183,17 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
         self._parameterNode = parameterNode
         self._shownSettings = ()
+        self._picture = None
         self._watch([])
         if self._parameterNode is not None:
-            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
+            self._parameterNodeGuiTag = self._parameterNode.connectParametersToGui(self._parameterWidgets())
             self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
             self.onParameterNodeModified()
+
+    def _parameterWidgets(self) -> dict[str, Any]:
+        """Parameter -> its widget, as ``connectGui`` finds them; Slicer 5.10 does not return that one's tag."""
+        named = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
+        return {name: widget for name, widget in named.items() if name}
 
     def onParameterNodeModified(self, caller: Any = None, event: Any = None) -> None:
         """Bring the panel in line with what is selected."""
@@ -255,7 +263,7 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onApplyButton(self) -> None:
         """Find the landmarks of the selected images."""
-        if self._isRunning:
+        if self._isRunning or self._parameterNode is None:
             return
         with slicer.util.tryWithErrorDisplay(_("The landmarks could not be found."), waitCursor=False):
             if not ensureTorch(TITLE):
@@ -372,39 +380,51 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Go to the slice of the selected row in every view that shows the images."""
         index = self._selectedSlice()
         self._updateReviewButtons()
-        if index is not None:
+        if index is not None and self._parameterNode is not None:
             self.logic.showSlice(self._parameterNode.inputVolume, index)
 
     def onAcceptButton(self) -> None:
         """Accept the landmarks of the selected slice, and go on to the next that is to be looked at."""
-        node, volume, index = self._landmarksNode(), self._parameterNode.inputVolume, self._selectedSlice()
-        landmarks.accept(node, volume, [index])
+        node, index = self._landmarksNode(), self._selectedSlice()
+        if node is None or index is None:
+            return
+        landmarks.accept(node, self._parameterNode.inputVolume, [index])
         self._fillReview()
         self._selectRow(0)
 
     def onAcceptAllButton(self) -> None:
         """Accept the landmarks of every slice."""
-        node, volume = self._landmarksNode(), self._parameterNode.inputVolume
+        node = self._landmarksNode()
+        if node is None:
+            return
+        volume = self._parameterNode.inputVolume
         landmarks.accept(node, volume, range(landmarks.numberOfSlices(volume)))
         self._fillReview()
 
     def onResetButton(self) -> None:
         """Go back to the model's answer in the selected slice."""
-        self._reset([self._selectedSlice()])
+        index = self._selectedSlice()
+        self._reset([] if index is None else [index])
 
     def onResetAllButton(self) -> None:
         """Go back to the model's answer in every slice that has one."""
-        entries = readReview(self._landmarksNode())
+        node = self._landmarksNode()
+        entries = [] if node is None else readReview(node)
         self._reset([e.slice for e in entries if e.hasModelAnswer and e.status != MISSING])
 
     def _reset(self, slices: list[int]) -> None:
+        node = self._landmarksNode()
+        if node is None or not slices:
+            return
         with self._writing():
-            landmarks.reset(self._landmarksNode(), self._parameterNode.inputVolume, slices)
+            landmarks.reset(node, self._parameterNode.inputVolume, slices)
         self._pointsChanged()
         self._fillReview()
 
     def onPlaceButton(self) -> None:
         """Place the landmarks of the selected slice by hand; without any landmarks yet, of the slice in view."""
+        if self._parameterNode is None:
+            return
         volume = self._parameterNode.inputVolume
         with self._writing():
             node = landmarks.createByHand(volume)
@@ -420,7 +440,10 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onLevelChosen(self, choice: int) -> None:
         """Take the selected slice for another level."""
-        landmarks.setLevel(self._landmarksNode(), self._selectedSlice(), list(LEVEL_CHOICES.values())[choice])
+        node, index = self._landmarksNode(), self._selectedSlice()
+        if node is None or index is None:
+            return
+        landmarks.setLevel(node, index, list(LEVEL_CHOICES.values())[choice])
         self._updateSegments()
 
     # Points that move
@@ -430,7 +453,7 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onPointModified(self, caller: Any, event: Any) -> None:
         """A point moves under the user's hand, or was moved by a program."""
-        if self._isWriting:
+        if self._isWriting or self._parameterNode is None:
             return
         if landmarks.noticeEdits(caller, self._parameterNode.inputVolume):
             self._updateReviewButtons()
@@ -439,7 +462,7 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onPointReleased(self, caller: Any, event: Any) -> None:
         """A point was dragged and let go: snap insertion points to the epicardium where that is wished."""
         parameters = self._parameterNode
-        if not parameters.snapToEpicardium:
+        if parameters is None or not parameters.snapToEpicardium:
             return
         if parameters.segmentationNode is None:
             self._say(_("Select a segmentation of the myocardium to snap points to it."))
@@ -447,7 +470,7 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         with self._writing():
             volume = parameters.inputVolume
             myocardium = self.logic.myocardium(parameters.segmentationNode, parameters.myocardium, volume)
-            problems = landmarkdetection.snapToEpicardium(caller, myocardium)
+            problems = self.logic.snapToEpicardium(caller, myocardium)
         self.onPointModified(caller, event)
         self._say(" ".join(problems))
 
@@ -474,11 +497,14 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onMyocardiumChosen(self, index: int) -> None:
         """Measure another region."""
-        self._parameterNode.myocardium = self.ui.myocardiumComboBox.itemText(index)
+        if self._parameterNode is not None:
+            self._parameterNode.myocardium = self.ui.myocardiumComboBox.itemText(index)
 
     def onSegmentationModified(self, caller: Any, event: Any) -> None:
         """The myocardium was drawn anew."""
         self.logic.forgetMyocardium()
+        if self._parameterNode is None:
+            return
         self._fillMyocardium()
         self._updateSegments()
 
@@ -488,6 +514,8 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _updateSegments(self) -> None:
         """Measure the segments, and show them, the table and the bull's-eye."""
+        if self._parameterNode is None:
+            return
         parameters, node = self._parameterNode, self._landmarksNode()
         self._picture = None
         self._levels = {} if node is None else self.logic.levels(node)
@@ -522,8 +550,8 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSavePictureButton(self) -> None:
         """Save the bull's-eye as a picture."""
-        path = self._askForFile()
-        if path:
+        path = self._askForFile() if self._picture is not None else ""
+        if path and self._picture is not None:  # the scene may have been closed meanwhile
             with slicer.util.tryWithErrorDisplay(_("The picture could not be saved."), waitCursor=True):
                 bullseye.saveBullsEye(self._picture, self._pictureTitle(), path)
                 self._say(_("Saved {path}.").format(path=path))
@@ -589,11 +617,19 @@ class CMRLandmarksLogic(ScriptedLoadableModuleLogic):
 
         See :func:`CMRLib.scene.landmarkdetection.detectLandmarks` for arguments, result and errors.
         """
+        from CMRLib.scene import landmarkdetection  # loads SciPy, for which Slicer's start should not wait
+
         started = time.perf_counter()
         node = landmarkdetection.detectLandmarks(volumeNode, **arguments)
         device, seconds = node.GetAttribute(provenance.DEVICE), time.perf_counter() - started
         logging.info(f"Landmarks of {landmarks.numberOfSlices(volumeNode)} slices found on {device} in {seconds:.1f} s")
         return node
+
+    def snapToEpicardium(self, landmarksNode: Any, myocardium: np.ndarray) -> list[str]:
+        """Move dragged insertion points to the epicardium; see the function of that name in landmarkdetection."""
+        from CMRLib.scene import landmarkdetection
+
+        return landmarkdetection.snapToEpicardium(landmarksNode, myocardium)
 
     def summary(self, landmarksNode: Any) -> str:
         """What was found, in a sentence for the user."""
@@ -625,9 +661,7 @@ class CMRLandmarksLogic(ScriptedLoadableModuleLogic):
         """Go to a slice in every slice view that shows the volume."""
         columns, rows, _slices = volumeNode.GetImageData().GetDimensions()
         middle = ijkToWorld(volumeNode, np.array([[(columns - 1) / 2, (rows - 1) / 2, index]]))[0]
-        logics = slicer.app.applicationLogic().GetSliceLogics()
-        for number in range(logics.GetNumberOfItems()):
-            view = logics.GetItemAsObject(number)
+        for view in display.sliceLogics():
             if view.GetSliceCompositeNode().GetBackgroundVolumeID() == volumeNode.GetID():
                 view.GetSliceNode().JumpSliceByOffsetting(*middle)
 
@@ -718,5 +752,8 @@ class CMRLandmarksTest(ScriptedLoadableModuleTest):
         picture = segmentmeasurement.bullsEyeOf(self.map, statistics)
         self.assertEqual({sector.text for sector in picture.sectors}, {"–"})
         node = bullseye.showBullsEye(self.map, picture, "Map")
-        composite = slicer.app.layoutManager().sliceWidget(bullseye.VIEW_NAME).mrmlSliceCompositeNode()
-        self.assertEqual(composite.GetBackgroundVolumeID(), node.GetID())
+        self.assertGreater(slicer.util.arrayFromVolume(node).max(), 0)
+        manager = slicer.app.layoutManager()
+        if manager is not None:  # there are no views in a Slicer without main window
+            composite = manager.sliceWidget(bullseye.VIEW_NAME).mrmlSliceCompositeNode()
+            self.assertEqual(composite.GetBackgroundVolumeID(), node.GetID())

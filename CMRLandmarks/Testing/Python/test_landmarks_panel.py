@@ -1,5 +1,7 @@
 """The panel of CMRLandmarks, used as an analyst uses it; runs in the host and in a real Slicer."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +14,7 @@ from CMRLandmarksLib.prediction import NO_HEART, UNSURE, LandmarkPrediction
 from CMRLib.errors import MissingDependencyError
 from CMRLib.geometry import Geometry
 from CMRLib.scene import aha, bullseye, landmarkdetection, landmarks
+from CMRLib.scene.landmarkreview import readReview
 from CMRLib.scene.results import findResult
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray
 
@@ -582,6 +585,60 @@ def test_closing_the_scene_empties_the_panel(host, measured):
     slicer.mrmlScene.Clear(False)
     host.processEvents()
     assert rows(measured.panel) == [] and not measured.ui.applyButton.enabled
+
+
+def test_a_panel_whose_scene_was_closed_leaves_clicks_alone(host, measured):
+    measured.panel.onSceneStartClose(None, None)
+    before = volumeArray(measured.volume).copy()
+    for button in ("accept", "acceptAll", "reset", "resetAll", "place", "apply", "layout", "savePicture"):
+        getattr(measured.panel, f"on{button[0].upper()}{button[1:]}Button")()
+    measured.panel.onSliceSelected()
+    measured.panel.onLevelChosen(1)
+    measured.panel.onMyocardiumChosen(0)
+    for observer in ("PointModified", "PointReleased", "SegmentationModified", "ColorsModified"):
+        getattr(measured.panel, f"on{observer}")(measured.node, None)
+    assert [entry.status for entry in readReview(measured.node)] == ["auto", "auto", "auto", "missing"]
+    assert np.array_equal(volumeArray(measured.volume), before)
+
+
+class _WithoutViews:
+    """The application, as in a Slicer without main window."""
+
+    def __init__(self, app):
+        self._app = app
+
+    def layoutManager(self):
+        return None
+
+    def __getattr__(self, name):
+        return getattr(self._app, name)
+
+
+def test_a_slicer_without_main_window(host, measured, monkeypatch):
+    logic = slicer.app.applicationLogic()
+    views = logic.GetSliceLogics()
+    logic.SetSliceLogics(None)
+    monkeypatch.setattr(slicer, "app", _WithoutViews(slicer.app))
+    try:
+        host.click(measured.ui.applyButton)
+        select(host, measured.panel, 2)
+        measured.ui.showSegmentsCheckBox.checked = False
+        host.click(measured.ui.layoutButton)
+        sys.modules["CMRLandmarks"].CMRLandmarksTest().runTest()
+    finally:
+        logic.SetSliceLogics(views)
+
+
+def test_slicer_starts_without_the_method(started_host):
+    """Slicer loads every module's file when it starts."""
+    script = (
+        "import runpy, sys, SlicerHost; SlicerHost.start(); before = set(sys.modules); runpy.run_path(sys.argv[1]); "
+        "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before} & {'scipy', 'torch'}))"
+    )
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-c", script, str(MODULE)]
+    done = subprocess.run(command, env=variables, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []
 
 
 def test_self_test_of_the_module(host, panel):

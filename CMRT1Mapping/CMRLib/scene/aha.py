@@ -14,7 +14,7 @@ from CMRLib import provenance
 from CMRLib.aha import LEVELS, SEGMENTS, SliceLandmarks, label_slice, levels_along_stack, segment_statistics
 from CMRLib.errors import InputError
 from CMRLib.scene.acquisitions import SLICE, STATE
-from CMRLib.scene.display import COLOR_TABLE
+from CMRLib.scene.display import COLOR_TABLE, sliceLogics
 from CMRLib.scene.landmarkreview import MISSING, readReview
 from CMRLib.scene.landmarks import slicePoints, sourceVolume
 from CMRLib.scene.results import SOURCE_REFERENCE, findResult, markResult
@@ -182,9 +182,7 @@ def storeTable(mapNode: Any, statistics: dict[int, RoiStatistics | None], unit: 
 
 def showSegments(labelNode: Any, mapNode: Any, visible: bool) -> None:
     """Draw the outlines of the segments in every slice view that shows the map, or take them away everywhere."""
-    logics = slicer.app.applicationLogic().GetSliceLogics()
-    for index in range(logics.GetNumberOfItems()):
-        view = logics.GetItemAsObject(index)
+    for view in sliceLogics():
         composite = view.GetSliceCompositeNode()
         isShown = composite.GetLabelVolumeID() == labelNode.GetID()
         if visible and composite.GetBackgroundVolumeID() == mapNode.GetID():

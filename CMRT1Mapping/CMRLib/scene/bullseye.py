@@ -114,13 +114,16 @@ def showBullsEye(mapNode: Any, bullseye: BullsEye, title: str) -> Any:
 
 
 def showLayout() -> None:
-    """Arrange the views: the image, the bull's-eye, the table."""
-    layoutNode = slicer.app.layoutManager().layoutLogic().GetLayoutNode()
+    """Arrange the views, if there are any: the image, the bull's-eye, the table."""
+    manager = slicer.app.layoutManager()  # None in a Slicer without main window
+    if manager is None:
+        return
+    layoutNode = manager.layoutLogic().GetLayoutNode()
     if not layoutNode.IsLayoutDescription(LAYOUT):
         layoutNode.AddLayoutDescription(LAYOUT, LAYOUT_DESCRIPTION)
-    slicer.app.layoutManager().setLayout(LAYOUT)
+    manager.setLayout(LAYOUT)
     slicer.app.processEvents()  # the views get their sizes, to which pictures are fitted
-    composite = slicer.app.layoutManager().sliceWidget(VIEW_NAME).mrmlSliceCompositeNode()
+    composite = manager.sliceWidget(VIEW_NAME).mrmlSliceCompositeNode()
     composite.SetBackgroundVolumeID(None)  # what is shown next is fitted anew
 
 
@@ -151,7 +154,8 @@ def saveBullsEye(bullseye: BullsEye, title: str, path: Path | str) -> Path:
 
 def _showInView(node: Any) -> None:
     """Show the picture in its own view, where there is one, and nothing else in it."""
-    widget = slicer.app.layoutManager().sliceWidget(VIEW_NAME) if slicer.app.layoutManager() else None
+    manager = slicer.app.layoutManager()
+    widget = None if manager is None else manager.sliceWidget(VIEW_NAME)
     if widget is None:
         return
     composite = widget.mrmlSliceCompositeNode()

@@ -132,15 +132,19 @@ def showLabels(labelNode: Any, visible: bool) -> None:
             composite.SetLabelVolumeID(None)
 
 
+def sliceLogics() -> list[Any]:
+    """The logics of all slice views; none in a Slicer without main window."""
+    logics = slicer.app.applicationLogic().GetSliceLogics()
+    return [] if logics is None else [logics.GetItemAsObject(index) for index in range(logics.GetNumberOfItems())]
+
+
 def showInSliceViews(volumeNode: Any) -> None:
     """Show a map as the background of every slice view.
 
     A view that shows it for the first time is turned to its plane and fitted, with the image as it was acquired:
     columns to the right, rows downwards. Other views keep their place and zoom.
     """
-    logics = slicer.app.applicationLogic().GetSliceLogics()  # None in a Slicer without main window
-    views = [] if logics is None else [logics.GetItemAsObject(index) for index in range(logics.GetNumberOfItems())]
-    new = [view for view in views if view.GetSliceCompositeNode().GetBackgroundVolumeID() != volumeNode.GetID()]
+    new = [view for view in sliceLogics() if view.GetSliceCompositeNode().GetBackgroundVolumeID() != volumeNode.GetID()]
     slicer.util.setSliceViewerLayers(background=volumeNode, foreground=None)
     columns, rows, slices = volumeNode.GetImageData().GetDimensions()
     middle = np.array([(columns - 1) / 2, (rows - 1) / 2, (slices - 1) / 2])
