@@ -483,9 +483,12 @@ class CMRT1MappingLogic(ScriptedLoadableModuleLogic):
 
     def adoptInput(self, parameters: CMRT1MappingParameterNode) -> None:
         """Select what belongs to a newly chosen input: its phase, scheme and colors, and the results that it has."""
-        node = parameters.inputNode
+        chosen = parameters.inputNode
+        # A sequence and the volume that shows its current image have the same name; either stands for the acquisition.
+        node = None if chosen is None else acquisitions.acquisitionOf(chosen)
         found = {} if node is None else t1maps.findT1Maps(node)
         with slicer.util.NodeModify(parameters.parameterNode):
+            parameters.inputNode = node
             parameters.adoptedNode = node
             parameters.phaseNode = None if node is None else acquisitions.phaseOf(node)
             for role, name in OUTPUTS.items():

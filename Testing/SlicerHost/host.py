@@ -141,6 +141,10 @@ class Host(User):
         self.errors.clear()
         dialogs.RECORDER.clear()
 
+    def dragToNode(self, selector: Any, node: Any) -> None:
+        """Press the mouse on a node selector, drag to the node in its list, and release."""
+        selector.native.drag_to(node)
+
     def loadModule(self, path: str | Path) -> Any:
         """Load a scripted module from its file and open its panel.
 

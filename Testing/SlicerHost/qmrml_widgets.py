@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import slicer
 import vtk
-from PySide6 import QtCore, QtWidgets
+from PySide6 import QtCore, QtTest, QtWidgets
 
 from .stand_ins import StandIn, stand_in
 
@@ -106,6 +106,17 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
 
     def nodeFromIndex(self, index):
         return self._nodes[index] if 0 <= index < len(self._nodes) else None
+
+    def drag_to(self, node):
+        """What a mouse does that is pressed on the box, dragged to a node in the list, and released."""
+        button = QtCore.Qt.MouseButton.LeftButton
+        QtTest.QTest.mousePress(self._box, button)
+        # Qt takes a release too soon after the press for a click, which would leave the list open.
+        QtTest.QTest.qWait(QtWidgets.QApplication.doubleClickInterval() + 100)
+        view = self._box.view()
+        place = view.visualRect(view.model().index(self._index(node), 0)).center()
+        QtTest.QTest.mouseMove(view.viewport(), place)
+        QtTest.QTest.mouseRelease(view.viewport(), button, pos=place)
 
     def currentNode(self):
         return self._current

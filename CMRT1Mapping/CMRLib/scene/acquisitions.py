@@ -100,6 +100,14 @@ def browserOf(node: Any) -> Any:
     return slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(node)
 
 
+def acquisitionOf(node: Any) -> Any:
+    """The sequence whose current image a volume shows, or the node itself."""
+    if node.IsA("vtkMRMLSequenceNode"):
+        return node
+    browser = slicer.modules.sequences.logic().GetFirstBrowserNodeForProxyNode(node)
+    return (None if browser is None else browser.GetSequenceNode(node)) or node
+
+
 def shownVolume(node: Any) -> Any:
     """The volume in which the acquisition is seen: the sequence's current image, or the volume itself; or None."""
     if not node.IsA("vtkMRMLSequenceNode"):

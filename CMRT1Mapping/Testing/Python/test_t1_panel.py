@@ -83,6 +83,26 @@ def test_choosing_an_acquisition_fills_the_panel(host, panel, phantom):
     assert not panel.ui.applyButton.enabled
 
 
+def test_choosing_the_image_shown_chooses_its_acquisition(host, panel, phantom):
+    source = load(phantom)
+    panel.ui.inputSelector.setCurrentNode(acquisitions.shownVolume(source))
+    host.processEvents()
+    assert panel.ui.inputSelector.currentNode() is source
+    assert cells(panel) == [f"{time:g}" for time in SHMOLLI_TIMES]
+
+
+def test_dragging_in_the_selector_chooses(host, panel, phantom):
+    """Press on the selector, drag through its list, release on another acquisition."""
+    if not hasattr(host, "dragToNode"):
+        pytest.skip("real Slicer's selectors cannot be dragged from Python")
+    rest, stress = load(phantom), load(phantom, "stress mid", phase=False)
+    host.setNode(panel.ui.inputSelector, rest)
+    host.dragToNode(panel.ui.inputSelector, stress)
+    assert panel.ui.inputSelector.currentNode() is stress
+    assert panel.ui.phaseSelector.currentNode() is None
+    assert panel.ui.applyButton.enabled
+
+
 def test_apply_computes_the_maps(host, applied, phantom):
     panel, maps = applied.panel, applied.maps
     assert tubeMeans(maps["t1"], phantom) == pytest.approx(TUBES_MS, rel=0.01)
