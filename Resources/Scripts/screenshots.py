@@ -1,8 +1,8 @@
 """Draw the pictures of the README: ``python3 Resources/Scripts/screenshots.py [--output DIR]``.
 
 A simulated ShMOLLI acquisition is opened in the module's own panel, mapped with its Apply button, hovered and measured,
-and what an analyst then sees is saved. Slicer's Qt side is played by ``Testing/SlicerHost``; panel, slice views, color
-legend and plot are the module's and Slicer's own.
+and what an analyst then sees is saved; so are the landmarks and segments of simulated T1 maps. Slicer's Qt side is
+played by ``Testing/SlicerHost``; panels, slice views, color legend and plot are the modules' and Slicer's own.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from typing import Any
 import environment
 
 MODULE = environment.ROOT / "CMRT1Mapping" / "CMRT1Mapping.py"
+LANDMARKS_MODULE = environment.ROOT / "CMRLandmarks" / "CMRLandmarks.py"
 WINDOW_SIZE = (1400, 1140)
 FIELD_OF_VIEW_MM = 190.0
+LANDMARKS_WINDOW_SIZE = (1600, 1040)
+LANDMARKS_FIELD_OF_VIEW_MM = 130.0
 
 
 def main() -> int:
@@ -26,7 +29,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=environment.ROOT / "Resources" / "Screenshots", metavar="DIR")
     options = parser.parse_args()
     environment.enter()
-    sys.path[:0] = [str(environment.ROOT / "Testing"), str(MODULE.parent)]
+    sys.path[:0] = [str(environment.ROOT / "Testing"), str(MODULE.parent), str(LANDMARKS_MODULE.parent)]
     options.output.mkdir(parents=True, exist_ok=True)
     for picture in draw(options.output):
         print(picture)
@@ -36,6 +39,13 @@ def main() -> int:
 def draw(folder: Path) -> list[Path]:
     """Draw the pictures into an existing folder and return their files."""
     host = importlib.import_module("SlicerHost").start()
+    pictures = [*draw_t1(host, folder), draw_landmarks(host, folder)]
+    host.stop()
+    return pictures
+
+
+def draw_t1(host: Any, folder: Path) -> list[Path]:
+    """Draw the pictures of CMR T1 Mapping."""
     import slicer
 
     from CMRLib.simulation import simulate_study
@@ -69,8 +79,62 @@ def draw(folder: Path) -> list[Path]:
     host.choose(panel.ui.shownMapComboBox, "R2 map")
     panel.ui.showFlagsCheckBox.checked = True
     pictures.append(picture(view, "Quality.png"))
-    host.stop()
     return pictures
+
+
+def draw_landmarks(host: Any, folder: Path) -> Path:
+    """Draw the picture of CMR Landmarks: points, entry line and segments on T1 maps, bull's-eye and table."""
+    import numpy as np
+    import slicer
+
+    from CMRLib.scene.landmarks import findLandmarks, slicePoints
+    from CMRLib.scene.volumes import ijkToWorld
+    from CMRLib.simulation import simulate_study
+
+    host.reset()
+    layout, window = slicer.app.layoutManager(), slicer.util.mainWindow()
+    slices = simulate_study(seed=3, slices=("apical", "mid", "basal"), snr=60.0).acquisitions
+    volume = _stack_of_t1_maps(slices)
+    panel = host.loadModule(LANDMARKS_MODULE)
+    host.setNode(panel.ui.inputSelector, volume)
+    host.click(panel.ui.applyButton)
+    myocardium = np.stack([item.truth.myocardium > 0.99 for item in slices])
+    contours = _segmentation(volume, {"Myocardium": myocardium})
+    contours.GetDisplayNode().SetVisibility(False)
+    host.setNode(panel.ui.segmentationSelector, contours)
+    window.resize(*LANDMARKS_WINDOW_SIZE)
+    host.processEvents()
+    host.click(panel.ui.layoutButton)
+    mid = 1
+    for row in range(panel.ui.reviewTable.rowCount):
+        if panel.ui.reviewTable.item(row, 0).text() == str(mid):
+            panel.ui.reviewTable.setCurrentCell(row, 0)
+    host.processEvents()
+    row, column = slicePoints(findLandmarks(volume), volume)[mid][0]
+    center = ijkToWorld(volume, np.array([[column, row, mid]]))[0]
+    _center(layout.sliceWidget("Red").mrmlSliceNode(), center, LANDMARKS_FIELD_OF_VIEW_MM)
+    host.processEvents()
+    return Path(host.grabWidget(window, folder / "CMRLandmarks.png"))
+
+
+def _stack_of_t1_maps(slices: Any) -> Any:
+    """T1 maps reconstructed of the slices, as one volume in the colors of a T1 map."""
+    import numpy as np
+    import slicer
+
+    from CMRLib.geometry import Geometry
+    from CMRLib.scene import t1maps
+    from CMRLib.scene.volumes import setVolumeArray
+    from CMRT1MappingLib.reconstruction import reconstruct
+
+    first = slices[0].geometry
+    step = float(np.linalg.norm(np.subtract(slices[1].geometry.origin, first.origin)))
+    t1 = np.stack([reconstruct(s.images, s.inversion_times_ms, s.phase, scheme=s.scheme).t1 for s in slices])
+    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Rest T1 map")
+    geometry = Geometry(first.origin, (*first.spacing[:2], step), first.direction)
+    setVolumeArray(volume, t1, geometry)
+    t1maps.setT1Colors(volume, "1.5 T")
+    return volume
 
 
 def _load(acquisition: Any) -> Any:
@@ -89,18 +153,22 @@ def _load(acquisition: Any) -> Any:
 
 def _contour(acquisition: Any, t1: Any) -> Any:
     """A segmentation of the myocardium and of the blood in the left ventricle, as an analyst would draw it."""
+    labels = acquisition.truth.labels
+    return _segmentation(t1, {"Myocardium": acquisition.truth.myocardium[None] > 0.99, "LV blood": labels[None] == 2})
+
+
+def _segmentation(volume: Any, masks: dict[str, Any]) -> Any:
+    """A segmentation on the pixels of a volume; masks are (slice, row, column) by the names of their segments."""
     import numpy as np
     import slicer
 
     segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Contours")
     segmentation.CreateDefaultDisplayNodes()
-    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(t1)
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     segmentation.GetDisplayNode().SetOpacity2DFill(0.0)
-    labels = acquisition.truth.labels
-    for name, mask in (("Myocardium", acquisition.truth.myocardium > 0.99), ("LV blood", labels == 2)):
+    for name, mask in masks.items():
         segment = segmentation.GetSegmentation().AddEmptySegment("", name)
-        pixels = mask[None].astype(np.uint8)
-        slicer.util.updateSegmentBinaryLabelmapFromArray(pixels, segmentation, segment, t1)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(mask.astype(np.uint8), segmentation, segment, volume)
     return segmentation
 
 
@@ -119,10 +187,10 @@ def _septum_and_center(acquisition: Any, t1: Any) -> Any:
     return ijkToWorld(t1, np.array([[column, row, 0], [center[1], center[0], 0]]))
 
 
-def _center(slice_node: Any, position: Any) -> None:
+def _center(slice_node: Any, position: Any, field_of_view_mm: float = FIELD_OF_VIEW_MM) -> None:
     """Show the surroundings of a point in a slice view, without changing its plane."""
     width, height, depth = slice_node.GetFieldOfView()
-    scale = FIELD_OF_VIEW_MM / min(width, height)
+    scale = field_of_view_mm / min(width, height)
     slice_node.SetFieldOfView(width * scale, height * scale, depth)
     slice_node.JumpSliceByCentering(*position)
 

@@ -243,9 +243,9 @@ def _preparedNode(volumeNode: Any, node: Any, attributes: dict[str, str]) -> Any
 
 def _setDisplay(node: Any) -> None:
     display = node.GetDisplayNode()
-    display.SetGlyphTypeFromString("CrossDot2D")
-    display.SetGlyphScale(2.5)
-    display.SetTextScale(2.5)
+    display.SetGlyphTypeFromString("Circle2D")
+    display.SetGlyphScale(2.2)
+    display.SetTextScale(3.0)
     display.SetColor(*_POINT_COLOR)
     display.SetSelectedColor(*_POINT_COLOR)
     display.SetActiveColor(*_ACTIVE_COLOR)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-FOLDERS = [ROOT / "Resources" / "Scripts", ROOT / "Testing", ROOT / "CMRT1Mapping"]
+FOLDERS = [ROOT / "Resources" / "Scripts", ROOT / "Testing", ROOT / "CMRT1Mapping", ROOT / "CMRLandmarks"]
 
 
 @pytest.mark.slow
@@ -26,3 +26,11 @@ def test_pictures_are_drawn(tmp_path):
     saturation = np.ptp(pictures["Quality.png"], axis=-1)
     assert np.mean(saturation < 0.05) > 0.8, "R2 is grey"
     assert np.ptp(pictures["Curve.png"]) > 0.9
+    whole = pictures["CMRLandmarks.png"]
+    third = whole.shape[1] // 3
+    slice_view, right_side = whole[:, third : 2 * third], whole[:, 2 * third :]
+    points = np.all(np.abs(slice_view - (1.0, 0.85, 0.1)) < 0.02, axis=-1)
+    assert np.count_nonzero(points) > 300, "points and entry line are yellow"
+    assert np.ptp(np.argwhere(points)[:, 0]) > 0.2 * len(whole), "from the anterior to the inferior insertion"
+    red, green, blue = np.moveaxis(right_side, -1, 0)
+    assert np.mean((green > 1.3 * red) & (green > 1.3 * blue)) > 0.1, "the bull's-eye of normal myocardium is green"
