@@ -57,7 +57,8 @@ class CMRLandmarks(ScriptedLoadableModule):
             "<p>Please cite what you use. Landmarks in two stages: Gonzales et al., Deep learning for automated "
             "insertion point annotation of CMR T1 maps, IEEE ISBI 2024. One network for all contrasts: Gonzales et "
             "al., Generalist deep learning for cross-modality landmark annotation in cardiovascular magnetic "
-            "resonance. Segments: Cerqueira et al., Circulation 2002; 105:539-542, doi:10.1161/hc0402.102975.</p>"
+            "resonance, J Cardiovasc Magn Reson 2026; 28. Segments: Cerqueira et al., Circulation 2002; "
+            "105:539-542.</p>"
         )
 
 

@@ -87,13 +87,12 @@ def draw_landmarks(host: Any, folder: Path) -> Path:
     import numpy as np
     import slicer
 
-    from CMRLib.scene.landmarks import findLandmarks, slicePoints
     from CMRLib.scene.volumes import ijkToWorld
     from CMRLib.simulation import simulate_study
 
     host.reset()
     layout, window = slicer.app.layoutManager(), slicer.util.mainWindow()
-    slices = simulate_study(seed=3, slices=("apical", "mid", "basal"), snr=60.0).acquisitions
+    slices: Any = simulate_study(seed=3, slices=("apical", "mid", "basal"), snr=60.0).acquisitions
     volume = _stack_of_t1_maps(slices)
     panel = host.loadModule(LANDMARKS_MODULE)
     host.setNode(panel.ui.inputSelector, volume)
@@ -110,8 +109,8 @@ def draw_landmarks(host: Any, folder: Path) -> Path:
         if panel.ui.reviewTable.item(row, 0).text() == str(mid):
             panel.ui.reviewTable.setCurrentCell(row, 0)
     host.processEvents()
-    row, column = slicePoints(findLandmarks(volume), volume)[mid][0]
-    center = ijkToWorld(volume, np.array([[column, row, mid]]))[0]
+    y, x = slices[mid].truth.landmarks.lv_centre
+    center = ijkToWorld(volume, np.array([[x, y, mid]]))[0]
     _center(layout.sliceWidget("Red").mrmlSliceNode(), center, LANDMARKS_FIELD_OF_VIEW_MM)
     host.processEvents()
     return Path(host.grabWidget(window, folder / "CMRLandmarks.png"))
