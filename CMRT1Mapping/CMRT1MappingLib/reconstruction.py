@@ -20,7 +20,7 @@ from CMRT1MappingLib.signal_model import inversion_recovery_signal, t1_variance_
 if TYPE_CHECKING:
     import torch
 
-CHUNK_PIXELS = (4096, 16384)  # smaller groups waste time on calls, larger ones on memory
+CHUNK_PIXELS = (8192, 65536)  # smaller groups waste time on calls, larger ones take too much memory
 SIGNAL_FLOOR_RANGE = (0.01, 0.1)  # of the brightest pixels
 AIR_MAXIMUM = 4.3  # noise standard deviations that 1 in 1000 air pixels exceeds in the largest of 7 frames
 DARKEST_AIR = 0.66  # root mean square of the darkest hundredth of all pixels over that of air, for 10 to 100 % air
@@ -160,7 +160,7 @@ def fit_stack(
         return _pixel_results(rows[chunk], sorted_times, fit)
 
     workers = torch.get_num_threads() if target.type == "cpu" else 1
-    size = int(np.clip(math.ceil(len(rows) / (2 * workers)), *CHUNK_PIXELS))
+    size = int(np.clip(math.ceil(len(rows) / max(2, workers)), *CHUNK_PIXELS))  # two or more, for the sake of progress
     chunks = map_chunks(fit_chunk, len(rows), size, workers, progress)
     pixels = {name: np.concatenate([c[name] for c in chunks]) for name in chunks[0]}
     noise = options.noise_sd / scale if options.noise_sd is not None else _noise_sd(pixels)
