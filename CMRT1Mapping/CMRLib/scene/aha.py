@@ -14,7 +14,7 @@ from CMRLib import provenance
 from CMRLib.aha import LEVELS, SEGMENTS, SliceLandmarks, label_slice, levels_along_stack, segment_statistics
 from CMRLib.errors import InputError
 from CMRLib.scene.acquisitions import SLICE, STATE
-from CMRLib.scene.display import COLOR_TABLE, sliceLogics
+from CMRLib.scene.display import labelColorNode, sliceLogics
 from CMRLib.scene.landmarkreview import MISSING, readReview
 from CMRLib.scene.landmarks import slicePoints, sourceVolume
 from CMRLib.scene.results import SOURCE_REFERENCE, findResult, markResult
@@ -213,23 +213,12 @@ def levelsOf(landmarksNode: Any, slices: list[int] | None = None) -> dict[int, s
 
 def segmentColors() -> Any:
     """The color table of the 16 segments, in which their names can be read under the cursor."""
-    name = "AHA 16 segments"
-    for node in slicer.util.getNodesByClass("vtkMRMLColorTableNode"):
-        if node.GetAttribute(COLOR_TABLE) == name:
-            return node
-    node = slicer.vtkMRMLColorTableNode()
-    node.SetName(name)
-    node.SetTypeToUser()
-    node.SetNumberOfColors(len(SEGMENTS) + 1)
-    node.SetColor(0, "background", 0.0, 0.0, 0.0, 0.0)
-    for segment in SEGMENTS:
+    colors = [("background", (0.0, 0.0, 0.0, 0.0))]
+    for segment in SEGMENTS:  # in the order of their numbers
         share = _TOWARDS_WHITE[segment.level]
-        color = [(1 - share) * c + share for c in _WALL_COLORS[segment.wall]]
-        node.SetColor(segment.number, f"{segment.number} {segment.name}", *color, 1.0)
-    node.SetAttribute(COLOR_TABLE, name)
-    node.SetAttribute("Category", "Cardiac MR")
-    node.SetHideFromEditors(False)
-    return slicer.mrmlScene.AddNode(node)
+        red, green, blue = ((1 - share) * c + share for c in _WALL_COLORS[segment.wall])
+        colors.append((f"{segment.number} {segment.name}", (red, green, blue, 1.0)))
+    return labelColorNode("AHA 16 segments", colors)
 
 
 def _automaticLevels(volume: Any, slices: list[int]) -> dict[int, str]:

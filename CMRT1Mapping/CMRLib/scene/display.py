@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +77,28 @@ def colorNode(name: str) -> Any:
     node.SetAttribute(COLOR_TABLE, name)
     node.SetAttribute("Category", "Cardiac MR")
     node.SetHideFromEditors(False)  # so that it can be chosen for other volumes, and is saved with the scene
+    return slicer.mrmlScene.AddNode(node)
+
+
+def labelColorNode(name: str, colors: Sequence[tuple[str, tuple[float, float, float, float]]]) -> Any:
+    """The color table called ``name`` of a label map, made when it is not in the scene yet.
+
+    Args:
+        name: of the table.
+        colors: for each label value from 0 on, the words read under the cursor and red, green, blue and opacity.
+    """
+    for node in slicer.util.getNodesByClass("vtkMRMLColorTableNode"):
+        if node.GetAttribute(COLOR_TABLE) == name:
+            return node
+    node = slicer.vtkMRMLColorTableNode()
+    node.SetName(name)
+    node.SetTypeToUser()
+    node.SetNumberOfColors(len(colors))
+    for value, (words, color) in enumerate(colors):
+        node.SetColor(value, words, *color)
+    node.SetAttribute(COLOR_TABLE, name)
+    node.SetAttribute("Category", "Cardiac MR")
+    node.SetHideFromEditors(False)
     return slicer.mrmlScene.AddNode(node)
 
 

@@ -19,6 +19,7 @@ from CMRLib.scene.display import (
     T1_COLOR_TABLES,
     CodedTerm,
     MapDisplay,
+    labelColorNode,
     setMapDisplay,
 )
 from CMRLib.scene.results import findResult, markResult
@@ -158,19 +159,8 @@ def _show(node: Any, role: str, colors: str) -> None:
 
 def _flagColors() -> Any:
     """The color table in which the names of a pixel's flags can be read under the cursor."""
-    name = "CMR T1 flags"
-    for node in slicer.util.getNodesByClass("vtkMRMLColorTableNode"):
-        if node.GetAttribute(COLOR_TABLE) == name:
-            return node
-    node = slicer.vtkMRMLColorTableNode()
-    node.SetName(name)
-    node.SetTypeToUser()
-    node.SetNumberOfColors(1 << len(PixelFlag))
-    node.SetColor(0, "fitted", 0.0, 0.0, 0.0, 0.0)
+    colors = [("fitted", (0.0, 0.0, 0.0, 0.0))]
     for value in range(1, 1 << len(PixelFlag)):
         gravest = [flag for flag in _FLAG_COLORS if flag & value][-1]
-        node.SetColor(value, flagWords(value), *_FLAG_COLORS[gravest])
-    node.SetAttribute(COLOR_TABLE, name)
-    node.SetAttribute("Category", "Cardiac MR")
-    node.SetHideFromEditors(False)
-    return slicer.mrmlScene.AddNode(node)
+        colors.append((flagWords(value), _FLAG_COLORS[gravest]))
+    return labelColorNode("CMR T1 flags", colors)
