@@ -1,0 +1,168 @@
+"""What the trainer needs to train MOCOnet: random moved sets, loss and validation.
+
+torch is needed, so import this module inside functions.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from CMRLib.errors import InputError
+from CMRLib.models import ModelEntry, write_weights
+from CMRLib.normalise import quantile_normalise
+from CMRLib.simulation.irw_sets import IrwBank, MotionBatch, random_sets
+from CMRLib.training.trainer import TrainingOptions, read_average, read_metrics, train
+from CMRT1MappingLib.moconet import COMPACT, Moconet, motion_loss
+from CMRT1MappingLib.moconet_paper import FRAMES, SIZE, PaperMoconet, paper_loss
+from CMRT1MappingLib.motion_estimation import TASK, WORKING_SPACING_MM
+
+CROP = 128
+VALIDATION_SEED, VALIDATION_BATCHES, VALIDATION_SETS = 5, 12, 4
+EVERY_COUNT = (7, 7, 8, 5, 11, 6, 9, 10)  # of frames; seven, as ShMOLLI has, twice
+
+
+class MoconetTask:
+    """Training of the compact network on crops at its working spacing."""
+
+    name = "moconet-compact"
+
+    def __init__(self, training: IrwBank, validation: IrwBank) -> None:
+        self._bank = training
+        generator = torch.Generator().manual_seed(VALIDATION_SEED)
+        self._validation = [
+            random_sets(
+                validation,
+                VALIDATION_SETS,
+                generator,
+                frames=EVERY_COUNT[n % len(EVERY_COUNT)],
+                size=CROP,
+                spacing_mm=WORKING_SPACING_MM,
+            )
+            for n in range(VALIDATION_BATCHES)
+        ]
+
+    def network(self) -> nn.Module:
+        """A new network."""
+        return Moconet(COMPACT)
+
+    def batch(self, size: int, generator: torch.Generator) -> MotionBatch:
+        """Sets of equally many frames, which are drawn for each batch; seven most often."""
+        frames = EVERY_COUNT[int(torch.randint(len(EVERY_COUNT), (1,), generator=generator))]
+        return random_sets(self._bank, size, generator, frames=frames, size=CROP, spacing_mm=WORKING_SPACING_MM)
+
+    def loss(self, network: nn.Module, batch: MotionBatch) -> tuple[Tensor, dict[str, float]]:
+        """See `CMRLib.training.trainer.Task.loss`."""
+        return motion_loss(network(normalised_sets(batch.images)), batch.displacement, batch.heart, batch.body)
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Displacement error in the heart, pixels at the working spacing, before and after."""
+        device = next(network.parameters()).device
+        before: list[float] = []
+        after: list[float] = []
+        for batch in self._validation:
+            output = network(normalised_sets(batch.images).to(device))
+            inside = batch.heart[:, None] > 0.5
+            count = (inside.sum(dim=(2, 3)) * batch.images.shape[1]).clamp_min(1)
+            for errors, found in ((before, torch.zeros(())), (after, output.displacement.cpu())):
+                distance = (found - batch.displacement).norm(dim=2)
+                means = (distance * inside).sum(dim=(1, 2, 3)) / count[:, 0]
+                errors += means[batch.heart.flatten(1).any(dim=1)].tolist()
+        error = torch.tensor(after)
+        return {
+            "score": float(error.mean()),
+            "worst_px": float(error.max()),
+            "median_px": float(error.median()),
+            "before_px": float(torch.tensor(before).mean()),
+        }
+
+
+class PaperMoconetTask(MoconetTask):
+    """Training of the thesis's network on whole images of seven frames."""
+
+    name = "moconet-paper"
+
+    def network(self) -> nn.Module:
+        """A new network."""
+        return PaperMoconet()
+
+    def batch(self, size: int, generator: torch.Generator) -> MotionBatch:
+        """Sets of seven frames."""
+        return random_sets(self._bank, size, generator, frames=FRAMES, size=SIZE, spacing_mm=WORKING_SPACING_MM)
+
+    def loss(self, network: nn.Module, batch: MotionBatch) -> tuple[Tensor, dict[str, float]]:
+        """See `CMRLib.training.trainer.Task.loss`."""
+        _, scales = network(normalised_sets(batch.images))
+        loss = paper_loss(scales, batch.displacement)
+        return loss, {"loss": float(loss.detach())}
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """The loss on four sets that are not trained on."""
+        generator = torch.Generator().manual_seed(VALIDATION_SEED)
+        batch = self.batch(VALIDATION_SETS, generator)
+        _, scales = network(normalised_sets(batch.images).to(next(network.parameters()).device))
+        return {"score": float(paper_loss(tuple(s.cpu() for s in scales), batch.displacement))}
+
+
+def normalised_sets(images: Tensor) -> Tensor:
+    """Every frame of (set, frame, row, column) after `quantile_normalise`."""
+    return quantile_normalise(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+
+
+def train_moconet(
+    training: IrwBank,
+    validation: IrwBank,
+    output: Path,
+    options: TrainingOptions,
+    *,
+    architecture: str = "compact",
+    initial: Path | None = None,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Train in ``output``, or go on with what it holds.
+
+    Args:
+        training, validation: banks.
+        output: folder of the run.
+        options: limits and rates.
+        architecture: "compact" or "paper".
+        initial: folder of another run, whose averaged weights are where a new one starts.
+        report: called with a line of text now and then.
+
+    Raises:
+        InputError, OutputError, DeviceError: see `CMRLib.training.trainer.train`.
+    """
+    kinds = {"compact": MoconetTask, "paper": PaperMoconetTask}
+    if architecture not in kinds:
+        raise InputError(f'There is no architecture "{architecture}"; choose compact or paper.')
+    start = read_average(initial) if initial is not None else None
+    train(kinds[architecture](training, validation), output, options, report, start)
+
+
+def assemble(output: Path, model_id: str, training_data: list[str], with_real_images: bool) -> ModelEntry:
+    """Put a finished compact run into one weights file, ``output/<id>.safetensors``.
+
+    Raises:
+        InputError: the run is not finished.
+    """
+    record = read_metrics(output)
+    return write_weights(
+        output / f"{model_id}.safetensors",
+        read_average(output),
+        id=model_id,
+        task=TASK,
+        architecture=MoconetTask.name,
+        input={
+            "spacing_mm": WORKING_SPACING_MM,
+            "frames": [min(EVERY_COUNT), max(EVERY_COUNT)],
+            "normalisation": "quantiles of every frame",
+        },
+        training_data=training_data,
+        licence="CC-BY-NC-SA-4.0" if with_real_images else "Apache-2.0",
+        date=datetime.date.today().isoformat(),
+        accuracy={key: record[key] for key in ("steps", "seconds", "validation")},
+    )

@@ -1,0 +1,201 @@
+"""Motion between the images of an acquisition, as MOCOnet sees it, and images with that motion taken out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from CMRLib.devices import resolve_device
+from CMRLib.errors import InputError, MissingDependencyError
+from CMRLib.models import ModelEntry, load_weights
+
+if TYPE_CHECKING:
+    import torch
+
+    from CMRT1MappingLib.moconet import Moconet
+
+TASK = "motion"
+DEFAULT_MODEL = "moconet"
+WORKING_SPACING_MM = 1.4  # of the network's images; the acquired resolution of such images is 1.5 to 2 mm
+FRAMES = (5, 11)  # fewest and most that the network was trained for
+SPACING_RANGE_MM = (0.3, 4.0)
+
+
+@dataclass(frozen=True)
+class MotionModel:
+    """A loaded network.
+
+    Attributes:
+        network: in evaluation mode, on the device.
+        spacing_mm: of the images it works on.
+        device: where it computes.
+        entry: what it is.
+    """
+
+    network: Moconet
+    spacing_mm: float
+    device: torch.device
+    entry: ModelEntry
+
+
+@dataclass(frozen=True)
+class MotionEstimate:
+    """Motion of one acquisition.
+
+    Attributes:
+        displacement: float32 (frame, 2, row, column), (row, column) shift in pixels, zero mean over the frames: frame i
+            at x + displacement_i(x) shows what the aligned images show at x.
+        heart: float32 (row, column), probability of the heart being there in the aligned images.
+        model: what estimated it.
+        device: where.
+    """
+
+    displacement: np.ndarray
+    heart: np.ndarray
+    model: ModelEntry
+    device: str
+
+
+def load_motion_model(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> MotionModel:
+    """Load a model by its id in the manifest or by the path of its weights file.
+
+    Raises:
+        MissingDependencyError: torch, safetensors or the weights are missing, or the weights are damaged.
+        DeviceError: the device is not available.
+        InputError: there is no such model.
+    """
+    chosen = resolve_device(device)
+    weights = load_weights(model, TASK)
+    import torch
+
+    from CMRT1MappingLib.moconet import Moconet, with_folded_normalisation
+
+    network = Moconet()
+    try:
+        network.load_state_dict(weights.tensors)
+    except RuntimeError as error:
+        raise MissingDependencyError(
+            f"The weights of '{weights.entry.id}' do not fit this version of CMRMapping; install its own model."
+        ) from error
+    network = with_folded_normalisation(network.eval()).to(chosen, memory_format=torch.channels_last)
+    return MotionModel(network, float(weights.entry.input["spacing_mm"]), chosen, weights.entry)
+
+
+def estimate_motion(
+    images: np.ndarray,
+    spacing_mm: tuple[float, float],
+    *,
+    model: MotionModel,
+    passes: int = 1,
+    progress: Callable[[float], None] | None = None,
+) -> MotionEstimate:
+    """Estimate the motion between the images of one acquisition, whatever their contrasts and inversion times.
+
+    Args:
+        images: magnitude (frame, row, column), 5 to 11 frames, any unit.
+        spacing_mm: distance of rows and of columns.
+        model: see `load_motion_model`.
+        passes: how often the network looks; from the second time on at what it has aligned itself.
+        progress: called with the fraction done after each pass; it may raise `CMRLib.errors.Cancelled`.
+
+    Raises:
+        InputError: another number of frames, or a spacing that no heart is imaged with.
+    """
+    check_motion_input(images, spacing_mm)
+    import torch
+    from torch.nn import functional
+
+    from CMRLib.normalise import quantile_normalise
+    from CMRLib.warp import compose, resize_displacement, warp
+
+    shape = images.shape[1:]
+    size = [max(16, round(n * step / model.spacing_mm)) for n, step in zip(shape, spacing_mm, strict=True)]
+    with torch.inference_mode():
+        stack = torch.as_tensor(np.ascontiguousarray(images, dtype=np.float32), device=model.device)
+        small = functional.interpolate(stack[:, None], size=size, mode="bilinear", antialias=True, align_corners=False)
+        small = quantile_normalise(small[:, 0])[:, None]
+        displacement = torch.zeros(len(images), 2, *size, device=model.device)
+        for number in range(passes):
+            aligned = warp(small, displacement) if number else small
+            rest, heart = _pass(aligned[:, 0], model.network)
+            displacement = compose(rest, displacement) if number else rest
+            displacement = displacement - displacement.mean(dim=0, keepdim=True)
+            if progress is not None:
+                progress((number + 1) / passes)
+        full = resize_displacement(displacement, shape)
+        heart = functional.interpolate(heart[None, None], size=shape, mode="bilinear", align_corners=False)[0, 0]
+    return MotionEstimate(full.cpu().numpy(), heart.cpu().numpy(), model.entry, str(model.device))
+
+
+def check_motion_input(images: np.ndarray, spacing_mm: tuple[float, float]) -> None:
+    """Refuse what motion cannot be estimated from.
+
+    Raises:
+        InputError: see `estimate_motion`.
+    """
+    fewest, most = FRAMES
+    if images.ndim != 3 or min(images.shape[1:]) < 16:
+        raise InputError("Motion correction needs a stack of images (frame, row, column) of at least 16 x 16 pixels.")
+    if not fewest <= len(images) <= most:
+        raise InputError(
+            f"Motion correction needs {fewest} to {most} images, not {len(images)}; switch motion correction off."
+        )
+    low, high = SPACING_RANGE_MM
+    if not all(math.isfinite(step) and low <= step <= high for step in spacing_mm):
+        raise InputError(
+            f"The pixel spacing {spacing_mm[0]:g} x {spacing_mm[1]:g} mm is not that of a heart image "
+            f"({low} to {high} mm); correct it or switch motion correction off."
+        )
+
+
+def _pass(frames: torch.Tensor, network: Moconet) -> tuple[torch.Tensor, torch.Tensor]:
+    """Displacement (frame, 2, row, column) and probability of the heart, of frames padded with zeros as needed."""
+    from torch.nn import functional
+
+    multiple = network.shape.multiple
+    rows, columns = frames.shape[1:]
+    bottom, right = -rows % multiple, -columns % multiple
+    output = network(functional.pad(frames, (0, right, 0, bottom))[None])
+    displacement = output.displacement[0, :, :, :rows, :columns]
+    factor = (rows + bottom) // output.heart.shape[1]
+    heart = functional.interpolate(output.heart[None], scale_factor=factor, mode="bilinear", align_corners=False)
+    return displacement, heart[0, 0, :rows, :columns].sigmoid()
+
+
+def apply_motion(
+    images: np.ndarray, displacement: np.ndarray, phase: np.ndarray | None = None, mode: str = "bicubic"
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Images with their motion taken out.
+
+    With phase the images are moved as complex numbers: next to the null the signal changes its sign, and magnitudes
+    alone would be averaged over that. Frames that do not move come back bit for bit.
+
+    Args:
+        images: magnitude (frame, row, column).
+        displacement: (frame, 2, row, column), see `MotionEstimate`.
+        phase: radians, of the same shape, or None.
+        mode: "bicubic" or "bilinear".
+
+    Returns:
+        float32 magnitude, not negative, and phase in radians or None, shapes as given.
+    """
+    import torch
+
+    from CMRLib.warp import warp
+
+    shift = torch.as_tensor(np.ascontiguousarray(displacement, dtype=np.float32))
+    magnitude = np.ascontiguousarray(images, dtype=np.float32)
+    channels = [magnitude] if phase is None else [magnitude * np.cos(phase), magnitude * np.sin(phase)]
+    with torch.inference_mode():
+        moved = warp(torch.from_numpy(np.stack(channels, axis=1).astype(np.float32)), shift, mode=mode).numpy()
+    still = np.all(displacement == 0, axis=1)
+    if phase is None:
+        return np.where(still, magnitude, np.maximum(moved[:, 0], 0.0)), None
+    real, imaginary = moved[:, 0], moved[:, 1]
+    aligned = np.where(still, magnitude, np.hypot(real, imaginary))
+    return aligned, np.where(still, phase, np.arctan2(imaginary, real)).astype(np.float32)

@@ -1,0 +1,140 @@
+"""The compact MOCOnet and the one that the thesis prints."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from CMRT1MappingLib.moconet import (  # noqa: E402
+    COMPACT,
+    Moconet,
+    cost_volume,
+    doubled,
+    motion_loss,
+    with_folded_normalisation,
+)
+from CMRT1MappingLib.moconet_paper import FRAMES, SIZE, PaperMoconet, paper_loss  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A network with random heads, since a new one predicts no motion at all."""
+    torch.manual_seed(3)
+    made = Moconet()
+    for estimator in made.estimators:
+        torch.nn.init.normal_(estimator.head.weight, std=0.02)
+    with torch.no_grad():
+        for _ in range(3):  # running statistics of the normalisation
+            made.train()(torch.rand(2, 7, 64, 64))
+    return made.eval()
+
+
+def smooth_images(frames, size, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(1, frames, size // 8, size // 8, generator=generator)
+    return torch.nn.functional.interpolate(coarse, scale_factor=8, mode="bilinear", align_corners=False)
+
+
+@pytest.mark.parametrize("frames", [5, 7, 8, 11])
+def test_any_number_of_frames(network, frames):
+    with torch.inference_mode():
+        output = network(smooth_images(frames, 64))
+    assert output.displacement.shape == (1, frames, 2, 64, 64)
+    assert output.displacement.abs().max() > 0.01
+    assert output.displacement.mean(dim=1).abs().max() < 1e-4
+    assert output.heart.shape == (1, 16, 16)
+
+
+def test_frames_in_another_order_give_the_same_displacements(network):
+    images = smooth_images(7, 64)
+    order = torch.tensor([3, 0, 6, 1, 5, 2, 4])
+    with torch.inference_mode():
+        plain, shuffled = network(images), network(images[:, order])
+    assert torch.allclose(shuffled.displacement, plain.displacement[:, order], atol=1e-4)
+    assert torch.allclose(shuffled.heart, plain.heart, atol=1e-4)
+
+
+def test_translated_images_give_translated_displacements(network):
+    step = COMPACT.multiple
+    canvas = torch.zeros(1, 7, 320, 320)
+    canvas[..., 128:192, 128:192] = smooth_images(7, 64)
+    with torch.inference_mode():
+        plain = network(canvas).displacement
+        moved = network(canvas.roll((step, -step), dims=(2, 3))).displacement
+    expected = plain.roll((step, -step), dims=(3, 4))
+    inside = (..., slice(128, 192), slice(128, 192))
+    assert plain[inside].abs().max() > 0.01
+    assert torch.allclose(moved[inside], expected[inside], atol=1e-3)
+
+
+def test_equal_frames_do_not_move(network):
+    with torch.inference_mode():
+        output = network(smooth_images(1, 64).expand(1, 7, 64, 64))
+    assert output.displacement.abs().max() < 1e-4
+
+
+def test_gradients_reach_every_scale():
+    torch.manual_seed(0)
+    network = Moconet()
+    for estimator in network.estimators:
+        torch.nn.init.normal_(estimator.head.weight, std=0.02)
+    heart = torch.ones(1, 64, 64)
+    loss, terms = motion_loss(network(smooth_images(7, 64)), torch.randn(1, 7, 2, 64, 64), heart, heart)
+    loss.backward()
+    silent = [name for name, value in network.named_parameters() if value.grad is None or not value.grad.any()]
+    assert silent == []
+    assert terms["heart_px"] > 0.5
+
+
+def test_cost_volume_finds_a_shift():
+    generator = torch.Generator().manual_seed(1)
+    template = torch.nn.functional.normalize(torch.randn(1, 16, 12, 12, generator=generator), dim=1)
+    features = template.roll((2, -1), dims=(2, 3))  # what the template shows at x lies at x + (2, -1)
+    best = cost_volume(template, features, radius=2)[:, :, 4:8, 4:8].argmax(dim=1)
+    assert torch.all(best == (2 + 2) * 5 + (-1 + 2))
+
+
+def test_doubled_displacement_points_to_the_same_place():
+    coarse = torch.full((1, 2, 2, 4, 4), 1.5)
+    assert torch.allclose(doubled(coarse), torch.full((1, 2, 2, 8, 8), 3.0))
+
+
+def test_loss_is_lowest_at_the_truth():
+    truth = torch.randn(1, 7, 2, 8, 8).repeat_interleave(8, 3).repeat_interleave(8, 4)
+    heart = torch.ones(1, 64, 64)
+    output = Moconet()(smooth_images(7, 64))
+
+    def loss_of(displacement):
+        scales = tuple(
+            torch.nn.functional.avg_pool2d(displacement.flatten(0, 1), f).unflatten(0, (1, 7)) / f
+            for f in (16, 8, 4, 2)
+        )
+        given = type(output)(displacement, scales, output.heart)
+        return float(motion_loss(given, truth, heart, heart)[0].detach())
+
+    assert loss_of(truth) < loss_of(0.9 * truth) < loss_of(0.0 * truth)
+
+
+def test_folded_normalisation_changes_nothing(network):
+    images = smooth_images(7, 64)
+    with torch.inference_mode():
+        plain = network(images).displacement
+        folded = with_folded_normalisation(network)(images).displacement
+    assert torch.allclose(plain, folded, atol=1e-3)
+    assert any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
+
+
+def test_paper_network_has_the_printed_shapes_and_learns():
+    torch.manual_seed(0)
+    network = PaperMoconet()
+    shapes = []
+    for block in [*network.encoder, network.bottleneck]:
+        block.register_forward_hook(lambda module, given, made: shapes.append(tuple(made.shape[1:])))
+    displacement, scales = network(torch.rand(1, FRAMES, SIZE, SIZE))
+    assert shapes == [(16, 384, 384), (32, 192, 192), (64, 64, 64), (128, 48, 48), (256, 24, 24)]
+    assert displacement.shape == (1, 7, 2, 384, 384)
+    assert [scale.shape[-1] for scale in scales] == [48, 64, 192, 384]
+    assert displacement.mean(dim=1).abs().max() < 1e-4
+    loss = paper_loss(scales, torch.randn(1, 7, 2, SIZE, SIZE))
+    loss.backward()
+    silent = [name for name, value in network.named_parameters() if value.grad is None or not value.grad.any()]
+    assert silent == []
