@@ -71,6 +71,20 @@ class Geometry:
             direction=tuple(float(v) for v in (lps[:3, :3] / spacing).ravel()),
         )
 
+    def displacement_in_lps(self, displacement: np.ndarray) -> np.ndarray:
+        """Displacements in the plane of the images as vectors in the patient.
+
+        Args:
+            displacement: (frame, 2, row, column), (row, column) shift in pixels.
+
+        Returns:
+            float32 (frame, row, column, 3), LPS mm.
+        """
+        along_row, along_column = self.matrix[:, 1] * self.spacing[1], self.matrix[:, 0] * self.spacing[0]
+        vectors = displacement[:, 0, ..., None] * along_row + displacement[:, 1, ..., None] * along_column
+        result: np.ndarray = vectors.astype(np.float32)
+        return result
+
     def at_slice(self, index: int) -> Geometry:
         """The geometry of slice ``index`` alone, kept as an array of one slice."""
         origin = (self.ijk_to_lps() @ [0.0, 0.0, float(index), 1.0])[:3]

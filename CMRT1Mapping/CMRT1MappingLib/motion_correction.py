@@ -1,0 +1,206 @@
+"""T1 maps of aligned images, where aligning them makes the curves fit better; otherwise of the images as acquired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from CMRLib.errors import InputError
+from CMRT1MappingLib.motion_estimation import (
+    DEFAULT_MODEL,
+    MotionModel,
+    apply_motion,
+    check_motion_input,
+    estimate_motion,
+    load_motion_model,
+)
+from CMRT1MappingLib.reconstruction import FitOptions, T1Maps, reconstruct
+
+if TYPE_CHECKING:
+    from CMRLib.models import ModelEntry
+
+FEWEST_HEART_PIXELS = 100  # fewer are taken for no heart
+LEAST_MOTION_PX = 0.1  # mean in the heart; less is not worth an interpolation
+LEAST_R2_GAIN = 0.0005
+
+
+class Correction(Enum):
+    """What became of the motion correction of an acquisition."""
+
+    KEPT = "corrected"
+    STILL = "not needed"
+    NO_BETTER = "no better"
+    NOT_POSSIBLE = "not possible"
+
+
+@dataclass(frozen=True)
+class CorrectedMaps:
+    """Maps of the aligned images, or of those acquired where they were not aligned or aligning them did not help.
+
+    Attributes:
+        maps: what was kept; ``original`` itself where the images were not corrected.
+        original: maps of the images as acquired.
+        images, phase: those that ``maps`` were fitted to, float32 (frame, row, column); phase None if there was none.
+        displacement: the estimated motion, float32 (frame, 2, row, column), (row, column) shift in pixels: aligned
+            image i at x is image i at x + displacement_i(x). Zero where none was estimated.
+        heart: pixels over which motion and R² are averaged, bool (row, column): the fitted ones in the heart, or all
+            fitted ones where no heart was found.
+        motion_px: mean length of the displacement over those pixels and the frames, pixels.
+        r2_before, r2_after: mean R² over those pixels, of the images as acquired and as aligned, a pixel without a fit
+            counting as 0; the same number where no aligned images were fitted.
+        outcome: what became of it.
+        model: the network that estimated the motion; None where it was not asked.
+        obstacle: why it was not asked, as a sentence; "" where it was.
+    """
+
+    maps: T1Maps
+    original: T1Maps
+    images: np.ndarray
+    phase: np.ndarray | None
+    displacement: np.ndarray
+    heart: np.ndarray
+    motion_px: float
+    r2_before: float
+    r2_after: float
+    outcome: Correction
+    model: ModelEntry | None
+    obstacle: str
+
+    @property
+    def kept(self) -> bool:
+        """Whether ``maps`` are those of the aligned images."""
+        return self.outcome is Correction.KEPT
+
+    @property
+    def device(self) -> str:
+        """Where it was computed."""
+        return self.maps.device
+
+    @property
+    def explanation(self) -> str:
+        """What became of the correction, as a sentence."""
+        if self.outcome is Correction.NOT_POSSIBLE:
+            return f"The images were fitted as acquired: {self.obstacle}"
+        if self.outcome is Correction.STILL:
+            return f"Motion of {self.motion_px:.2f} pixels needed no correction; the images were fitted as acquired."
+        change = f"mean R² {self.r2_before:.4f} before, {self.r2_after:.4f} after"
+        if self.outcome is Correction.NO_BETTER:
+            return f"Motion correction did not improve the fit ({change}); the images were fitted as acquired."
+        return f"Motion of {self.motion_px:.2f} pixels was corrected ({change})."
+
+    def parameters(self) -> dict[str, Any]:
+        """What happened, for the provenance of every result (see :func:`CMRLib.provenance.result_attributes`)."""
+        if self.model is None:
+            return {"MotionCorrection": self.outcome.value}
+        return {
+            "MotionCorrection": self.outcome.value,
+            "Model": self.model.id,
+            "ModelSHA256": self.model.sha256,
+            "MotionPixels": round(self.motion_px, 4),
+            "R2Before": round(self.r2_before, 6),
+            "R2After": round(self.r2_after, 6),
+        }
+
+
+def correct_and_reconstruct(
+    images: np.ndarray,
+    inversion_times_ms: Sequence[float] | np.ndarray,
+    phase: np.ndarray | None = None,
+    spacing_mm: tuple[float, float] = (1.0, 1.0),
+    *,
+    scheme: str = "shmolli",
+    options: FitOptions | None = None,
+    model: MotionModel | str | Path = DEFAULT_MODEL,
+    device: str = "auto",
+    progress: Callable[[float], None] | None = None,
+) -> CorrectedMaps:
+    """Align the images of an acquisition with each other, and map T1.
+
+    The images are fitted as acquired and as aligned. The aligned ones are kept where the mean R² in the heart is higher
+    by :data:`LEAST_R2_GAIN` or more. Motion of less than :data:`LEAST_MOTION_PX` leaves the images as they are, and so
+    do images that the network is not made for (see :func:`CMRT1MappingLib.motion_estimation.check_motion_input`).
+
+    Args:
+        images: magnitude images, axes (frame, row, column), any unit.
+        inversion_times_ms, phase, scheme, options: see :func:`CMRT1MappingLib.reconstruction.reconstruct`. With phase
+            the images are moved as complex numbers, so that a sign moves with its magnitude.
+        spacing_mm: distance between pixel centres along (row index, column index).
+        model: a loaded model, an id or a weights file.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        progress: called with the fraction done; what it raises ends the work.
+
+    Raises:
+        InputError: images, phase or inversion times cannot be used, or there is no such model.
+        DeviceError: the device is not available.
+        MissingDependencyError: PyTorch or the weights are missing, or the weights are damaged.
+    """
+
+    done = progress or (lambda fraction: None)
+
+    def fit(images: np.ndarray, phase: np.ndarray | None, start: float, stop: float) -> T1Maps:
+        part = _part(done, start, stop)
+        return reconstruct(
+            images, inversion_times_ms, phase, scheme=scheme, options=options, device=device, progress=part
+        )
+
+    original = fit(images, phase, 0.0, 0.4)
+    images = np.asarray(images, dtype=np.float32)
+    phase = None if phase is None else np.asarray(phase, dtype=np.float32)
+    fitted = original.samples > 0
+    try:
+        check_motion_input(images, spacing_mm)
+    except InputError as error:
+        nowhere = np.zeros((len(images), 2, *images.shape[1:]), np.float32)
+        r2 = _mean_r2(original, fitted)
+        done(1.0)
+        return CorrectedMaps(
+            original, original, images, phase, nowhere, fitted, 0.0, r2, r2, Correction.NOT_POSSIBLE, None, str(error)
+        )
+
+    loaded = load_motion_model(model, device) if isinstance(model, (str, Path)) else model
+    motion = estimate_motion(images, spacing_mm, model=loaded, progress=_part(done, 0.4, 0.55))
+    heart = (motion.heart > 0.5) & fitted
+    if np.count_nonzero(heart) < FEWEST_HEART_PIXELS:
+        heart = fitted
+    length = float(np.hypot(motion.displacement[:, 0], motion.displacement[:, 1])[:, heart].mean())
+    r2 = _mean_r2(original, heart)
+    as_acquired = CorrectedMaps(
+        original,
+        original,
+        images,
+        phase,
+        motion.displacement,
+        heart,
+        length,
+        r2,
+        r2,
+        Correction.STILL,
+        motion.model,
+        "",
+    )
+    if length < LEAST_MOTION_PX:
+        done(1.0)
+        return as_acquired
+
+    aligned, aligned_phase = apply_motion(images, motion.displacement, phase)
+    corrected = fit(aligned, aligned_phase, 0.6, 1.0)
+    after = _mean_r2(corrected, heart)
+    if after < r2 + LEAST_R2_GAIN:
+        return replace(as_acquired, r2_after=after, outcome=Correction.NO_BETTER)
+    return replace(
+        as_acquired, maps=corrected, images=aligned, phase=aligned_phase, r2_after=after, outcome=Correction.KEPT
+    )
+
+
+def _mean_r2(maps: T1Maps, where: np.ndarray) -> float:
+    return float(maps.r2[where].mean(dtype=np.float64)) if where.any() else 0.0
+
+
+def _part(whole: Callable[[float], None], start: float, stop: float) -> Callable[[float], None]:
+    """Reports the fraction done of a part of the work as that of the whole."""
+    return lambda fraction: whole(start + (stop - start) * fraction)
