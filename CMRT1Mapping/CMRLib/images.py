@@ -41,16 +41,22 @@ def read_image(path: Path | str) -> tuple[np.ndarray, Geometry]:
 def write_image(
     path: Path | str, array: np.ndarray, geometry: Geometry, metadata: Mapping[str, str] | None = None
 ) -> Path:
-    """Write an array with axes (slice, row, column) or (row, column) to ``path``; the ending names the format.
+    """Write an array to ``path``; the ending names the format.
 
     The file is written beside its place and renamed, so a reader never sees half of it.
+
+    Args:
+        path: where to.
+        array: axes (slice, row, column) or (row, column), or (slice, row, column, component) for vectors.
+        geometry: its placement.
+        metadata: key -> text for the header.
 
     Raises:
         OutputError: the file cannot be written.
     """
     path = Path(path)
     array = np.asarray(array)
-    image = sitk.GetImageFromArray(array if array.ndim == 3 else array[None])
+    image = sitk.GetImageFromArray(array if array.ndim > 2 else array[None], isVector=array.ndim == 4)
     image.SetOrigin(geometry.origin)
     image.SetSpacing(geometry.spacing)
     image.SetDirection(geometry.direction)

@@ -19,6 +19,7 @@ from CMRLib.provenance import result_attributes, software_versions
 
 if TYPE_CHECKING:
     from CMRLib.series import Series
+    from CMRT1MappingLib.motion_correction import CorrectedMaps
     from CMRT1MappingLib.reconstruction import T1Maps
 
 RESULTS_SCHEMA = "cmr-results/1"
@@ -36,8 +37,11 @@ SUMMARY_COLUMNS = (
     "t1_file",
     "r2_file",
     "samples_file",
+    "corrected_irw_file",
+    "displacement_file",
     "markups_file",
     "flagged",
+    "motion_correction",
     "motion_px",
     "r2_before",
     "r2_after",
@@ -66,39 +70,60 @@ def new_results(study_id: str) -> dict[str, Any]:
 
 
 def write_t1(
-    folder: Path, series: Series, maps: T1Maps, parameters: Mapping[str, Any], seconds: float
+    folder: Path,
+    series: Series,
+    maps: T1Maps,
+    parameters: Mapping[str, Any],
+    seconds: float,
+    corrected: CorrectedMaps | None = None,
 ) -> dict[str, Any]:
     """Write the maps of one acquisition as NRRD with the source's geometry, and return their entry of the results.
 
-    ``r2_before`` is the median R² of the pixels whose fit carries no flag, None when there is none. Images are fitted
-    as acquired, so ``corrected_irw_file``, ``motion_px`` and ``r2_after`` are None.
+    Where motion was corrected, the aligned images (and their phase) are written as well, and the displacement that
+    aligned them as vectors in LPS mm, as ITK has displacement fields: the acquired stack resampled through it is the
+    aligned one.
+
+    ``motion_correction`` is "corrected", "not needed", "no better", "not possible" or "off". ``motion_px``,
+    ``r2_before`` and ``r2_after`` are as in :class:`CMRT1MappingLib.motion_correction.CorrectedMaps`; where motion was
+    not estimated, ``r2_before`` is the mean R² of all fitted pixels, and the others are None.
 
     Args:
         folder: where the files go.
         series: the acquisition; its key names the files.
         maps: its maps, axes (row, column).
-        parameters: what was chosen for the fit; kept in the header of every file, as ``CMR.<name>``.
-        seconds: what loading and fitting took.
+        parameters: what was chosen for the fit and became of the correction; kept in the header of every file, as
+            ``CMR.<name>``.
+        seconds: what loading, aligning and fitting took.
+        corrected: how ``maps`` came about; None where no correction was asked for.
 
     Raises:
         OutputError: a file cannot be written.
     """
-    files = {}
     kept = {**parameters, "FieldStrength": series.field_strength_t}
-    for role, unit in T1_MAPS.items():
+
+    def write(role: str, array: np.ndarray, unit: str) -> str:
         header = result_attributes(role, source=series.key, device=maps.device, parameters=kept)
         path = folder / f"{series.key}_{role}.nrrd"
-        write_image(path, getattr(maps, role), series.geometry, header | ({"CMR.Unit": unit} if unit else {}))
-        files[f"{role}_file"] = path.name
-    trusted = maps.r2[maps.flags == 0]
+        return write_image(path, array, series.geometry, header | ({"CMR.Unit": unit} if unit else {})).name
+
+    files: dict[str, str | None] = {f"{role}_file": write(role, getattr(maps, role), u) for role, u in T1_MAPS.items()}
+    files |= dict.fromkeys(("corrected_irw_file", "corrected_phase_file", "displacement_file"))
+    if corrected is not None and corrected.kept:
+        vectors = series.geometry.displacement_in_lps(corrected.displacement)
+        files["corrected_irw_file"] = write("corrected_images", corrected.images, "")
+        files["displacement_file"] = write("displacement", vectors, "mm")
+        if corrected.phase is not None:
+            files["corrected_phase_file"] = write("corrected_phase", corrected.phase, "rad")
+    r2_before = float(maps.r2[maps.samples > 0].mean()) if corrected is None else corrected.r2_before
+    motion = None if corrected is None or corrected.model is None else corrected
     return {
         "state": series.state,
         "slice": int(series.slice) if series.slice.isdigit() else series.slice,
         **files,
-        "corrected_irw_file": None,
-        "motion_px": None,
-        "r2_before": round(float(np.median(trusted)), 6) if trusted.size else None,
-        "r2_after": None,
+        "motion_correction": "off" if corrected is None else corrected.outcome.value,
+        "motion_px": None if motion is None else round(motion.motion_px, 4),
+        "r2_before": round(r2_before, 6),
+        "r2_after": None if motion is None else round(motion.r2_after, 6),
         "seconds": round(seconds, 3),
     }
 

@@ -64,7 +64,7 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--steps", default=",".join(DEFAULT_STEPS), help=f"{','.join(STEPS)} (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--no-motion-correction", action="store_true", help="fit the images as acquired")
+    parser.add_argument("--no-motion-correction", action="store_true", help="map T1 from the images as acquired")
     parser.add_argument("--hematocrit", type=float, metavar="H", help="not part of this version")
     parser.add_argument("--scene", action="store_true", help="also save each study as a scene for 3D Slicer")
     parser.add_argument("--report", action="store_true", help="not part of this version")
@@ -131,8 +131,10 @@ def _report(outcome: Outcome) -> None:
         print(f"{results['id']}: complete already", flush=True)
         return
     maps, warnings = len(results["t1"]), len(results["warnings"])
+    corrected = sum(entry["corrected_irw_file"] is not None for entry in results["t1"])
     marked = sum(entry["lv_center_px"] is not None for entry in results["landmarks"])
-    counts = f"T1 maps: {maps}" + (f", landmarks: {marked}" if marked else "")
+    counts = f"T1 maps: {maps}" + (f", motion corrected: {corrected}" if corrected else "")
+    counts += f", landmarks: {marked}" if marked else ""
     counts += f", warnings: {warnings}" if warnings else ""
     print(f"{results['id']}: {results['status']} ({counts})", flush=True)
     for error in results["errors"]:
