@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def _positions(displacement: Tensor) -> Tensor:
-    """x + displacement(x), (n, 2, row, column) in pixels."""
+    """x + displacement(x), (..., 2, row, column) in pixels."""
     import torch
 
-    rows, columns = displacement.shape[2:]
+    rows, columns = displacement.shape[-2:]
     like = {"device": displacement.device, "dtype": displacement.dtype}
     row, column = torch.meshgrid(torch.arange(rows, **like), torch.arange(columns, **like), indexing="ij")
     return displacement + torch.stack([row, column])
@@ -50,7 +50,7 @@ def warp(images: Tensor, displacement: Tensor, mode: str = "bilinear", padding: 
         images, grid.flip(1).permute(0, 2, 3, 1), mode=mode, padding_mode=padding, align_corners=True
     )
     # Going to grid_sample's coordinates and back rounds, so pixels that stay would change in their last digits.
-    still = (displacement == 0).all(dim=1, keepdim=True)
+    still = (displacement[:, :1] == 0) & (displacement[:, 1:] == 0)
     if images.shape[2:] != displacement.shape[2:] or not bool(still.any()):
         return sampled
     exact = images.detach() + (sampled - sampled.detach())
@@ -66,31 +66,35 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
     return first + warp(second, first)
 
 
-def invert(displacement: Tensor, iterations: int = 8) -> Tensor:
+def invert(displacement: Tensor, iterations: int = 8, points: Tensor | None = None) -> Tensor:
     """The displacement v with y + v(y) + displacement(y + v(y)) = y.
 
-    Newton's method on that equation in every pixel, with the derivatives of the displacement; it converges where the
+    Newton's method on that equation at every point, with the derivatives of the displacement; it converges where the
     field does not fold. Outside its grid the displacement continues with its edge's values.
 
     Args:
         displacement: (n, 2, row, column) in pixels.
         iterations: steps; 8 leave less than 0.01 pixels for smooth fields without folds.
+        points: (2, row, column) in pixels, where to find v; by default at every pixel.
 
     Returns:
-        (n, 2, row, column) in pixels.
+        (n, 2, row, column) in pixels, with the points' rows and columns.
     """
     import torch
 
     (rr, rc), (cr, cc) = _derivatives(displacement)
     known = torch.cat([displacement, torch.stack([rr, rc, cr, cc], 1)], 1)
-    inverse = -displacement
+    if points is None:
+        points = _positions(torch.zeros_like(displacement[0]))
+    from_index = points - _positions(torch.zeros_like(points))
+    inverse = -warp(displacement, from_index.expand(len(displacement), -1, -1, -1))
     for _ in range(iterations):
-        here = warp(known, inverse)
+        here = warp(known, from_index + inverse)
         residual_row, residual_column = (inverse + here[:, :2]).unbind(1)
         a, b, c, d = 1 + here[:, 2], here[:, 3], here[:, 4], 1 + here[:, 5]
         determinant = (a * d - b * c).clamp_min(0.1)
         step = torch.stack([d * residual_row - b * residual_column, a * residual_column - c * residual_row], 1)
-        # Where a field folds there is no inverse; the limit keeps the answer near the pixel then.
+        # Where a field folds there is no inverse; the limit keeps the answer near the point then.
         inverse = inverse - (step / determinant[:, None]).clamp(-4.0, 4.0)
     return inverse
 
