@@ -12,16 +12,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from CMRLib.errors import InputError
+from CMRLib.errors import InputError, OutputError
 from CMRLib.models import ModelEntry, write_weights
 from CMRLib.normalise import quantile_normalise
-from CMRLib.simulation.irw_sets import IrwBank, MotionBatch, random_sets
+from CMRLib.simulation.irw_bank import IrwBank, make_bank
+from CMRLib.simulation.irw_sets import MotionBatch, random_sets
 from CMRLib.training.trainer import TrainingOptions, read_average, read_metrics, train
 from CMRT1MappingLib.moconet import COMPACT, Moconet, motion_loss
 from CMRT1MappingLib.moconet_paper import FRAMES, SIZE, PaperMoconet, paper_loss
 from CMRT1MappingLib.motion_estimation import TASK, WORKING_SPACING_MM
 
-CROP = 128
+CROP = 96
+FIRST_TRAINING_ANATOMY, FIRST_VALIDATION_ANATOMY, VALIDATION_ANATOMIES = 0, 800_000, 60
+GAIN_SPREAD = 0.25  # a crop's brightest tissue may be darker than that of a whole image, or brighter
 VALIDATION_SEED, VALIDATION_BATCHES, VALIDATION_SETS = 5, 12, 4
 EVERY_COUNT = (7, 7, 8, 5, 11, 6, 9, 10)  # of frames; seven, as ShMOLLI has, twice
 
@@ -53,11 +56,13 @@ class MoconetTask:
     def batch(self, size: int, generator: torch.Generator) -> MotionBatch:
         """Sets of equally many frames, which are drawn for each batch; seven most often."""
         frames = EVERY_COUNT[int(torch.randint(len(EVERY_COUNT), (1,), generator=generator))]
-        return random_sets(self._bank, size, generator, frames=frames, size=CROP, spacing_mm=WORKING_SPACING_MM)
+        sets = random_sets(self._bank, size, generator, frames=frames, size=CROP, spacing_mm=WORKING_SPACING_MM)
+        gain = (GAIN_SPREAD * torch.randn(size, frames, 1, 1, generator=generator)).exp()
+        return sets._replace(images=normalised_sets(sets.images) * gain)
 
     def loss(self, network: nn.Module, batch: MotionBatch) -> tuple[Tensor, dict[str, float]]:
         """See `CMRLib.training.trainer.Task.loss`."""
-        return motion_loss(network(normalised_sets(batch.images)), batch.displacement, batch.heart, batch.body)
+        return motion_loss(network(batch.images), batch.displacement, batch.heart, batch.body)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Displacement error in the heart, pixels at the working spacing, before and after."""
@@ -92,11 +97,12 @@ class PaperMoconetTask(MoconetTask):
 
     def batch(self, size: int, generator: torch.Generator) -> MotionBatch:
         """Sets of seven frames."""
-        return random_sets(self._bank, size, generator, frames=FRAMES, size=SIZE, spacing_mm=WORKING_SPACING_MM)
+        sets = random_sets(self._bank, size, generator, frames=FRAMES, size=SIZE, spacing_mm=WORKING_SPACING_MM)
+        return sets._replace(images=normalised_sets(sets.images))
 
     def loss(self, network: nn.Module, batch: MotionBatch) -> tuple[Tensor, dict[str, float]]:
         """See `CMRLib.training.trainer.Task.loss`."""
-        _, scales = network(normalised_sets(batch.images))
+        _, scales = network(batch.images)
         loss = paper_loss(scales, batch.displacement)
         return loss, {"loss": float(loss.detach())}
 
@@ -104,13 +110,41 @@ class PaperMoconetTask(MoconetTask):
         """The loss on four sets that are not trained on."""
         generator = torch.Generator().manual_seed(VALIDATION_SEED)
         batch = self.batch(VALIDATION_SETS, generator)
-        _, scales = network(normalised_sets(batch.images).to(next(network.parameters()).device))
+        _, scales = network(batch.images.to(next(network.parameters()).device))
         return {"score": float(paper_loss(tuple(s.cpu() for s in scales), batch.displacement))}
 
 
 def normalised_sets(images: Tensor) -> Tensor:
     """Every frame of (set, frame, row, column) after `quantile_normalise`."""
     return quantile_normalise(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+
+
+def motion_banks(acdc: Path | None, simulated: int, cache: Path | None = None) -> tuple[IrwBank, IrwBank]:
+    """Anatomies to train and to validate on; test patients and test seeds are in neither.
+
+    Args:
+        acdc: folder of labelled cine stacks in ACDC's format, or None.
+        simulated: number of simulated anatomies.
+        cache: folder that keeps the banks between runs.
+    """
+    banks = []
+    for split, first, count in (
+        ("training", FIRST_TRAINING_ANATOMY, simulated),
+        ("validation", FIRST_VALIDATION_ANATOMY, VALIDATION_ANATOMIES),
+    ):
+        path = cache / f"irw-{split}-{count}{'-acdc' if acdc else ''}.npz" if cache else None
+        if path is not None and path.is_file():
+            banks.append(IrwBank.load(path))
+            continue
+        bank = make_bank(range(first, first + count), acdc, split)
+        if path is not None:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"{cache} cannot be made; check the path and its permissions.") from error
+            bank.save(path)
+        banks.append(bank)
+    return banks[0], banks[1]
 
 
 def train_moconet(

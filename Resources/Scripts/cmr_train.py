@@ -1,4 +1,4 @@
-"""Train the networks of CMRMapping: ``cmr-train landmarks --output DIR [--acdc DIR] [--emidec DIR] [--simulated N]``.
+"""Train the networks of CMRMapping: ``cmr-train landmarks|moconet --output DIR [--acdc DIR] [--simulated N] ...``.
 
 Training can be killed at any time: the same command goes on where it stopped. Weights trained on the ACDC or EMIDEC
 images are under those images' licence, CC BY-NC-SA 4.0; the weights file says so.
@@ -50,12 +50,33 @@ def _stop(sentence: str, status: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cmr-train", description=__doc__.partition("\n")[0])
     networks = parser.add_subparsers(required=True, metavar="NETWORK")
+    _add_landmarks(networks)
+    _add_grid(networks)
+    _add_moconet(networks)
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser, model_id: str) -> None:
+    """Options of every training of one network."""
+    add = parser.add_argument
+    add("--output", type=Path, required=True, help="folder of the run")
+    add("--id", default=model_id, help="id of the model (default: %(default)s)")
+    add("--acdc", type=Path, help="folder of labelled cine stacks in ACDC's format")
+    add("--seed", type=int, default=0, help="of weights and examples (default: %(default)s)")
+    add("--initial", type=Path, help="folder of another run, whose weights are where this one starts")
+    add("--install", type=Path, help="folder of models, with a manifest.json, to put the finished weights into")
+    add("--remark", default="", help="a line about this training for the weights file")
+    add("--architecture", choices=("compact", "paper"), default="compact", help="network (default: %(default)s)")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
+    add("--threads", type=int, help="CPU threads (default: all cores)")
+    add("--cache", type=Path, help="folder that keeps simulated images between runs")
+
+
+def _add_landmarks(networks: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     landmarks = networks.add_parser("landmarks", help="LV centre and RV insertion points")
     landmarks.set_defaults(run=train_landmarks)
+    _add_run(landmarks, "landmarks-local")
     add = landmarks.add_argument
-    add("--output", type=Path, required=True, help="folder of the run")
-    add("--id", default="landmarks-local", help="id of the model (default: %(default)s)")
-    add("--acdc", type=Path, help="folder of labelled cine stacks in ACDC's format")
     add("--emidec", type=Path, help="folder of labelled LGE stacks in EMIDEC's format (LV centre only)")
     add("--simulated", type=int, default=700, help="number of simulated anatomies (default: %(default)s)")
     add("--contrasts", help="contrasts of the simulated images, separated by commas (default: all)")
@@ -63,18 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--minutes", type=float, nargs="+", default=[30.0], help="time limit of each stage (default: 30)")
     add("--batch", type=int, default=16, help="images a step (default: %(default)s)")
     add("--learning-rate", type=float, default=2e-3, help="highest learning rate (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of weights and examples (default: %(default)s)")
     add("--crop-size", type=int, choices=(128, 192), default=128, help="of stage 2 (default: %(default)s)")
-    add("--initial", type=Path, help="folder of another run, whose weights are where this one starts")
-    add("--install", type=Path, help="folder of models, with a manifest.json, to put the finished weights into")
-    add("--remark", default="", help="a line about this training for the weights file")
-    add("--architecture", choices=("compact", "paper"), default="compact", help="network (default: %(default)s)")
     add("--no-augmentation", action="store_true", help="the thesis's baseline")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
-    add("--threads", type=int, help="CPU threads (default: all cores)")
-    add("--cache", type=Path, help="folder that keeps simulated images between runs")
-    _add_grid(networks)
-    return parser
 
 
 def _add_grid(networks: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -86,6 +97,17 @@ def _add_grid(networks: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     add("--minutes", type=float, default=30.0, help="time limit of each stage of each run (default: %(default)s)")
     add("--batch", type=int, default=16, help="images a step (default: %(default)s)")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
+
+
+def _add_moconet(networks: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    moconet = networks.add_parser("moconet", help="motion between inversion-recovery images")
+    moconet.set_defaults(run=train_motion)
+    _add_run(moconet, "moconet-local")
+    add = moconet.add_argument
+    add("--simulated", type=int, default=700, help="number of simulated anatomies (default: %(default)s)")
+    add("--minutes", type=float, default=60.0, help="time limit (default: %(default)s)")
+    add("--batch", type=int, default=4, help="sets a step (default: %(default)s)")
+    add("--learning-rate", type=float, default=1e-3, help="highest learning rate (default: %(default)s)")
 
 
 def train_grid(options: argparse.Namespace) -> None:
@@ -157,6 +179,48 @@ def train_landmarks(options: argparse.Namespace) -> None:
         entry = assemble(
             options.output, options.id, source, crop_size=options.crop_size, remark=options.remark, report=report
         )
+        if options.install is not None:
+            install(options.output / entry.file, entry, options.install)
+
+
+def train_motion(options: argparse.Namespace) -> None:
+    """Train MOCOnet and write its weights file."""
+    from CMRLib.devices import resolve_device
+
+    resolve_device(options.device)
+    import torch
+
+    from CMRLib.training.trainer import TrainingOptions
+    from CMRT1MappingLib.moconet_training import assemble, motion_banks, train_moconet
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    limits = TrainingOptions(
+        minutes=options.minutes,
+        batch=options.batch,
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+        device=options.device,
+    )
+
+    def report(line: str) -> None:
+        print(line, flush=True)
+
+    training, validation = motion_banks(options.acdc, options.simulated, options.cache)
+    train_moconet(
+        training,
+        validation,
+        options.output,
+        limits,
+        architecture=options.architecture,
+        initial=options.initial,
+        report=report,
+    )
+    if options.architecture == "compact":
+        data = [f"{options.simulated} simulated anatomies"]
+        data += ["ACDC challenge, training patients (see cmr-train)"] if options.acdc else []
+        data += [options.remark] if options.remark else []
+        entry = assemble(options.output, options.id, data, options.acdc is not None)
         if options.install is not None:
             install(options.output / entry.file, entry, options.install)
 
