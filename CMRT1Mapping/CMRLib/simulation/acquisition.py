@@ -51,6 +51,25 @@ def magnetisation_images(
     return np.stack(images).reshape(-1, *shape).astype(np.float32)
 
 
+def moved(images: np.ndarray, displacement: np.ndarray) -> np.ndarray:
+    """Images as they look when what they show at a pixel has moved by the displacement there.
+
+    Args:
+        images: float32 (frame, row, column).
+        displacement: float32 (frame, 2, row, column), (row, column) shift in pixels.
+
+    Returns:
+        float32 (frame, row, column): frame i shows at x + displacement_i(x) what ``images[i]`` has at x.
+    """
+    import torch
+
+    from CMRLib.warp import invert, warp
+
+    back = invert(torch.from_numpy(displacement))
+    result: np.ndarray = warp(torch.from_numpy(images)[:, None], back, mode="bicubic")[:, 0].numpy()
+    return result
+
+
 def coil_sensitivity(
     shape: tuple[int, int], spacing_mm: float, rng: np.random.Generator, shading: float = 1.0
 ) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
-from CMRLib.simulation.acquisition import acquire, coil_sensitivity, magnetisation_images
+from CMRLib.simulation.acquisition import acquire, coil_sensitivity, magnetisation_images, moved
 from CMRLib.simulation.anatomy import LEVEL_POSITION_MM, Anatomy, Landmarks, ParametricAnatomy, SliceAnatomy
 from CMRLib.simulation.schedule import Schedule, irregular_rr, schedule
 from CMRLib.simulation.signal import INVERSION_EFFICIENCY, SHMOLLI_READOUT, Readout, relaxed_signal
@@ -35,12 +35,15 @@ class Truth:
             trabeculae included, as in ACDC's contours), 0 anything else.
         myocardium: float32, share of the pixel that is LV myocardium.
         landmarks: LV centre and RV insertion points, (row, column); None where there is no heart.
+        displacement: float32 (frame, 2, row, column), where each frame shows what the maps above have at a pixel:
+            (row, column) shift in pixels, zero mean over the frames; None where nothing moves.
     """
 
     t1: np.ndarray
     labels: np.ndarray
     myocardium: np.ndarray
     landmarks: Landmarks | None
+    displacement: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,26 @@ def short_axis_geometry(seed: int, shape: tuple[int, int], spacing_mm: float, po
     )
 
 
-def _truth(anatomy: SliceAnatomy, values: TissueValues, labels: Mapping[str, int]) -> Truth:
+def _motion(anatomy: SliceAnatomy, severity: str, frames: int, spacing_mm: float, seed: int) -> np.ndarray | None:
+    """A random displacement as in `Truth`; None for the severity "none"."""
+    import torch
+
+    from CMRLib.simulation.irw_bank import mobility_of
+    from CMRLib.simulation.motion import random_motion
+
+    if severity == "none":
+        return None
+    centre = None if anatomy.landmarks is None else anatomy.landmarks.lv_centre
+    mobility = torch.from_numpy(mobility_of(anatomy, spacing_mm))
+    generator = torch.Generator().manual_seed(seed)
+    motion = random_motion(frames, anatomy.density.shape, spacing_mm, severity, generator, centre, mobility)
+    displacement: np.ndarray = motion.numpy()
+    return displacement
+
+
+def _truth(
+    anatomy: SliceAnatomy, values: TissueValues, labels: Mapping[str, int], displacement: np.ndarray | None
+) -> Truth:
     dominant = np.argmax(anatomy.fractions, axis=0)
     t1 = np.where(values.proton_density > 0, values.t1_ms, 0.0)[dominant] * anatomy.t1_factor
     label_of = np.array([labels.get(name, 0) for name in anatomy.tissues], dtype=np.uint8)
@@ -144,6 +166,7 @@ def _truth(anatomy: SliceAnatomy, values: TissueValues, labels: Mapping[str, int
         labels=label_of[dominant],
         myocardium=anatomy.fractions[myocardium].sum(axis=0),
         landmarks=anatomy.landmarks,
+        displacement=displacement,
     )
 
 
@@ -162,6 +185,7 @@ def simulate_acquisition(
     readout: Readout = SHMOLLI_READOUT,
     inversion_efficiency: float = INVERSION_EFFICIENCY,
     acquired_spacing_mm: float = 1.875,
+    displacement: np.ndarray | None = None,
 ) -> SimulatedAcquisition:
     """Run one scheme on one slice; see `simulate_study` for the meaning of the options.
 
@@ -176,6 +200,7 @@ def simulate_acquisition(
         labels: label of each tissue in the truth; 0 for the others.
         sensitivity: complex (row, column), of the receiver.
         rng: generator of the noise.
+        displacement: where the anatomy is in each frame, see `Truth`; None where it stays.
 
     Raises:
         InputError: an argument out of its range, an image smaller than 16 pixels, or none of the reference's tissues.
@@ -185,6 +210,8 @@ def simulate_acquisition(
     if not snr > 0:
         raise InputError("The signal-to-noise ratio must be positive.")
     uniform = magnetisation_images(anatomy, values, plan, field_strength, readout, inversion_efficiency)
+    if displacement is not None:
+        uniform = moved(uniform, displacement)
     relaxed = values.proton_density * relaxed_signal(values.t1_ms, values.t2_ms, readout)
     chosen = np.isin(anatomy.tissues, list(reference))
     share = anatomy.fractions[chosen]
@@ -204,7 +231,7 @@ def simulate_acquisition(
         geometry=geometry,
         noise_sd=noise_sd,
         start_s=0.0,
-        truth=_truth(anatomy, values, labels),
+        truth=_truth(anatomy, values, labels, displacement),
     )
 
 
@@ -225,6 +252,7 @@ def simulate_study(
     shading: float = 1.0,
     readout: Readout = SHMOLLI_READOUT,
     inversion_efficiency: float = INVERSION_EFFICIENCY,
+    motion: Mapping[str, str] | None = None,
 ) -> SimulatedStudy:
     """Simulate a subject; the same arguments give the same numbers.
 
@@ -243,6 +271,8 @@ def simulate_study(
         anatomy: by default a parametric body drawn from the seed.
         shading: strength of the receive coils' shading, 0 for none.
         readout, inversion_efficiency: see `CMRLib.simulation.signal`.
+        motion: level -> severity of the motion between the frames of its acquisitions, see
+            `CMRLib.simulation.motion`; levels that are not named lie still.
 
     Raises:
         InputError: an argument out of its range.
@@ -252,6 +282,9 @@ def simulate_study(
     unknown = [state for state in states if state not in STATES]
     if unknown:
         raise InputError(f"There is no state '{unknown[0]}'; use one of {', '.join(STATES)}.")
+    motion = motion or {}
+    if lost := sorted(set(motion) - set(slices)):
+        raise InputError(f"There is no slice '{lost[0]}' to move in this simulation; add it to the slices.")
     anatomy = anatomy or ParametricAnatomy.random(stream(seed, "anatomy"))
     shape = shape or anatomy.field_of_view(spacing_mm)
     acquisitions = []
@@ -260,11 +293,16 @@ def simulate_study(
         for number, (level, body) in enumerate(rendered):
             values = tissue_values(body.tissues, field_strength, state, stream(seed, "tissue"))
             rhythm = irregular_rr(rr_ms * STATE_RR_FACTOR[state], rr_variability, stream(seed, "rhythm", state, level))
+            plan = schedule(scheme, rhythm)
+            displacement = None
+            if level in motion:
+                draw = int(stream(seed, "motion", state, level).integers(2**31))
+                displacement = _motion(body, motion[level], len(plan.inversion_times_ms), spacing_mm, draw)
             acquisition = simulate_acquisition(
                 body,
                 values,
                 short_axis_geometry(seed, shape, spacing_mm, LEVEL_POSITION_MM[level]),
-                schedule(scheme, rhythm),
+                plan,
                 field_strength=field_strength,
                 snr=snr,
                 sensitivity=coil_sensitivity(shape, spacing_mm, stream(seed, "coil", level), shading),
@@ -272,6 +310,7 @@ def simulate_study(
                 readout=readout,
                 inversion_efficiency=inversion_efficiency,
                 acquired_spacing_mm=acquired_spacing_mm,
+                displacement=displacement,
             )
             start = STATE_START_S[state] + number * SECONDS_BETWEEN_SLICES
             acquisitions.append(replace(acquisition, state=state, slice=level, start_s=start))

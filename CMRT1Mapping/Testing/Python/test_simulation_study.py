@@ -9,6 +9,7 @@ from CMRLib.simulation import ParametricAnatomy, simulate_phantom, simulate_pixe
 from CMRLib.simulation.acquisition import acquire, fat_sign
 from CMRLib.simulation.phantom import TUBE_T1_MS, TUBE_T2_MS
 from CMRLib.simulation.signal import Readout
+from CMRT1MappingLib.motion_estimation import apply_motion
 from CMRT1MappingLib.reconstruction import reconstruct
 
 SMALL = {"shape": (144, 192), "spacing_mm": 1.875}
@@ -188,9 +189,41 @@ def test_tubes_are_read_like_single_pixels():
     assert phantom.truth.landmarks is None
 
 
+def test_motion_is_that_of_its_truth_and_of_its_slice_alone():
+    still = simulate_study(4, slices=("basal", "mid"), snr=1000.0, shading=0.0, **SMALL).acquisitions
+    basal, mid = simulate_study(
+        4, slices=("basal", "mid"), snr=1000.0, shading=0.0, motion={"mid": "severe"}, **SMALL
+    ).acquisitions
+    assert np.array_equal(basal.images, still[0].images) and basal.truth.displacement is None
+    displacement = mid.truth.displacement
+    assert displacement.shape == (7, 2, 144, 192) and np.abs(displacement.mean(axis=0)).max() < 1e-4
+    heart = mid.truth.labels > 0
+    assert 1.0 < np.hypot(displacement[:, 0], displacement[:, 1])[:, heart].mean() < 5.0
+    aligned, _ = apply_motion(mid.images, displacement, mid.phase)
+
+    def difference(images):
+        return np.abs(images - still[1].images)[:, heart].mean() / still[1].images[:, heart].mean()
+
+    assert difference(aligned) < 0.5 * difference(mid.images), (difference(aligned), difference(mid.images))
+    assert np.array_equal(mid.truth.t1, still[1].truth.t1)
+
+
+def test_motion_is_repeatable_and_another_in_each_state():
+    one, two = (
+        simulate_study(4, slices=("mid",), states=("rest", "stress"), motion={"mid": "severe"}, **SMALL)
+        for _ in range(2)
+    )
+    rest, stress = (acquisition.truth.displacement for acquisition in one.acquisitions)
+    assert np.array_equal(rest, two.acquisitions[0].truth.displacement)
+    assert np.array_equal(one.acquisitions[1].images, two.acquisitions[1].images)
+    assert np.abs(rest - stress).max() > 1.0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"motion": {"basal": "mild"}}, "no slice 'basal' to move"),
+        ({"motion": {"mid": "some"}}, "severity"),
         ({"slices": ("top",)}, "no slice level"),
         ({"states": ("exercise",)}, "no state"),
         ({"states": ()}, "at least one"),
