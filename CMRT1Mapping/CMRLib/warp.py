@@ -7,20 +7,19 @@ it; every function works on any device and is differentiable.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def _positions(displacement: Tensor) -> Tensor:
-    """x + displacement(x), (..., 2, row, column) in pixels."""
+def indices(shape: Sequence[int], like: Tensor) -> Tensor:
+    """Row and column of every pixel, (2, row, column)."""
     import torch
 
-    rows, columns = displacement.shape[-2:]
-    like = {"device": displacement.device, "dtype": displacement.dtype}
-    row, column = torch.meshgrid(torch.arange(rows, **like), torch.arange(columns, **like), indexing="ij")
-    return displacement + torch.stack([row, column])
+    axes = [torch.arange(n, device=like.device, dtype=like.dtype) for n in shape]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"))
 
 
 def warp(images: Tensor, displacement: Tensor, mode: str = "bilinear", padding: str = "border") -> Tensor:
@@ -45,7 +44,7 @@ def warp(images: Tensor, displacement: Tensor, mode: str = "bilinear", padding: 
     # grid_sample counts from -1 at the centre of the first pixel to 1 at that of the last, columns first.
     half = torch.tensor([(n - 1) / 2 for n in images.shape[2:]], device=images.device, dtype=displacement.dtype)
     centre = half[:, None, None]
-    grid = (_positions(displacement) - centre) / centre.clamp_min(0.5)
+    grid = (displacement + indices(displacement.shape[2:], displacement) - centre) / centre.clamp_min(0.5)
     sampled = functional.grid_sample(
         images, grid.flip(1).permute(0, 2, 3, 1), mode=mode, padding_mode=padding, align_corners=True
     )
@@ -85,8 +84,8 @@ def invert(displacement: Tensor, iterations: int = 8, points: Tensor | None = No
     (rr, rc), (cr, cc) = _derivatives(displacement)
     known = torch.cat([displacement, torch.stack([rr, rc, cr, cc], 1)], 1)
     if points is None:
-        points = _positions(torch.zeros_like(displacement[0]))
-    from_index = points - _positions(torch.zeros_like(points))
+        points = indices(displacement.shape[2:], displacement)
+    from_index = points - indices(points.shape[1:], points)
     inverse = -warp(displacement, from_index.expand(len(displacement), -1, -1, -1))
     for _ in range(iterations):
         here = warp(known, from_index + inverse)

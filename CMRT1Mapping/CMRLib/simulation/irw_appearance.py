@@ -207,4 +207,5 @@ def degraded(
     spectrum = torch.fft.fft2(torch.complex(received + noise[0], noise[1]))
     spectrum *= (windows[0][:, :, None] * windows[1][:, None])[:, None]
     seen = _field_of_view(count, size, generator)
-    return torch.fft.ifft2(spectrum).abs() * seen[:, None], seen
+    complex_images = torch.fft.ifft2(spectrum)
+    return torch.hypot(complex_images.real, complex_images.imag) * seen[:, None], seen

@@ -22,6 +22,7 @@ from CMRLib.simulation.irw_bank import (
 )
 from CMRLib.simulation.motion import ControlGrid, inverse_of, normal, random_control, uniform
 from CMRLib.simulation.tissue import TISSUES
+from CMRLib.warp import indices
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -221,7 +222,7 @@ def random_sets(
     displacement = grid.evaluate(control) / spacing_mm
     inverse = inverse_of(control.flatten(0, 1), displacement.flatten(0, 1), grid).view_as(displacement)
 
-    pixels = torch.stack(torch.meshgrid(*[torch.arange(size, device=device).float()] * 2, indexing="ij"))
+    pixels = indices((size, size), displacement)
     shown = placement.bank_pixels(pixels + inverse)
     still = placement.bank_pixels(pixels.expand(count, -1, -1, -1))
     rendered = [_render(bank, *one) for one in zip(entries, looks, shown, still, strict=True)]

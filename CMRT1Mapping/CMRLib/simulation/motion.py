@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from CMRLib.errors import InputError
-from CMRLib.warp import invert, warp
+from CMRLib.warp import indices, invert, warp
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -22,7 +22,7 @@ SEVERITIES = ("none", "mild", "moderate", "severe")
 MEAN_DISPLACEMENT_MM = {"none": (0.0, 0.0), "mild": (0.2, 1.0), "moderate": (1.5, 3.0), "severe": (3.5, 7.0)}
 LARGEST_MM = 15.0
 CONTROL_SPACING_MM = 5.5
-SMALLEST_DETERMINANT = 0.15
+SMALLEST_DETERMINANT = 0.25
 # Where the myocardium is about: distance from the LV's centre, and the width of the ring around it.
 RING_MM, RING_WIDTH_MM = 28.0, 9.0
 
@@ -259,8 +259,8 @@ def random_control(
         return amplitude[:, None, None, None, None]
 
     fields, sigma = _elastic(grid, count, frames, generator)
-    # More than about a sixth of the correlation length would come close to folding.
-    elastic_mm = torch.minimum(0.16 * sigma, 0.4 * target) * uniform(0.0, 1.0, count, generator=generator)
+    # More than about an eighth of the correlation length would come close to folding.
+    elastic_mm = torch.minimum(0.13 * sigma, 0.4 * target) * uniform(0.0, 1.0, count, generator=generator)
     beat_mm = torch.minimum(torch.full_like(target, 4.0), 0.8 * target) * uniform(0.0, 1.0, count, generator=generator)
     breathing = _centred(_breathing(away, mobility, frames, generator))
     others = _centred(spread(elastic_mm) * fields + spread(beat_mm) * _heart_beat(away, frames, generator))
@@ -284,7 +284,7 @@ def random_control(
 def inverse_of(control: Tensor, displacement: Tensor, grid: ControlGrid) -> Tensor:
     """The inverses of displacements: where the anatomy comes from that each pixel of a frame shows.
 
-    Newton's method at the control points, then one step of fixed-point iteration on the pixels.
+    Newton's method at the control points, then two steps of fixed-point iteration on the pixels.
 
     Args:
         control: (n, 2, row, column), control values in mm.
@@ -303,7 +303,7 @@ def inverse_of(control: Tensor, displacement: Tensor, grid: ControlGrid) -> Tens
     nodes = torch.stack(torch.meshgrid(*axes, indexing="ij"))
     coarse = invert(grid.evaluate(control, half) / grid.spacing_mm / per_half, iterations=3, points=nodes)
     start = functional.interpolate(coarse * per_half, size=grid.shape, mode="bilinear", align_corners=True)
-    return -warp(displacement, start)
+    return -warp(displacement, -warp(displacement, start))
 
 
 def random_motion(
@@ -340,6 +340,7 @@ def random_motion(
     centre_mm = torch.tensor([middle], device=generator.device) * spacing_mm
     on_nodes = None
     if mobility is not None:
-        on_nodes = torch.nn.functional.interpolate(mobility[None, None], size=grid.counts, mode="bilinear")[0]
+        to_nodes = grid.positions_mm(mobility) / spacing_mm - indices(grid.counts, mobility)
+        on_nodes = warp(mobility[None, None], to_nodes[None])[0]
     control = random_control([severity], frames, grid, generator, centre_mm.float(), on_nodes)
     return grid.evaluate(control)[0] / spacing_mm
