@@ -56,8 +56,7 @@ def createAcquisition(
     sequence = _createSequence(name, images, inversionTimesMs, geometry)
     for key, value in (attributes or {}).items():
         sequence.SetAttribute(key, value)
-    browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{name} browser")
-    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    browser = browserFor(sequence)
     if phase is not None:
         phaseSequence = _createSequence(f"{name} phase", phase, inversionTimesMs, geometry)
         sequence.SetNodeReferenceID(PHASE, phaseSequence.GetID())
@@ -81,11 +80,16 @@ def _createSequence(name: str, images: np.ndarray, inversionTimesMs: Sequence[fl
     # A numeric index would sort the images by inversion time and lose the order in which they were acquired.
     sequence.SetIndexTypeFromString("text")
     for image, time in zip(images, inversionTimesMs, strict=True):
-        volume = slicer.vtkMRMLScalarVolumeNode()
-        volume.SetName(name)
-        setVolumeArray(volume, np.asarray(image, dtype=np.float32), geometry)
-        sequence.SetDataNodeAtValue(volume, f"{time:g}")
+        sequence.SetDataNodeAtValue(newFrame(name, image, geometry), f"{time:g}")
     return sequence
+
+
+def newFrame(name: str, image: np.ndarray, geometry: Geometry) -> Any:
+    """A volume node that is in no scene, for a sequence to hold: one image with axes (row, column), as float32."""
+    volume = slicer.vtkMRMLScalarVolumeNode()
+    volume.SetName(name)
+    setVolumeArray(volume, np.asarray(image, dtype=np.float32), geometry)
+    return volume
 
 
 def phaseOf(node: Any) -> Any:
@@ -98,6 +102,15 @@ def browserOf(node: Any) -> Any:
     if not node.IsA("vtkMRMLSequenceNode"):
         return None
     return slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(node)
+
+
+def browserFor(sequence: Any) -> Any:
+    """The browser of an acquisition that is a sequence; one is made if it has none."""
+    browser = browserOf(sequence)
+    if browser is None:
+        browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{sequence.GetName()} browser")
+        browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    return browser
 
 
 def acquisitionOf(node: Any) -> Any:

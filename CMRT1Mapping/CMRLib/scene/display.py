@@ -11,7 +11,7 @@ import slicer
 
 from CMRLib.errors import InputError
 from CMRLib.resources import resource_path
-from CMRLib.scene.volumes import ijkToWorld
+from CMRLib.scene.volumes import ijkToWorld, volumeGeometry
 
 COLOR_TABLE = "CMR.ColorTable"
 GREY = "vtkMRMLColorTableNodeGrey"
@@ -164,10 +164,10 @@ def sliceLogics() -> list[Any]:
 def showInSliceViews(volumeNode: Any) -> None:
     """Show a map as the background of every slice view.
 
-    A view that shows it for the first time is turned to its plane and fitted, with the image as it was acquired:
-    columns to the right, rows downwards. Other views keep their place and zoom.
+    A view that showed no image of this place before is turned to its plane and fitted, with the image as it was
+    acquired: columns to the right, rows downwards. Other views keep their place and zoom.
     """
-    new = [view for view in sliceLogics() if view.GetSliceCompositeNode().GetBackgroundVolumeID() != volumeNode.GetID()]
+    new = [view for view in sliceLogics() if not _shareAPlace(_background(view), volumeNode)]
     slicer.util.setSliceViewerLayers(background=volumeNode, foreground=None)
     columns, rows, slices = volumeNode.GetImageData().GetDimensions()
     middle = np.array([(columns - 1) / 2, (rows - 1) / 2, (slices - 1) / 2])
@@ -177,5 +177,38 @@ def showInSliceViews(volumeNode: Any) -> None:
     for view in new:
         view.GetSliceNode().SetSliceToRASByNTP(*np.cross(x, y), *x, *center, 0)
         view.FitSliceToBackground()
+    _refreshLegends()
+
+
+def showSideBySide(leftVolume: Any, rightVolume: Any) -> None:
+    """Show two maps of the same place in two slice views beside each other, which move and zoom together."""
+    manager = slicer.app.layoutManager()
+    if manager is None:
+        return
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView)
+    showInSliceViews(leftVolume)
+    left, right = (manager.sliceWidget(name).sliceLogic() for name in ("Red", "Yellow"))
+    right.GetSliceNode().GetSliceToRAS().DeepCopy(left.GetSliceNode().GetSliceToRAS())
+    right.GetSliceNode().UpdateMatrices()
+    right.GetSliceCompositeNode().SetBackgroundVolumeID(rightVolume.GetID())
+    for view in (left, right):
+        view.FitSliceToBackground()
+        view.GetSliceCompositeNode().SetLinkedControl(True)
+    _refreshLegends()
+
+
+def _background(view: Any) -> Any:
+    return slicer.mrmlScene.GetNodeByID(view.GetSliceCompositeNode().GetBackgroundVolumeID() or "")
+
+
+def _shareAPlace(first: Any, second: Any) -> bool:
+    """Whether two volumes lie on the same voxels."""
+    if first is None or first.GetImageData() is None or first.GetTransformNodeID() != second.GetTransformNodeID():
+        return False
+    shapes = (volume.GetImageData().GetDimensions() for volume in (first, second))
+    return len(set(shapes)) == 1 and volumeGeometry(first).is_close(volumeGeometry(second))
+
+
+def _refreshLegends() -> None:
     for legend in slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode"):
         legend.Modified()  # views look at their legends again when a user changes a layer, but not when a program does

@@ -8,11 +8,13 @@ from typing import Any
 import slicer
 
 from CMRLib import provenance
-from CMRLib.scene.acquisitions import shownVolume
+from CMRLib.scene.acquisitions import acquisitionOf, shownVolume
 
 # MRML renumbers nodes when a scene is added to another, and renumbers references with them, but not attributes: the
 # reference is what results are found by, the attribute what other programs read.
 SOURCE_REFERENCE = provenance.SOURCE
+
+DISPLACEMENT = "displacement"  # the role of a transform that aligns the images of an acquisition
 
 
 def findResult(source: Any, role: str, className: str) -> Any:
@@ -36,9 +38,20 @@ def markResult(node: Any, source: Any, attributes: Mapping[str, str]) -> None:
         node.SetAttribute(name, value)
     node.SetNodeReferenceID(SOURCE_REFERENCE, source.GetID())
     if node.IsA("vtkMRMLTransformableNode"):
-        shown = shownVolume(source)
-        node.SetAndObserveTransformNodeID(None if shown is None else shown.GetTransformNodeID())
-    _fileBeside(node, source)
+        node.SetAndObserveTransformNodeID(_placementOf(shownVolume(source)))
+    if not node.IsA("vtkMRMLSequenceNode"):  # Slicer lists the node that shows its current item
+        _fileBeside(node, source)
+
+
+def _placementOf(volume: Any) -> str | None:
+    """Id of the transform that places an acquisition in the world, without the displacement a user may look at it with.
+
+    That one stands between the images as acquired and the corrected ones, of which results are made.
+    """
+    transform = None if volume is None else volume.GetParentTransformNode()
+    while transform is not None and acquisitionOf(transform).GetAttribute(provenance.ROLE) == DISPLACEMENT:
+        transform = transform.GetParentTransformNode()
+    return None if transform is None else transform.GetID()
 
 
 def _fileBeside(node: Any, source: Any) -> None:

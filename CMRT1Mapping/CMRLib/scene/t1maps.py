@@ -10,7 +10,7 @@ import slicer
 from CMRLib import provenance
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
-from CMRLib.scene.acquisitions import PHASE, inversionTimes
+from CMRLib.scene.acquisitions import PHASE, acquisitionOf, inversionTimes
 from CMRLib.scene.display import (
     ARBITRARY_UNIT,
     COLOR_TABLE,
@@ -29,6 +29,8 @@ from CMRT1MappingLib.reconstruction import PixelFlag
 if TYPE_CHECKING:
     from CMRT1MappingLib.reconstruction import T1Maps
 
+FITTED_IMAGES = "CMR.FittedImages"  # the images that were fitted, where they are not those of the source
+
 # Result -> ending of the node's name.
 MAP_NAMES = {
     "t1": "T1 map",
@@ -39,8 +41,9 @@ MAP_NAMES = {
     "flags": "flags",
 }
 
+R2_DISPLAY = MapDisplay("R²", NO_UNITS, CodedTerm("126220", "DCM", "R2-Coefficient"), "CMR_R2", labelFormat="%.2f")
 _DISPLAYS = {
-    "r2": MapDisplay("R²", NO_UNITS, CodedTerm("126220", "DCM", "R2-Coefficient"), "CMR_R2", labelFormat="%.2f"),
+    "r2": R2_DISPLAY,
     "samples": MapDisplay("Samples used", NO_UNITS, window=(0, 12)),
     "residual": MapDisplay("Residual", ARBITRARY_UNIT),
     "t1_error": MapDisplay("T1 standard error [ms]", MILLISECOND, window=(0, 50)),
@@ -76,6 +79,10 @@ def checkOutputs(source: Any, outputs: Mapping[str, Any]) -> None:
             continue
         if node is source:
             raise InputError(f"The {MAP_NAMES[role]} would overwrite the input; choose another volume for it.")
+        if acquisitionOf(node) is not node:
+            raise InputError(
+                f"{node.GetName()} shows an image of a sequence; choose another volume for the {MAP_NAMES[role]}."
+            )
         if node.GetClassName() != mapClass(role):
             raise InputError(f"{node.GetName()} cannot hold the {MAP_NAMES[role]}; choose another volume for it.")
 
@@ -88,6 +95,7 @@ def storeT1Maps(
     phaseNode: Any = None,
     outputs: Mapping[str, Any] | None = None,
     colors: str = "1.5 T",
+    fittedImages: Any = None,
 ) -> dict[str, Any]:
     """Put the results into nodes: those given, else those of an earlier run on ``source``, else new ones.
 
@@ -100,6 +108,7 @@ def storeT1Maps(
         phaseNode: the phase that the polarity was taken from, or None.
         outputs: role -> node, or None to find or create one.
         colors: key of :data:`CMRLib.scene.display.T1_COLOR_TABLES`, for a new T1 map.
+        fittedImages: the corrected images that the maps were fitted to; None for those of the source.
 
     Returns:
         role -> node, for every role of :data:`MAP_NAMES`.
@@ -122,7 +131,8 @@ def storeT1Maps(
             role, source=source.GetID(), device=maps.device, parameters=parameters
         )
         markResult(node, source, attributes)
-        node.SetNodeReferenceID(PHASE, None if phaseNode is None else phaseNode.GetID())
+        for reference, referred in ((PHASE, phaseNode), (FITTED_IMAGES, fittedImages)):
+            node.SetNodeReferenceID(reference, None if referred is None else referred.GetID())
         if isNew:
             _show(node, role, colors)
     return nodes

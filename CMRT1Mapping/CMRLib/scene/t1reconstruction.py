@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import slicer
 
 from CMRLib.errors import Cancelled, InputError
-from CMRLib.scene import t1maps
-from CMRLib.scene.acquisitions import PHASE, acquisitionImages, inversionTimes, numberOfFrames, shownVolume
+from CMRLib.scene import motion, t1maps
+from CMRLib.scene.acquisitions import (
+    PHASE,
+    acquisitionImages,
+    inversionTimes,
+    numberOfFrames,
+    phaseOf,
+    shownVolume,
+)
 from CMRLib.scene.results import findResult
 from CMRLib.scene.volumes import worldToIJK
 from CMRT1MappingLib.curve import PixelCurve, curve_at
+from CMRT1MappingLib.motion_correction import correct_and_reconstruct
 from CMRT1MappingLib.reconstruction import FitOptions, reconstruct
 from CMRT1MappingLib.schemes import check_inversion_times
 
@@ -61,8 +69,13 @@ def reconstructT1(
     outputs: Mapping[str, Any] | None = None,
     colors: str = "1.5 T",
     progress: Callable[[float], None] | None = None,
+    correctMotion: bool = True,
 ) -> dict[str, Any]:
     """Compute the T1 map of an acquisition and the maps that go with it.
+
+    Where correcting the motion between the images makes them fit better, the maps are those of the corrected images,
+    and what belongs to the correction is kept too (:func:`CMRLib.scene.motion.storeCorrection`). Otherwise the images
+    are fitted as acquired, and what an earlier run left of a correction is removed.
 
     Args:
         inputNode: sequence of images of one slice, or volume whose slices are the images.
@@ -75,9 +88,10 @@ def reconstructT1(
             nodes.
         colors: field strength whose normal myocardium is green, for a new T1 map.
         progress: called with the fraction done; what it raises ends the run, with all nodes as they were.
+        correctMotion: whether motion between the images is corrected first.
 
     Returns:
-        Result -> node, for every result.
+        Result -> node, for every map.
 
     Raises:
         CMRError: a sentence for the user; no node was changed.
@@ -88,7 +102,19 @@ def reconstructT1(
     images, geometry = acquisitionImages(inputNode)
     phase = None if phaseNode is None else acquisitionImages(phaseNode)[0]
     options = FitOptions(last_test=lastTest)
-    maps = reconstruct(images, times, phase, scheme=scheme.lower(), options=options, device=device, progress=progress)
+    arguments: dict[str, Any] = {
+        "scheme": scheme.lower(),
+        "options": options,
+        "device": device,
+        "progress": progress,
+    }
+    corrected = None
+    if correctMotion:
+        spacing = (geometry.spacing[1], geometry.spacing[0])
+        corrected = correct_and_reconstruct(images, times, phase, spacing, **arguments)
+        maps = corrected.maps
+    else:
+        maps = reconstruct(images, times, phase, **arguments)
     for node in (inputNode, *(outputs or {}).values()):
         if node is not None and slicer.mrmlScene.GetNodeByID(node.GetID() or "") is not node:
             raise Cancelled("The scene was closed or a volume was removed; the results were discarded.")
@@ -96,8 +122,41 @@ def reconstructT1(
         "Scheme": scheme.lower(),
         "InversionTimes": times,
         "LastTest": lastTest if scheme.lower() == "shmolli" else "",
+        **motion.parametersOf(corrected, geometry),
     }
-    return t1maps.storeT1Maps(inputNode, maps, geometry, parameters, phaseNode, outputs, colors)
+    fitted = None
+    if corrected is not None and corrected.kept:
+        fitted = motion.storeCorrection(inputNode, corrected, geometry, parameters)[motion.IMAGES]
+    else:
+        motion.removeCorrection(inputNode)
+    return t1maps.storeT1Maps(inputNode, maps, geometry, parameters, phaseNode, outputs, colors, fitted)
+
+
+def undoCorrection(
+    inputNode: Any, device: str = "auto", progress: Callable[[float], None] | None = None
+) -> dict[str, Any]:
+    """Map the images of an acquisition as acquired, with the settings of its T1 map, and remove the correction.
+
+    Returns:
+        Result -> node, for every map: the nodes that held the maps of the corrected images.
+
+    Raises:
+        CMRError: a sentence for the user; no node was changed.
+    """
+    t1Map = findResult(inputNode, "t1", t1maps.mapClass("t1"))
+    if t1Map is None:
+        raise InputError(f"There is no T1 map of {inputNode.GetName()}; click Apply first.")
+    settings = _settingsOf(t1Map)
+    return reconstructT1(
+        inputNode,
+        settings.inversionTimesMs,
+        settings.phaseNode,
+        settings.scheme,
+        settings.lastTest,
+        device,
+        progress=progress,
+        correctMotion=False,
+    )
 
 
 def pixelAt(inputNode: Any, position: Sequence[float]) -> tuple[int, int] | None:
@@ -122,17 +181,45 @@ def pixelCurve(
     Raises:
         CMRError: the pixel cannot be fitted.
     """
-    times: Sequence[float] | None = None
-    noise: float | None = None
+    images, times, noise = inputNode, None, None
     t1Map = findResult(inputNode, "t1", t1maps.mapClass("t1"))
     if t1Map is not None and t1Map.GetAttribute("CMR.InversionTimes"):
-        times = [float(text) for text in t1Map.GetAttribute("CMR.InversionTimes").split()]
-        noise = float(t1Map.GetAttribute("CMR.NoiseSD"))
-        scheme = t1Map.GetAttribute("CMR.Scheme")
-        lastTest = t1Map.GetAttribute("CMR.LastTest") or lastTest
-        phaseNode = t1Map.GetNodeReference(PHASE)
-    times = checkInput(inputNode, phaseNode, scheme, inversionTimesMs=times)
-    images, _geometry = acquisitionImages(inputNode)
+        settings = _settingsOf(t1Map)
+        times, scheme, phaseNode = settings.inversionTimesMs, settings.scheme, settings.phaseNode
+        lastTest, noise = settings.lastTest, float(t1Map.GetAttribute("CMR.NoiseSD"))
+        images = _fittedImages(inputNode, t1Map)
+        if images is not inputNode and phaseNode is not None:
+            phaseNode = phaseOf(images)
+    times = checkInput(images, phaseNode, scheme, inversionTimesMs=times)
+    magnitude, _geometry = acquisitionImages(images)
     phase = None if phaseNode is None else acquisitionImages(phaseNode)[0]
     options = FitOptions(last_test=lastTest, noise_sd=noise)
-    return curve_at(images, times, phase, row, column, scheme=scheme.lower(), options=options)
+    return curve_at(magnitude, times, phase, row, column, scheme=scheme.lower(), options=options)
+
+
+class _Settings(NamedTuple):
+    """What a T1 map was made with, as for :func:`reconstructT1`."""
+
+    inversionTimesMs: tuple[float, ...]
+    phaseNode: Any
+    scheme: str
+    lastTest: str
+
+
+def _settingsOf(t1Map: Any) -> _Settings:
+    return _Settings(
+        tuple(float(text) for text in t1Map.GetAttribute("CMR.InversionTimes").split()),
+        t1Map.GetNodeReference(PHASE),
+        t1Map.GetAttribute("CMR.Scheme"),
+        t1Map.GetAttribute("CMR.LastTest") or FitOptions().last_test,
+    )
+
+
+def _fittedImages(inputNode: Any, t1Map: Any) -> Any:
+    """The images that a T1 map was fitted to: the corrected ones where its motion was corrected."""
+    if not motion.isCorrected(t1Map):
+        return inputNode
+    images = t1Map.GetNodeReference(t1maps.FITTED_IMAGES)
+    if images is None:
+        raise InputError(f"The corrected images of {inputNode.GetName()} were removed; click Apply to make them again.")
+    return images

@@ -1,5 +1,6 @@
 """The logic of CMRT1Mapping without its panel, and the module's own tests."""
 
+import functools
 import sys
 import unittest
 from pathlib import Path
@@ -29,6 +30,12 @@ def logic(host):
 
 
 @pytest.fixture
+def process(logic):
+    """Maps of the images as acquired; those of corrected ones are in test_scene_motion.py."""
+    return functools.partial(logic.process, correctMotion=False)
+
+
+@pytest.fixture
 def source(host, phantom):
     return acquisitions.createAcquisition("rest mid", phantom.images, SHMOLLI_TIMES, OBLIQUE, phantom.phase)
 
@@ -38,26 +45,26 @@ def tubeMeans(node, phantom):
     return [array[r - 4 : r + 5, c - 4 : c + 5].mean() for r, c in phantom.centers]
 
 
-def test_process_gives_what_the_method_gives(logic, source, phantom):
-    nodes = logic.process(source, phaseNode=acquisitions.phaseOf(source), lastTest="paper", device="cpu")
+def test_process_gives_what_the_method_gives(process, source, phantom):
+    nodes = process(source, phaseNode=acquisitions.phaseOf(source), lastTest="paper", device="cpu")
     maps = reconstruct(phantom.images, SHMOLLI_TIMES, phantom.phase, options=FitOptions("paper"), device="cpu")
     for role, node in nodes.items():
         assert np.array_equal(volumeArray(node)[0], getattr(maps, role).astype(np.float32)), role
     assert nodes["t1"].GetAttribute("CMR.LastTest") == "paper"
 
 
-def test_process_reports_progress_up_to_one(logic, source):
+def test_process_reports_progress_up_to_one(process, source):
     fractions = []
-    logic.process(source, progress=fractions.append)
+    process(source, progress=fractions.append)
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
 
 
-def test_process_takes_given_times_before_those_of_the_node(logic, phantom):
+def test_process_takes_given_times_before_those_of_the_node(process, phantom):
     volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Frames")
     setVolumeArray(volume, phantom.images, OBLIQUE)
     with pytest.raises(InputError, match="not known"):
-        logic.process(volume)
-    nodes = logic.process(volume, inversionTimesMs=SHMOLLI_TIMES)
+        process(volume)
+    nodes = process(volume, inversionTimesMs=SHMOLLI_TIMES)
     assert tubeMeans(nodes["t1"], phantom) == pytest.approx(TUBES_MS, rel=0.01)
     assert acquisitions.inversionTimes(volume) is None, "the input is not changed"
 
@@ -82,50 +89,50 @@ def unsuitable(kind, source, phantom):
 @pytest.mark.parametrize(
     "kind", ["no input", "scheme", "last test", "six times", "seconds", "label map", "size of phase", "output"]
 )
-def test_unsuitable_input_is_a_sentence_and_changes_nothing(logic, source, phantom, kind):
+def test_unsuitable_input_is_a_sentence_and_changes_nothing(process, source, phantom, kind):
     arguments, reason = unsuitable(kind, source, phantom)
     before = slicer.mrmlScene.GetNumberOfNodes()
     with pytest.raises(InputError, match=reason):
-        logic.process(**arguments)
+        process(**arguments)
     assert slicer.mrmlScene.GetNumberOfNodes() == before
 
 
-def test_unknown_device_is_an_error(logic, source):
+def test_unknown_device_is_an_error(process, source):
     with pytest.raises(DeviceError):
-        logic.process(source, device="quantum")
+        process(source, device="quantum")
     assert t1maps.findT1Maps(source) == {}
 
 
 @pytest.mark.parametrize("removed", ["input", "output"])
-def test_nodes_that_vanish_during_a_run_end_it(logic, source, removed):
+def test_nodes_that_vanish_during_a_run_end_it(process, source, removed):
     output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Mine")
     node = source if removed == "input" else output
     with pytest.raises(Cancelled, match="removed"):
-        logic.process(source, outputs={"t1": output}, progress=lambda _: slicer.mrmlScene.RemoveNode(node))
+        process(source, outputs={"t1": output}, progress=lambda _: slicer.mrmlScene.RemoveNode(node))
     assert not [n for n in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if n.GetAttribute("CMR.Role")]
 
 
-def test_transformed_input_is_hovered_where_it_is_shown(logic, source, phantom):
+def test_transformed_input_is_hovered_where_it_is_shown(process, source, phantom):
     transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     matrix = np.eye(4)
     matrix[:3, 3] = 30, -20, 10
     transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
     acquisitions.shownVolume(source).SetAndObserveTransformNodeID(transform.GetID())
-    t1 = logic.process(source)["t1"]
+    t1 = process(source)["t1"]
     row, column = phantom.centers[2]
     world = ijkToWorld(t1, np.array([[column, row, 0]]))[0]
     assert pixelAt(source, world) == (row, column)
     assert pixelAt(source, world - matrix[:3, 3]) != (row, column)
 
 
-def test_positions_outside_the_slice_belong_to_no_pixel(logic, source):
-    t1 = logic.process(source)["t1"]
+def test_positions_outside_the_slice_belong_to_no_pixel(process, source):
+    t1 = process(source)["t1"]
     for index in ([-1, 5, 0], [5, -1, 0], [60, 5, 0], [5, 40, 0], [5, 5, 1], [5, 5, -1]):
         assert pixelAt(source, ijkToWorld(t1, np.array([index]))[0]) is None
 
 
-def test_curve_is_that_of_the_map_not_of_the_panel(logic, source, phantom):
-    nodes = logic.process(source, phaseNode=acquisitions.phaseOf(source))
+def test_curve_is_that_of_the_map_not_of_the_panel(process, source, phantom):
+    nodes = process(source, phaseNode=acquisitions.phaseOf(source))
     acquisitions.setInversionTimes(source, np.array(SHMOLLI_TIMES) + 50)
     for row, column in phantom.centers:
         curve = pixelCurve(source, row, column, scheme="molli")

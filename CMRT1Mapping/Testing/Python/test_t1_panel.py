@@ -23,7 +23,10 @@ def phantom():
 
 @pytest.fixture
 def panel(host):
-    return host.loadModule(MODULE)
+    """The panel, set to leave the images as acquired; its motion correction is in test_t1_panel_motion.py."""
+    panel = host.loadModule(MODULE)
+    panel.ui.correctMotionCheckBox.checked = False
+    return panel
 
 
 def load(phantom, name="rest mid", phase=True, **attributes):
