@@ -44,11 +44,12 @@ TITLE = "CMR T1 Mapping"
 SCHEMES = ["ShMOLLI", "MOLLI", "Look-Locker"]
 
 ACQUIRED = "acquired"
+R2_MAP = "R2 map"
 
 # What the slice views can show -> result of the reconstruction, part of the motion correction, or images as acquired.
 SHOWN_MAPS = {
     "T1 map": "t1",
-    "R2 map": "r2",
+    R2_MAP: "r2",
     "T1 standard error": "t1_error",
     "Samples used": "samples",
     "Fit residual": "residual",
@@ -439,7 +440,10 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._shownMap = parameters.shownMap
         node = self.logic.nodeToShow(parameters)
         if node is not None:
-            display.showInSliceViews(node)
+            images = None
+            if SHOWN_MAPS[self._shownMap] == motion.LENGTH:  # which shows no anatomy itself
+                images = motion.shownNode(parameters.inputNode, motion.IMAGES)
+            display.showInSliceViews(images or node, overlay=None if images is None else node)
             if SHOWN_MAPS[self._shownMap] in (ACQUIRED, motion.IMAGES):
                 self._showBrowser()
         elif parameters.t1Map is not None:  # the views would go on showing something else
@@ -465,9 +469,11 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onCompareButton(self) -> None:
         """Show R2 before and after the correction side by side."""
-        before = motion.shownNode(self._parameterNode.inputNode, motion.R2_BEFORE)
-        if before is not None and self._parameterNode.r2Map is not None:
-            display.showSideBySide(before, self._parameterNode.r2Map)
+        parameters = self._parameterNode
+        before = motion.shownNode(parameters.inputNode, motion.R2_BEFORE)
+        if before is not None and parameters.r2Map is not None:
+            parameters.shownMap = R2_MAP
+            display.showSideBySide(before, parameters.r2Map)
 
     def _followColors(self) -> None:
         """Show the T1 map in the colors of another field strength once that is chosen; leave it as it is until then."""

@@ -17,6 +17,7 @@ COLOR_TABLE = "CMR.ColorTable"
 GREY = "vtkMRMLColorTableNodeGrey"
 LEGEND_SIZE = (0.1, 0.45)  # width and height as part of the view's
 LEGEND_FONT_SIZE = 14
+OVERLAY_OPACITY = 0.6
 
 # T1 is longer in a stronger field: normal myocardium would look diseased in the other field's colors.
 T1_COLOR_TABLES = {"1.5 T": "CMR_T1_1.5T", "3 T": "CMR_T1_3T"}
@@ -161,14 +162,15 @@ def sliceLogics() -> list[Any]:
     return [] if logics is None else [logics.GetItemAsObject(index) for index in range(logics.GetNumberOfItems())]
 
 
-def showInSliceViews(volumeNode: Any) -> None:
-    """Show a map as the background of every slice view.
+def showInSliceViews(volumeNode: Any, overlay: Any = None) -> None:
+    """Show a map as the background of every slice view, and another one half transparent over it.
 
     A view that showed no image of this place before is turned to its plane and fitted, with the image as it was
     acquired: columns to the right, rows downwards. Other views keep their place and zoom.
     """
     new = [view for view in sliceLogics() if not _shareAPlace(_background(view), volumeNode)]
-    slicer.util.setSliceViewerLayers(background=volumeNode, foreground=None)
+    opacity = None if overlay is None else OVERLAY_OPACITY
+    slicer.util.setSliceViewerLayers(background=volumeNode, foreground=overlay, foregroundOpacity=opacity)
     columns, rows, slices = volumeNode.GetImageData().GetDimensions()
     middle = np.array([(columns - 1) / 2, (rows - 1) / 2, (slices - 1) / 2])
     center, right, down = ijkToWorld(volumeNode, middle + np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]]))

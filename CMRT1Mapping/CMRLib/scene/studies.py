@@ -16,7 +16,7 @@ from CMRLib.provenance import result_attributes
 from CMRLib.scene.acquisitions import createAcquisition, phaseOf, seriesAttributes
 from CMRLib.scene.display import showInSliceViews, t1ColorsForField
 from CMRLib.scene.landmarks import ROLE, storeLandmarks, updateEntryLines
-from CMRLib.scene.t1maps import storeT1Maps
+from CMRLib.scene.t1reconstruction import storeResults
 from CMRLib.scene.volumes import setVolumeArray
 from CMRLib.standalone import createApplication
 
@@ -42,7 +42,15 @@ def saveStudyScene(results: Sequence[T1Result], marked: Sequence[LandmarksResult
         times, attributes = series.inversion_times_ms or (), seriesAttributes(series)
         source = createAcquisition(series.key, images.images, times, images.geometry, images.phase, attributes)
         colors = t1ColorsForField(series.field_strength_t or WEAKER_FIELD_T)
-        nodes = storeT1Maps(source, result.maps, images.geometry, result.parameters, phaseOf(source), colors=colors)
+        nodes = storeResults(
+            source,
+            result.maps,
+            result.corrected,
+            images.geometry,
+            result.parameters,
+            phaseOf(source),
+            colors=colors,
+        )
         maps[series.key] = nodes["t1"]
     for found in marked:
         volume = maps.get(found.key) or _addVolume(found)

@@ -9,6 +9,7 @@ import numpy as np
 import slicer
 
 from CMRLib.errors import Cancelled, InputError
+from CMRLib.geometry import Geometry
 from CMRLib.scene import motion, t1maps
 from CMRLib.scene.acquisitions import (
     PHASE,
@@ -21,8 +22,8 @@ from CMRLib.scene.acquisitions import (
 from CMRLib.scene.results import findResult
 from CMRLib.scene.volumes import worldToIJK
 from CMRT1MappingLib.curve import PixelCurve, curve_at
-from CMRT1MappingLib.motion_correction import correct_and_reconstruct
-from CMRT1MappingLib.reconstruction import FitOptions, reconstruct
+from CMRT1MappingLib.motion_correction import CorrectedMaps, correct_and_reconstruct
+from CMRT1MappingLib.reconstruction import FitOptions, T1Maps, reconstruct
 from CMRT1MappingLib.schemes import check_inversion_times
 
 
@@ -122,14 +123,37 @@ def reconstructT1(
         "Scheme": scheme.lower(),
         "InversionTimes": times,
         "LastTest": lastTest if scheme.lower() == "shmolli" else "",
-        **motion.parametersOf(corrected, geometry),
     }
+    return storeResults(inputNode, maps, corrected, geometry, parameters, phaseNode, outputs, colors)
+
+
+def storeResults(
+    source: Any,
+    maps: T1Maps,
+    corrected: CorrectedMaps | None,
+    geometry: Geometry,
+    parameters: Mapping[str, Any],
+    phaseNode: Any = None,
+    outputs: Mapping[str, Any] | None = None,
+    colors: str = "1.5 T",
+) -> dict[str, Any]:
+    """Put maps, and what belongs to the motion correction that they were made with, into nodes.
+
+    Args:
+        source, maps, geometry, phaseNode, outputs, colors: see :func:`CMRLib.scene.t1maps.storeT1Maps`.
+        corrected: how the maps came about, None where motion was not to be corrected.
+        parameters: what was chosen, see there; what became of the correction is added.
+
+    Returns:
+        Result -> node, for every map.
+    """
+    parameters = {**parameters, **motion.parametersOf(corrected, geometry)}
     fitted = None
     if corrected is not None and corrected.kept:
-        fitted = motion.storeCorrection(inputNode, corrected, geometry, parameters)[motion.IMAGES]
+        fitted = motion.storeCorrection(source, corrected, geometry, parameters)[motion.IMAGES]
     else:
-        motion.removeCorrection(inputNode)
-    return t1maps.storeT1Maps(inputNode, maps, geometry, parameters, phaseNode, outputs, colors, fitted)
+        motion.removeCorrection(source)
+    return t1maps.storeT1Maps(source, maps, geometry, parameters, phaseNode, outputs, colors, fitted)
 
 
 def undoCorrection(

@@ -9,10 +9,13 @@ from irw_phantom import OBLIQUE, SHMOLLI_TIMES
 from moving_phantom import ENTRY, install_known_motion, make_moving_phantom
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from CMRLib.batch_t1 import T1Result
 from CMRLib.errors import InputError
 from CMRLib.scene import acquisitions, motion, t1maps
+from CMRLib.scene.studies import saveStudyScene
 from CMRLib.scene.t1reconstruction import pixelCurve, reconstructT1, undoCorrection
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray, volumeGeometry, worldToIJK
+from CMRLib.series import Series, SeriesImages
 from CMRLib.standalone import createApplication
 from CMRT1MappingLib.motion_correction import Correction, correct_and_reconstruct
 from CMRT1MappingLib.reconstruction import reconstruct
@@ -420,3 +423,26 @@ def test_arrows_are_drawn_for_one_acquisition_at_a_time(moving):
         seen.append([bool(node is not None and node.GetVisibility()) for node in nodes])
     assert seen == [[True, False], [False, True], [False, False], [False, False]]
     assert foreign.GetDisplayNode().GetVisibility()
+
+
+def test_a_study_of_a_batch_has_the_same_nodes(moving, scene, tmp_path):
+    spacing = (OBLIQUE.spacing[1], OBLIQUE.spacing[0])
+    truth = correct_and_reconstruct(moving.images, SHMOLLI_TIMES, moving.phase, spacing)
+    series = Series(
+        *("irw", "rest", "mid", "", "shmolli", SHMOLLI_TIMES, "", (), (), OBLIQUE, moving.images.shape, "irw_rest_mid"),
+        source=None,
+    )
+    images = SeriesImages(moving.images, moving.phase, OBLIQUE)
+    parameters = {"Scheme": "shmolli", "InversionTimes": SHMOLLI_TIMES, "LastTest": "scanner", **truth.parameters()}
+    result = T1Result(series, images, truth.maps, parameters, truth)
+    saveStudyScene([result], [], tmp_path / "scene.mrb")
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
+    (source,) = [node for node in slicer.util.getNodesByClass("vtkMRMLSequenceNode") if node.GetName() == series.key]
+    assert set(motion.findCorrection(source)) == set(motion.NAMES)
+    t1Map = t1maps.findT1Maps(source)["t1"]
+    assert np.array_equal(volumeArray(t1Map)[0], truth.maps.t1)
+    assert pixelCurve(source, 16, 15).t1 == pytest.approx(volumeArray(t1Map)[0, 16, 15], abs=0.01)
+    outcome = motion.outcomeOf(t1Map)
+    assert (outcome.outcome, outcome.region) == ("corrected", "heart") and outcome.mm > outcome.pixels
+    undoCorrection(source)
+    assert np.array_equal(volumeArray(t1Map)[0], truth.original.t1)

@@ -191,7 +191,6 @@ def test_cancelling_undo_leaves_the_correction(host, applied, monkeypatch):
 @pytest.mark.parametrize(
     ("choice", "role"),
     [
-        ("Displacement", motion.LENGTH),
         ("R2 before correction", motion.R2_BEFORE),
         ("Corrected images", motion.IMAGES),
         ("Acquired images", "acquired"),
@@ -206,6 +205,17 @@ def test_every_part_can_be_shown_with_place_and_zoom_kept(host, applied, choice,
     expected = acquired if role == "acquired" else motion.shownNode(applied.source, role)
     assert backgrounds() == {expected}
     assert red.GetFieldOfView()[:2] == pytest.approx((width / 2, height / 2)), "the eye can flip between them"
+
+
+def test_displacement_is_laid_over_the_corrected_image(host, applied):
+    host.choose(applied.panel.ui.shownMapComboBox, "Displacement")
+    (composite, *_) = composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    assert backgrounds() == {motion.shownNode(applied.source, motion.IMAGES)}
+    length = motion.shownNode(applied.source, motion.LENGTH)
+    assert {node.GetForegroundVolumeID() for node in composites} == {length.GetID()}
+    assert 0.3 < composite.GetForegroundOpacity() < 0.8
+    host.choose(applied.panel.ui.shownMapComboBox, "T1 map")
+    assert {node.GetForegroundVolumeID() for node in composites} == {None}
 
 
 def test_parts_that_are_not_there_are_not_shown(host, panel, moving):
@@ -225,6 +235,7 @@ def test_compare_shows_r2_before_and_after_on_the_same_plane(host, applied):
     logics = [manager.sliceWidget(name).sliceLogic() for name in ("Red", "Yellow")]
     shown = [logic.GetSliceCompositeNode().GetBackgroundVolumeID() for logic in logics]
     assert shown == [motion.shownNode(applied.source, motion.R2_BEFORE).GetID(), applied.maps["r2"].GetID()]
+    assert applied.panel.ui.shownMapComboBox.currentText == "R2 map"
     planes = [slicer.util.arrayFromVTKMatrix(logic.GetSliceNode().GetSliceToRAS()) for logic in logics]
     assert np.allclose(*planes)
     assert all(logic.GetSliceCompositeNode().GetLinkedControl() for logic in logics)
@@ -310,7 +321,7 @@ def test_apply_after_undo_corrects_again(host, applied):
 def test_undo_while_r2_is_compared(host, applied):
     host.click(applied.panel.ui.compareButton)
     host.click(applied.panel.ui.undoButton)
-    assert backgrounds() == {applied.maps["t1"]}
+    assert backgrounds() == {applied.maps["r2"]}
 
 
 # Curve and statistics
