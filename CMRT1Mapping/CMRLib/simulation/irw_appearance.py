@@ -86,7 +86,7 @@ def random_appearance(kind: str, frames: int, rng: np.random.Generator) -> SetAp
     """Draw the scheme, the tissues and the noise of one set.
 
     Two thirds of the sets follow the magnetisation through a scheme; the others have S = A - B exp(-TI / T1) at any
-    inversion times, so that images in which blood or muscle is near its null are frequent.
+    inversion times, one of them near the null of muscle, blood or liver, so that such images are frequent.
 
     Args:
         kind: of the slice: "parametric", "labelled" or "shapes".
@@ -111,6 +111,8 @@ def random_appearance(kind: str, frames: int, rng: np.random.Generator) -> SetAp
     else:
         times = np.exp(rng.uniform(np.log(80.0), np.log(4500.0), frames))
         inversion = float(rng.uniform(1.6, 2.0))
+        nulled = NAMES.index(str(rng.choice(["myocardium", "left blood", "liver"])))
+        times[int(rng.integers(frames))] = values.t1_ms[nulled] * np.log(inversion) * np.exp(rng.normal(0.0, 0.08))
 
         def signals_of(t1: np.ndarray) -> np.ndarray:
             return 1.0 - inversion * np.exp(-times[:, None] / t1)
@@ -176,7 +178,7 @@ def _field_of_view(count: int, size: int, generator: Generator) -> Tensor:
     at = torch.arange(size, device=generator.device)
     chosen = uniform(0.0, 1.0, count, 4, generator=generator) < 0.5
     chosen &= uniform(0.0, 1.0, count, 1, generator=generator) < 0.25
-    cut = (uniform(0.0, 0.3, count, 4, generator=generator) * chosen * size).unbind(1)
+    cut = (uniform(0.0, 0.22, count, 4, generator=generator) * chosen * size).unbind(1)
     rows = (at >= cut[0][:, None]) & (at <= size - 1 - cut[1][:, None])
     columns = (at >= cut[2][:, None]) & (at <= size - 1 - cut[3][:, None])
     return (rows[:, :, None] & columns[:, None]).float()
