@@ -23,6 +23,8 @@ from CMRT1MappingLib.moconet_paper import FRAMES, SIZE, PaperMoconet, paper_loss
 from CMRT1MappingLib.motion_estimation import TASK, WORKING_SPACING_MM
 
 CROP = 96
+# Now and then sets with more of the body, a quarter as many, from which the network learns what is not the heart.
+WIDE_CROP, WIDE_SHARE = 192, 0.4
 FIRST_TRAINING_ANATOMY, FIRST_VALIDATION_ANATOMY, VALIDATION_ANATOMIES = 0, 800_000, 60
 GAIN_SPREAD = 0.25  # a crop's brightest tissue may be darker than that of a whole image, or brighter
 VALIDATION_SEED, VALIDATION_BATCHES, VALIDATION_SETS = 5, 12, 4
@@ -56,8 +58,10 @@ class MoconetTask:
     def batch(self, size: int, generator: torch.Generator) -> MotionBatch:
         """Sets of equally many frames, which are drawn for each batch; seven most often."""
         frames = EVERY_COUNT[int(torch.randint(len(EVERY_COUNT), (1,), generator=generator))]
-        sets = random_sets(self._bank, size, generator, frames=frames, size=CROP, spacing_mm=WORKING_SPACING_MM)
-        gain = (GAIN_SPREAD * torch.randn(size, frames, 1, 1, generator=generator)).exp()
+        wide = float(torch.rand(1, generator=generator)) < WIDE_SHARE
+        count, crop = (max(1, size // 4), WIDE_CROP) if wide else (size, CROP)
+        sets = random_sets(self._bank, count, generator, frames=frames, size=crop, spacing_mm=WORKING_SPACING_MM)
+        gain = (GAIN_SPREAD * torch.randn(count, frames, 1, 1, generator=generator)).exp()
         return sets._replace(images=normalised_sets(sets.images) * gain)
 
     def loss(self, network: nn.Module, batch: MotionBatch) -> tuple[Tensor, dict[str, float]]:

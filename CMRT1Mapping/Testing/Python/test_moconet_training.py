@@ -1,0 +1,114 @@
+"""Training MOCOnet: the task, the command and the weights file that comes of it."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from CMRLib.errors import InputError  # noqa: E402
+from CMRLib.models import read_manifest  # noqa: E402
+from CMRLib.simulation.irw_bank import make_bank  # noqa: E402
+from CMRLib.training.trainer import TrainingOptions  # noqa: E402
+from CMRT1MappingLib.moconet import Moconet  # noqa: E402
+from CMRT1MappingLib.moconet_training import MoconetTask, PaperMoconetTask, assemble, train_moconet  # noqa: E402
+from CMRT1MappingLib.motion_estimation import load_motion_model  # noqa: E402
+
+SCRIPT = Path(__file__).parents[3] / "Resources/Scripts/cmr_train.py"
+
+
+@pytest.fixture(scope="module")
+def banks():
+    return make_bank(range(3), None, "training", shapes=1), make_bank(range(800_000, 800_002), None, "validation")
+
+
+@pytest.fixture(autouse=True)
+def little_validation(monkeypatch):
+    monkeypatch.setattr("CMRT1MappingLib.moconet_training.VALIDATION_BATCHES", 2)
+
+
+@pytest.fixture(scope="module")
+def command():
+    spec = importlib.util.spec_from_file_location("cmr_train", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def test_examples_have_known_motion_and_validation_is_fixed(banks):
+    task = MoconetTask(*banks)
+    batch = task.batch(2, torch.Generator().manual_seed(0))
+    assert batch.images.shape[0] == 2 and batch.images.shape[2:] == batch.displacement.shape[3:]
+    assert batch.displacement.abs().max() > 0.5
+    network = task.network().eval()
+    with torch.no_grad():
+        first, again = task.validate(network), task.validate(network)
+    assert first == again
+    # A new network sees no motion at all.
+    assert first["score"] == pytest.approx(first["before_px"], rel=1e-4)
+
+
+def test_a_few_steps_reduce_the_error(banks, tmp_path):
+    options = TrainingOptions(minutes=5, steps=40, batch=2, learning_rate=3e-3, device="cpu", ema=0.9)
+    lines = []
+    train_moconet(*banks, tmp_path, options, report=lines.append)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())["validation"]
+    assert metrics["score"] < 0.9 * metrics["before_px"]
+
+
+def test_killed_training_goes_on(banks, tmp_path):
+    train_moconet(
+        *banks, tmp_path, TrainingOptions(minutes=5, steps=2, batch=1, device="cpu"), report=lambda line: None
+    )
+    seen = []
+    train_moconet(*banks, tmp_path, TrainingOptions(minutes=5, steps=3, batch=1, device="cpu"), report=seen.append)
+    assert json.loads((tmp_path / "metrics.json").read_text())["steps"] == 3
+
+
+def test_paper_network_trains_on_whole_images(banks):
+    task = PaperMoconetTask(*banks)
+    batch = task.batch(1, torch.Generator().manual_seed(0))
+    assert batch.images.shape == (1, 7, 384, 384)
+    loss, _ = task.loss(task.network(), batch)
+    loss.backward()
+    assert torch.isfinite(loss)
+
+
+def test_unknown_architecture(banks, tmp_path):
+    with pytest.raises(InputError, match="compact or paper"):
+        train_moconet(*banks, tmp_path, TrainingOptions(), architecture="huge")
+
+
+def test_unfinished_run_gives_no_weights(tmp_path):
+    with pytest.raises(InputError, match="finish first"):
+        assemble(tmp_path, "moconet", ["nothing"], False)
+
+
+def test_command_writes_and_installs_weights(banks, command, tmp_path):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    banks[0].save(cache / "irw-training-3.npz")
+    banks[1].save(cache / "irw-validation-60.npz")
+    models = tmp_path / "models"
+    arguments = ["moconet", "--output", str(tmp_path / "run"), "--simulated", "3", "--cache", str(cache)]
+    arguments += ["--minutes", "0.02", "--batch", "1", "--device", "cpu", "--install", str(models), "--remark", "brief"]
+    assert command(arguments) == 0
+    (entry,) = read_manifest(models / "manifest.json")
+    assert entry.id == "moconet-local" and entry.licence == "Apache-2.0" and "brief" in entry.training_data
+    assert entry.accuracy["steps"] >= 1
+    model = load_motion_model(models / entry.file, "cpu")
+    assert isinstance(model.network, Moconet) and model.entry.sha256 == entry.sha256
+
+
+def test_command_refuses_a_damaged_cache(command, tmp_path, capsys):
+    (tmp_path / "irw-training-3.npz").write_bytes(b"no bank")
+    arguments = ["moconet", "--output", str(tmp_path / "run"), "--simulated", "3", "--cache", str(tmp_path)]
+    assert command([*arguments, "--device", "cpu"]) == 2
+    assert "delete it" in capsys.readouterr().err
+
+
+def test_command_refuses_a_gpu_that_is_not_there(command, tmp_path, capsys):
+    assert command(["moconet", "--output", str(tmp_path / "run"), "--device", "cuda:99"]) == 2
+    assert "GPU" in capsys.readouterr().err
