@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated, Any, Union
 
 import numpy as np
@@ -34,11 +34,10 @@ from CMRLib import provenance
 from CMRLib.errors import Cancelled, CMRError, InputError
 from CMRLib.scene import acquisitions, display, motion, plots, t1maps, t1reconstruction
 from CMRLib.scene.dependencies import ensureTorch, isTorchInstalled
+from CMRLib.scene.t1texts import curveText, summaryOf
 from CMRLib.scene.tables import measureRegions
-from CMRLib.scene.volumes import ijkToWorld, volumeArray
+from CMRLib.scene.volumes import ijkToWorld
 from CMRT1MappingLib.curve import PixelCurve
-from CMRT1MappingLib.motion_correction import Correction
-from CMRT1MappingLib.reconstruction import PixelFlag
 
 TITLE = "CMR T1 Mapping"
 SCHEMES = ["ShMOLLI", "MOLLI", "Look-Locker"]
@@ -388,7 +387,7 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._shownDisplacement = (None, False)
             self._showMap(parameters)
             self._pixel = None
-            self._say(self.logic.summary(nodes))
+            self._say(summaryOf(nodes))
             self.onShowFlagsToggled(parameters.showFlags)
         finally:
             self._setRunning(False)
@@ -429,7 +428,7 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Say what the maps are that the images already have."""
         if not self._isRunning:
             source = self._parameterNode.inputNode
-            self._say("" if source is None else self.logic.summary(t1maps.findT1Maps(source)))
+            self._say("" if source is None else summaryOf(t1maps.findT1Maps(source)))
 
     def onCancelButton(self) -> None:
         """Stop the run at the next group of pixels."""
@@ -520,7 +519,7 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui.curveLabel.text = str(error)
             return
         self._showCurve(curve)
-        self.ui.curveLabel.text = self.logic.describe(curve, *pixel)
+        self.ui.curveLabel.text = curveText(curve, *pixel)
 
     def _showCurve(self, curve: PixelCurve) -> None:
         if self._plotView is None:
@@ -635,77 +634,6 @@ class CMRT1MappingLogic(ScriptedLoadableModuleLogic):
         if source is None:
             return None
         return acquisitions.shownVolume(source) if role == ACQUIRED else motion.shownNode(source, role)
-
-    def summary(self, nodes: Mapping[str, Any]) -> str:
-        """What was computed, in words for the user; empty where a map is missing."""
-        if not {"t1", "samples", "flags"} <= set(nodes):
-            return ""
-        fitted = volumeArray(nodes["samples"]) > 0
-        flags = volumeArray(nodes["flags"]).astype(np.uint8)
-        doubtful = fitted & (flags & (PixelFlag.POLARITY_UNCERTAIN | PixelFlag.T1_UNRESOLVED) > 0)
-        text = _("Fitted {fitted} pixels on {device}; {doubtful} of them are marked as not to be trusted.").format(
-            fitted=np.count_nonzero(fitted),
-            doubtful=np.count_nonzero(doubtful),
-            device=nodes["t1"].GetAttribute(provenance.DEVICE),
-        )
-        return f"{text} {self.describeMotion(nodes['t1'])}".strip()
-
-    def describeMotion(self, t1Map: Any) -> str:
-        """What became of the motion correction of a map, in words for the user."""
-        texts = {
-            Correction.KEPT.value: _(
-                "Motion in the {region} was {pixels:.1f} px ({mm:.1f} mm) on average; its correction changed R² there: "
-                "{before:.3f} → {after:.3f}."
-            ),
-            Correction.STILL.value: _(
-                "Motion in the {region} was {pixels:.1f} px ({mm:.1f} mm) on average and needed no correction."
-            ),
-            Correction.NO_BETTER.value: _(
-                "Motion correction did not improve R² in the {region} ({before:.3f} → {after:.3f}); the images were "
-                "fitted as acquired."
-            ),
-            Correction.NOT_POSSIBLE.value: _("The images were fitted as acquired: {obstacle}"),
-            motion.OFF: _("Motion was not corrected."),
-        }
-        outcome = motion.outcomeOf(t1Map)
-        if outcome is None:
-            return ""
-        regions = {"heart": _("heart"), "image": _("image")}
-        return texts[outcome.outcome].format(
-            region=regions.get(outcome.region),
-            pixels=outcome.pixels,
-            mm=outcome.mm,
-            before=outcome.r2Before,
-            after=outcome.r2After,
-            obstacle=outcome.obstacle,
-        )
-
-    def describe(self, curve: PixelCurve, row: int, column: int) -> str:
-        """The numbers of a pixel as rich text, with the colors of the plot explained."""
-        place = _("Row {row}, column {column}").format(row=row, column=column)
-        if curve.samples == 0:
-            return _("{place}: no signal to fit.").format(place=place)
-        dots = {name: f'<span style="color: rgb{color}">&#9679;</span>' for name, color in plots.SERIES_COLORS.items()}
-        text = _(
-            "<b>T1 {t1:.0f} ± {error:.0f} ms</b> (standard error), T1* {t1Star:.0f} ms, R² {r2:.4f}<br>"
-            "{place}: {used} {samples} of {all} samples used"
-        ).format(
-            place=place,
-            t1=curve.t1,
-            error=curve.t1_error,
-            t1Star=curve.t1_star,
-            r2=curve.r2,
-            used=dots[plots.USED],
-            samples=curve.samples,
-            all=len(curve.used),
-        )
-        if curve.samples < len(curve.used):
-            text += _(", {notUsed} {rest} not used").format(
-                notUsed=dots[plots.NOT_USED], rest=len(curve.used) - curve.samples
-            )
-        if curve.flags:
-            text += "<br>" + _("Not to be trusted: {flags}.").format(flags=t1maps.flagWords(curve.flags))
-        return text
 
 
 def _numberIn(text: str) -> float | None:
