@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from CMRLib.batch_landmarks import LandmarksResult, find_landmarks
 from CMRLib.batch_t1 import T1Result, map_t1
@@ -25,11 +25,14 @@ from CMRLib.result_folders import (
 from CMRLib.series import Study
 from CMRLib.study import read_study
 from CMRLib.writers import new_results, read_results, write_results
+from CMRT1MappingLib.motion_estimation import load_motion_model
+
+if TYPE_CHECKING:
+    from CMRT1MappingLib.motion_estimation import MotionModel
 
 AVAILABLE_STEPS = ("t1", "landmarks")
 DEFAULT_STEPS = ("t1",)
 SCENE_FILE = "scene.mrb"
-NO_MOTION_CORRECTION = "Motion correction is not part of this version; the images were fitted as acquired."
 LOST = "Its process was ended from outside, perhaps for want of memory; run the command again with fewer workers."
 
 # Saves the nodes of a study's T1 maps and landmarks as a scene file.
@@ -43,7 +46,7 @@ class BatchOptions:
     Attributes:
         steps: what to do, among :data:`AVAILABLE_STEPS`.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        motion_correction: whether it was asked for; this version has none and says so in the results.
+        motion_correction: whether images are aligned before T1 is mapped, where that improves the fit.
         overwrite: process studies again whose results are complete.
         workers: number of processes.
         save_scene: what writes each study's ``scene.mrb``, None for no scene. A function at the top level of a module,
@@ -97,7 +100,7 @@ def run_batch(
         InputError: an input is not a folder, or two inputs are the same study.
         OutputError: nothing can be written to ``output``.
         DeviceError: the device is not available.
-        MissingDependencyError: a package is not installed.
+        MissingDependencyError: a package or the weights of the motion correction are missing, or these are damaged.
         KeyboardInterrupt: cancelled; complete studies stay, nothing else does.
     """
     resolve_device(options.device)
@@ -127,6 +130,8 @@ def run_batch(
             jobs.append(_Job(folder, study, output, options))
             continue
         report(outcomes[folder])
+    if jobs and "t1" in options.steps:
+        _motion_model(options, None)  # says what is missing before anything is computed
     try:
         with contextlib.closing(in_processes(_process, jobs, options.workers, _lost)) as results:
             for job, outcome in results:
@@ -174,9 +179,22 @@ def _complete_results(study_id: str, output: Path, options: BatchOptions) -> dic
         return None
     if not all(results[step] for step in options.steps):
         return None
+    if "t1" in options.steps and _is_corrected(results) != options.motion_correction:
+        return None
     if options.save_scene is not None and not (output / study_id / SCENE_FILE).is_file():
         return None
     return results
+
+
+def _is_corrected(results: Mapping[str, Any]) -> bool:
+    """Whether motion correction was asked for when these results were made."""
+    return any(entry.get("motion_correction", "off") != "off" for entry in results["t1"])
+
+
+def _motion_model(options: BatchOptions, earlier: Mapping[str, Any] | None) -> MotionModel | None:
+    """What corrects motion, if anything: as asked for, or for maps that are only made again, as it was before."""
+    asked = options.motion_correction if "t1" in options.steps or earlier is None else _is_corrected(earlier)
+    return load_motion_model(device=options.device) if asked else None
 
 
 def _process(job: _Job) -> Outcome:
@@ -193,9 +211,7 @@ def _process(job: _Job) -> Outcome:
         maps: list[T1Result] = []
         marked: list[LandmarksResult] = []
         if "t1" in steps:
-            if options.motion_correction:
-                results["warnings"].append(NO_MOTION_CORRECTION)
-            maps = map_t1(study, partial, options.device, results)
+            maps = map_t1(study, partial, options.device, results, _motion_model(options, earlier))
         if "landmarks" in steps:
             marked = find_landmarks(study, maps, partial, options.device, results)
         if maps or marked:
