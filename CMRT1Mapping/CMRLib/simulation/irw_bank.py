@@ -188,9 +188,10 @@ def shape_slice(seed: int) -> SliceAnatomy:
     fine = [smooth_field(rng, shape, rng.uniform(4.0, 20.0)) for _ in range(int(rng.integers(3, 8)))]
     regions = rng.permutation(count)[np.argmax(fine, axis=0)] if rng.random() < 0.7 else np.zeros(shape, dtype=int)
     tubes = rng.random() < 0.3
-    spread, radius = (35.0, rng.uniform(8.0, 14.0)) if tubes else (55.0, rng.uniform(6.0, 24.0))
+    # From small tubes to the bottles beside a phantom.
+    radius = rng.uniform(8.0, 14.0) if tubes else np.exp(rng.uniform(np.log(6.0), np.log(50.0)))
     for number in range(int(rng.integers(4, 16))):
-        r0, c0 = rng.normal(0.0, spread, 2)
+        r0, c0 = rng.normal(0.0, 55.0, 2)
         if tubes:
             r0, c0 = (number // 3 - 1) * 2.6 * radius, (number % 3 - 1) * 2.6 * radius
         a, b = (radius, radius) if tubes else radius * rng.uniform(0.5, 1.6, 2)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -51,17 +51,18 @@ class MotionBatch(NamedTuple):
     body: Tensor
 
 
-def _drawn(shares: dict, rng: np.random.Generator) -> object:
-    names = list(shares)
-    weights = np.array([shares[name] for name in names])
-    return names[int(rng.choice(len(names), p=weights / weights.sum()))]
+Choice = TypeVar("Choice")
+
+
+def _drawn(shares: Mapping[Choice, float], rng: np.random.Generator) -> Choice:
+    weights = np.array(list(shares.values()))
+    return list(shares)[int(rng.choice(len(weights), p=weights / weights.sum()))]
 
 
 def _entry(bank: IrwBank, rng: np.random.Generator) -> int:
     """A random slice of the bank: first its kind, among those that are there, then the slice."""
     there = {kind: share for kind, share in KIND_SHARES.items() if np.any(bank.kind == KINDS.index(kind))}
-    kind = _drawn(there, rng)
-    return int(rng.choice(np.flatnonzero(bank.kind == KINDS.index(str(kind)))))
+    return int(rng.choice(np.flatnonzero(bank.kind == KINDS.index(_drawn(there, rng)))))
 
 
 class _Placement(NamedTuple):
@@ -77,17 +78,14 @@ class _Placement(NamedTuple):
 
     def bank_pixels(self, positions: Tensor) -> Tensor:
         """Bank pixels, (set, ..., 2, row, column), of positions in pixels of the same shape."""
-        dimensions = (1,) * (positions.ndim - 4)
-        row, column = (
-            (positions.select(-3, axis) - self.centre[:, axis].reshape(-1, *dimensions, 1, 1)) for axis in range(2)
-        )
-        m = self.matrix.reshape(-1, 2, 2, *dimensions, 1, 1)
         import torch
 
+        ones = (1,) * (positions.ndim - 2)
+        row, column = (positions.select(-3, axis) - self.centre[:, axis].reshape(-1, *ones) for axis in range(2))
+        m = self.matrix.reshape(-1, 2, 2, *ones)
         middle = (SIZE - 1) / 2
-        return torch.stack(
-            [m[:, 0, 0] * row + m[:, 0, 1] * column + middle, m[:, 1, 0] * row + m[:, 1, 1] * column + middle], -3
-        )
+        along = [m[:, axis, 0] * row + m[:, axis, 1] * column + middle for axis in range(2)]
+        return torch.stack(along, -3)
 
 
 def _random_placement(count: int, size: int, spacing_mm: float, generator: Generator) -> _Placement:
@@ -204,9 +202,9 @@ def random_sets(
 
     device = generator.device
     rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator, device=device)))
-    frames = frames if frames is not None else int(str(_drawn(FRAME_SHARES, rng)))
+    frames = frames if frames is not None else _drawn(FRAME_SHARES, rng)
     if severities is None:
-        severities = [str(_drawn(SEVERITY_SHARES, rng)) for _ in range(count)]
+        severities = [_drawn(SEVERITY_SHARES, rng) for _ in range(count)]
     entries = [_entry(bank, rng) for _ in range(count)]
     looks = [random_appearance(KINDS[bank.kind[entry]], frames, rng) for entry in entries]
 

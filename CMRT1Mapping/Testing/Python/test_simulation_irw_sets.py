@@ -195,3 +195,10 @@ def test_appearances_keep_noise_and_order_in_bounds():
             assert sorted(look.order) == list(range(frames))
             assert np.all(look.signals[:, NAMES.index("air")] == 0)
             assert 0 < look.noise_sd < np.abs(look.signals).max()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_sets_are_made_on_the_generators_device(bank):
+    batch = random_sets(bank, 4, torch.Generator("cuda").manual_seed(0), frames=7)
+    assert all(part.device.type == "cuda" and torch.isfinite(part).all() for part in batch)
+    assert batch.displacement.mean(dim=1).abs().max() < 1e-5
