@@ -1,8 +1,9 @@
 """Draw the pictures of the README: ``python3 Resources/Scripts/screenshots.py [--output DIR]``.
 
 A simulated ShMOLLI acquisition is opened in the module's own panel, mapped with its Apply button, hovered and measured,
-and what an analyst then sees is saved; so are the landmarks and segments of simulated T1 maps. Slicer's Qt side is
-played by ``Testing/SlicerHost``; panels, slice views, color legend and plot are the modules' and Slicer's own.
+and what an analyst then sees is saved; so are the quality of the fit before and after the motion of another one is
+corrected, and the landmarks and segments of simulated T1 maps. Slicer's Qt side is played by ``Testing/SlicerHost``;
+panels, slice views, color legend and plot are the modules' and Slicer's own.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import environment
 
 MODULE = environment.ROOT / "CMRT1Mapping" / "CMRT1Mapping.py"
 LANDMARKS_MODULE = environment.ROOT / "CMRLandmarks" / "CMRLandmarks.py"
-WINDOW_SIZE = (1400, 1140)
+WINDOW_SIZE = (1400, 1260)
 FIELD_OF_VIEW_MM = 190.0
+MOTION_WINDOW_SIZE = (1600, 890)
+MOTION_FIELD_OF_VIEW_MM = 135.0
 LANDMARKS_WINDOW_SIZE = (1600, 1040)
 LANDMARKS_FIELD_OF_VIEW_MM = 130.0
 
@@ -39,7 +42,7 @@ def main() -> int:
 def draw(folder: Path) -> list[Path]:
     """Draw the pictures into an existing folder and return their files."""
     host = importlib.import_module("SlicerHost").start()
-    pictures = [*draw_t1(host, folder), draw_landmarks(host, folder)]
+    pictures = [*draw_t1(host, folder), *draw_motion(host, folder), draw_landmarks(host, folder)]
     host.stop()
     return pictures
 
@@ -80,6 +83,43 @@ def draw_t1(host: Any, folder: Path) -> list[Path]:
     panel.ui.showFlagsCheckBox.checked = True
     pictures.append(picture(view, "Quality.png"))
     return pictures
+
+
+def draw_motion(host: Any, folder: Path) -> list[Path]:
+    """Draw the pictures of a motion correction: R2 before and after side by side, the displacement of an image."""
+    import numpy as np
+    import slicer
+
+    from CMRLib.scene import acquisitions
+    from CMRLib.simulation import simulate_study
+
+    host.reset()
+    layout, window = slicer.app.layoutManager(), slicer.util.mainWindow()
+    study = simulate_study(seed=1, slices=("mid",), snr=60.0, motion={"mid": "moderate"})
+    acquisition = study.acquisitions[0]
+    panel = host.loadModule(MODULE)
+    source = _load(acquisition)
+    host.setNode(panel.ui.inputSelector, source)
+    host.click(panel.ui.applyButton)
+    _septum, center = _septum_and_center(acquisition, panel.ui.t1MapSelector.currentNode())
+    window.resize(*MOTION_WINDOW_SIZE)
+    host.click(panel.ui.compareButton)
+    host.processEvents()
+    for name in ("Red", "Yellow"):
+        _center(layout.sliceWidget(name).mrmlSliceNode(), center, MOTION_FIELD_OF_VIEW_MM)
+    pictures = [Path(host.grabWidget(window, folder / "Motion.png"))]
+
+    layout.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
+    host.choose(panel.ui.shownMapComboBox, "Acquired images")
+    panel.ui.showDisplacementCheckBox.checked = True
+    length = np.hypot(acquisition.truth.displacement[:, 0], acquisition.truth.displacement[:, 1])
+    browser = acquisitions.browserOf(source)
+    browser.SetSelectedItemNumber(int(length.mean(axis=(1, 2)).argmax()))
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    host.processEvents()
+    _center(layout.sliceWidget("Red").mrmlSliceNode(), center)
+    view = layout.sliceWidget("Red").sliceView()
+    return [*pictures, Path(host.grabWidget(view, folder / "Displacement.png"))]
 
 
 def draw_landmarks(host: Any, folder: Path) -> Path:

@@ -26,6 +26,12 @@ def test_pictures_are_drawn(tmp_path):
     saturation = np.ptp(pictures["Quality.png"], axis=-1)
     assert np.mean(saturation < 0.05) > 0.8, "R2 is grey"
     assert np.ptp(pictures["Curve.png"]) > 0.9
+    whole = pictures["Motion.png"]
+    views = whole[:, 2 * whole.shape[1] // 5 :]
+    before, after = np.array_split(views[len(views) // 4 : 3 * len(views) // 4], 2, axis=1)
+    assert np.mean(after > 0.9) > 1.1 * np.mean(before > 0.9), "R2 is brighter after the correction, on the right"
+    saturation = np.ptp(pictures["Displacement.png"], axis=-1)
+    assert 0.005 < np.mean(saturation > 0.2) < 0.2, "colored arrows over a grey image"
     whole = pictures["CMRLandmarks.png"]
     third = whole.shape[1] // 3
     slice_view, right_side = whole[:, third : 2 * third], whole[:, 2 * third :]

@@ -350,7 +350,9 @@ def test_statistics_are_those_of_the_corrected_map(host, applied, moving):
     roi.SetCenterWorld(*ijkToWorld(t1, np.array([[column, row, 0]]))[0])
     roi.SetSizeWorld(6, 6, 6)
     host.setNode(panel.ui.regionSelector, roi)
+    text = panel.ui.statusLabel.text
     host.click(panel.ui.measureButton)
+    assert panel.ui.statusLabel.text == text != "", "the result is still said"
     table = panel.ui.statisticsTableSelector.currentNode().GetTable()
     mean, pixels = (table.GetValueByName(0, title).ToDouble() for title in ("Mean [ms]", "Pixels"))
     values = volumeArray(t1)[0, row - 6 : row + 7, column - 6 : column + 7]

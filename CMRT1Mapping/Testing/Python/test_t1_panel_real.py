@@ -24,6 +24,7 @@ def test_real_scan_is_mapped_as_the_scanner_maps_it(host, real_data):
     panel = host.loadModule(MODULES / "CMRT1Mapping.py")
     host.setNode(panel.ui.inputSelector, source)
     assert panel.ui.colorsComboBox.currentText == "3 T" and panel.ui.phaseSelector.currentNode() is not None
+    panel.ui.correctMotionCheckBox.checked = False
     host.click(panel.ui.applyButton)
 
     maps = t1maps.findT1Maps(source)
@@ -39,3 +40,8 @@ def test_real_scan_is_mapped_as_the_scanner_maps_it(host, real_data):
     panel.ui.showCurveCheckBox.checked = True
     host.moveMouse("Red", ijkToWorld(maps["t1"], np.array([[column, row, 0]]))[0])
     assert f"T1 {t1[row, column]:.0f} " in panel.ui.curveLabel.text
+
+    panel.ui.correctMotionCheckBox.checked = True
+    host.click(panel.ui.applyButton)
+    change = np.abs(volumeArray(maps["t1"])[0] - t1)[region]
+    assert change.mean() < 1.0, "a phantom does not move"
