@@ -19,6 +19,7 @@ from CMRT1MappingLib.motion_estimation import (
     estimate_motion,
     load_motion_model,
 )
+from CMRT1MappingLib.motion_refinement import refine_motion
 from CMRT1MappingLib.reconstruction import FitOptions, T1Maps, reconstruct
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 FEWEST_HEART_PIXELS = 100  # fewer are taken for no heart
 LEAST_MOTION_PX = 0.1  # mean in the heart; less is not worth an interpolation
-LEAST_R2_GAIN = 0.0005
+# Share of 1 - R² (mean in the heart) that must go: interpolation smooths, which alone can make a few percent of it go.
+LEAST_GAIN = 0.05
 
 
 class Correction(Enum):
@@ -117,13 +119,15 @@ def correct_and_reconstruct(
     options: FitOptions | None = None,
     model: MotionModel | str | Path = DEFAULT_MODEL,
     device: str = "auto",
+    refine: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> CorrectedMaps:
     """Align the images of an acquisition with each other, and map T1.
 
-    The images are fitted as acquired and as aligned. The aligned ones are kept where the mean R² in the heart is higher
-    by :data:`LEAST_R2_GAIN` or more. Motion of less than :data:`LEAST_MOTION_PX` leaves the images as they are, and so
-    do images that the network is not made for (see :func:`CMRT1MappingLib.motion_estimation.check_motion_input`).
+    The images are fitted as acquired and as aligned. The aligned ones are kept where the mean R² in the heart comes
+    closer to 1 by :data:`LEAST_GAIN` or more. Motion of less than :data:`LEAST_MOTION_PX` leaves the images as they
+    are, and so do images that the network is not made for (see
+    :func:`CMRT1MappingLib.motion_estimation.check_motion_input`).
 
     Args:
         images: magnitude images, axes (frame, row, column), any unit.
@@ -132,6 +136,7 @@ def correct_and_reconstruct(
         spacing_mm: distance between pixel centres along (row index, column index).
         model: a loaded model, an id or a weights file.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        refine: whether the network's answer is refined, see :mod:`CMRT1MappingLib.motion_refinement`.
         progress: called with the fraction done; what it raises ends the work.
 
     Raises:
@@ -167,30 +172,22 @@ def correct_and_reconstruct(
     heart = (motion.heart > 0.5) & fitted
     if np.count_nonzero(heart) < FEWEST_HEART_PIXELS:
         heart = fitted
-    length = float(np.hypot(motion.displacement[:, 0], motion.displacement[:, 1])[:, heart].mean())
+    shift = motion.displacement
+    if refine:
+        shift = refine_motion(images, shift, heart, spacing_mm)
+    length = float(np.hypot(shift[:, 0], shift[:, 1])[:, heart].mean())
     r2 = _mean_r2(original, heart)
     as_acquired = CorrectedMaps(
-        original,
-        original,
-        images,
-        phase,
-        motion.displacement,
-        heart,
-        length,
-        r2,
-        r2,
-        Correction.STILL,
-        motion.model,
-        "",
+        original, original, images, phase, shift, heart, length, r2, r2, Correction.STILL, motion.model, ""
     )
     if length < LEAST_MOTION_PX:
         done(1.0)
         return as_acquired
 
-    aligned, aligned_phase = apply_motion(images, motion.displacement, phase)
+    aligned, aligned_phase = apply_motion(images, shift, phase)
     corrected = fit(aligned, aligned_phase, 0.6, 1.0)
     after = _mean_r2(corrected, heart)
-    if after < r2 + LEAST_R2_GAIN:
+    if 1.0 - after > (1.0 - LEAST_GAIN) * (1.0 - r2):
         return replace(as_acquired, r2_after=after, outcome=Correction.NO_BETTER)
     return replace(
         as_acquired, maps=corrected, images=aligned, phase=aligned_phase, r2_after=after, outcome=Correction.KEPT
