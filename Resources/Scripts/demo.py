@@ -1,7 +1,8 @@
 """Show what the software does: ``python3 Resources/Scripts/demo.py [STUDY] [--output DIR]``.
 
-Makes the environment, writes a simulated study as DICOM, processes it as ``cmr-batch`` does, and prints where the maps,
-the scene and a picture are. With a folder it processes the study in that folder instead.
+Makes the environment, writes a simulated study as DICOM, processes it as ``cmr-batch`` does, and prints how much its
+heart moved and where the maps, the scene and a picture are. In the simulated study the patient breathed during the scan
+of the mid slice. With a folder it processes the study in that folder instead.
 """
 
 from __future__ import annotations
@@ -29,18 +30,20 @@ def main() -> int:
 
     results = options.output / "results"
     try:
-        study = options.study or _simulated_study(options.output / "dicom")
+        study = options.study or _simulated_study(options.output / "simulated")
     except CMRError as error:
         print(error, file=sys.stderr)
         return cmr_batch.EXIT_USAGE
     paths = ["--input", str(study), "--output", str(results)]
-    status = cmr_batch.main([*paths, "--scene", "--overwrite", "--no-motion-correction"])
+    status = cmr_batch.main([*paths, "--scene", "--overwrite"])
     if status not in (cmr_batch.EXIT_DONE, cmr_batch.EXIT_SOME_FAILED):
         return status
     with open(results / "summary.csv", newline="", encoding="utf-8") as file:
         maps = [row for row in csv.DictReader(file) if row["t1_file"]]
     if maps:
         folder = results / maps[0]["id"]
+        for row in maps:
+            print(f"Motion:  {_motion(row)}")
         print(f"Maps:    {folder}/*.nrrd")
         print(f"Scene:   {folder / 'scene.mrb'} (open it in 3D Slicer)")
         print(f"Picture: {_draw(folder, maps)}")
@@ -54,10 +57,19 @@ def _simulated_study(folder: Path) -> Path:
 
     if not folder.exists():
         print("Simulating a study", flush=True)
-        files = write_dicom_study(simulate_study(seed=1), folder)
+        files = write_dicom_study(simulate_study(seed=1, motion={"mid": "severe"}), folder)
         print(f"{len(files)} DICOM files", flush=True)
     print(f"Study:   {folder}", flush=True)
     return folder
+
+
+def _motion(row: dict[str, str]) -> str:
+    """What became of the motion correction of a map, from its row of the summary."""
+    place = f"{row['state']} {row['slice']}: {row['motion_correction']}"
+    if not row["motion_px"]:
+        return place
+    change = f"{float(row['r2_before']):.3f} before, {float(row['r2_after']):.3f} after"
+    return f"{place}; {float(row['motion_px']):.1f} pixels on average, R² in the heart {change}"
 
 
 def _draw(folder: Path, maps: list[dict[str, str]]) -> Path:
