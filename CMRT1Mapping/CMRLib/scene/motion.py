@@ -284,7 +284,7 @@ def _fillSequence(sequence: Any, source: Any, frames: Sequence[Any], attributes:
         sequence.SetDataNodeAtValue(frame, source.GetNthIndexValue(index))
     markResult(sequence, source, attributes)
     browser = browserFor(source)
-    if not browser.IsSynchronizedSequenceNode(sequence.GetID()):
+    if not browser.IsSynchronizedSequenceNode(sequence):
         browser.AddSynchronizedSequenceNode(sequence)
     slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
     markResult(browser.GetProxyNode(sequence), source, attributes)
@@ -300,11 +300,31 @@ def _remove(source: Any, role: str) -> None:
     if node is None:
         return
     browser, shown = browserOf(node), _shown(node)
+    if shown is not None and shown.IsA("vtkMRMLTransformNode"):
+        _releaseFrom(shown)
     if browser is not None:
         browser.RemoveSynchronizedSequenceNode(node.GetID())
     for unwanted in (shown, node):
         if unwanted is not None and slicer.mrmlScene.IsNodePresent(unwanted):
-            slicer.mrmlScene.RemoveNode(unwanted)
+            _removeWithCompany(unwanted)
+
+
+def _releaseFrom(transformNode: Any) -> None:
+    """Leave what is seen through a displacement in the place that it has without it."""
+    for node in slicer.util.getNodesByClass("vtkMRMLTransformableNode"):
+        if node.GetParentTransformNode() is transformNode:
+            node.SetAndObserveTransformNodeID(transformNode.GetTransformNodeID())
+
+
+def _removeWithCompany(node: Any) -> None:
+    """Remove a node with its display and storage nodes, which the scene would keep."""
+    company = [node.GetStorageNode()]
+    if node.IsA("vtkMRMLDisplayableNode"):
+        company += [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]
+    slicer.mrmlScene.RemoveNode(node)
+    for other in company:
+        if other is not None and slicer.mrmlScene.IsNodePresent(other):
+            slicer.mrmlScene.RemoveNode(other)
 
 
 def _isDisplacement(transformNode: Any) -> bool:

@@ -18,6 +18,7 @@ from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray, volume
 from CMRLib.series import Series, SeriesImages
 from CMRLib.standalone import createApplication
 from CMRT1MappingLib.motion_correction import Correction, correct_and_reconstruct
+from CMRT1MappingLib.motion_estimation import apply_motion
 from CMRT1MappingLib.reconstruction import reconstruct
 
 KINDS = ("sequence", "volume")
@@ -209,9 +210,10 @@ def test_hardening_the_transform_on_an_image_gives_the_corrected_one(moving, mon
     smooth = np.stack([gaussian_filter(image, 2) for image in moving.still.images])
     field = wavy(smooth.shape[1:], len(smooth))
     install_known_motion(monkeypatch, field)
-    monkeypatch.setattr("CMRT1MappingLib.motion_correction.LEAST_R2_GAIN", -1.0)
+    answer = correct_and_reconstruct(smooth, SHMOLLI_TIMES)
+    kept = dataclasses.replace(answer, images=apply_motion(smooth, field)[0], outcome=Correction.KEPT)
     source = acquisitions.createAcquisition("smooth", smooth, SHMOLLI_TIMES, OBLIQUE)
-    corrected(source)
+    motion.storeCorrection(source, kept, OBLIQUE, {})
     choose(source, frame)
     volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Copy")
     setVolumeArray(volume, smooth[frame], OBLIQUE)
@@ -250,6 +252,8 @@ def test_looking_through_the_displacement_does_not_move_the_results(moving):
     nodes = corrected(source)
     assert {node.GetTransformNodeID() for node in nodes.values()} == {place.GetID()}
     assert displacement.GetTransformNodeID() == place.GetID()
+    undoCorrection(source)
+    assert shown.GetTransformNodeID() == place.GetID()
 
 
 # Again, undone, not kept
@@ -274,8 +278,10 @@ def test_without_correction_the_same_nodes_hold_the_maps_of_the_images_as_acquir
     source = load(moving, kind)
     untouched = scene.GetNumberOfNodes()
     reconstructT1(source, phaseNode=acquisitions.phaseOf(source), correctMotion=False)
-    without = scene.GetNumberOfNodes()
+    without, tables = scene.GetNumberOfNodes(), scene.GetNumberOfNodesByClass("vtkMRMLColorNode")
     first = corrected(source)
+    motion.showDisplacement(source, True)
+    colorTables = scene.GetNumberOfNodesByClass("vtkMRMLColorNode") - tables  # which may be in use elsewhere by now
     assert scene.GetNumberOfNodes() > without > untouched
     second = undoCorrection(source) if how == "undo" else corrected(source, correctMotion=False)
     original = reconstruct(moving.images, SHMOLLI_TIMES, moving.phase)
@@ -285,6 +291,7 @@ def test_without_correction_the_same_nodes_hold_the_maps_of_the_images_as_acquir
         assert node.GetAttribute(motion.OUTCOME) == "off" and node.GetAttribute("CMR.Model") is None
         assert node.GetNodeReference(t1maps.FITTED_IMAGES) is None
     assert motion.findCorrection(source) == {}
+    assert scene.GetNumberOfNodes() == without + colorTables, "displays and storage go with their nodes"
     leftOver = [node for role in motion.NAMES.values() for node in slicer.util.getNodes(f"rest mid {role}*").values()]
     assert leftOver == []
     if kind == "sequence":
