@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from CMRLib.errors import DeviceError, MissingDependencyError
@@ -34,3 +35,18 @@ def resolve_device(name: str = "auto") -> torch.device:
     if kind == "mps" and not has_mps:
         raise DeviceError("The Apple GPU (mps) is not available on this computer; choose auto or cpu.")
     return torch.device(name)
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is faster than float32 there: on GPUs that have it, and on CPUs with AVX512-BF16 or AMX."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    if device.type != "cpu":
+        return False
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from CMRLib.devices import resolve_device
+from CMRLib.devices import has_fast_bfloat16, resolve_device
 from CMRLib.errors import InputError, MissingDependencyError
 from CMRLib.models import ModelEntry, load_weights
 
@@ -34,12 +34,15 @@ class MotionModel:
         network: in evaluation mode, on the device.
         spacing_mm: of the images it works on.
         device: where it computes.
+        bfloat16: whether features are computed in bfloat16, as in training, because the processor is faster at it; it
+            changes displacements by a few hundredths of a pixel at most.
         entry: what it is.
     """
 
     network: Moconet
     spacing_mm: float
     device: torch.device
+    bfloat16: bool
     entry: ModelEntry
 
 
@@ -83,7 +86,8 @@ def load_motion_model(model: str | Path = DEFAULT_MODEL, device: str = "auto") -
             f"The weights of '{weights.entry.id}' do not fit this version of CMRMapping; install its own model."
         ) from error
     network = with_folded_normalisation(network.eval()).to(chosen, memory_format=torch.channels_last)
-    return MotionModel(network, float(weights.entry.input["spacing_mm"]), chosen, weights.entry)
+    bfloat16 = chosen.type == "cpu" and has_fast_bfloat16(chosen)
+    return MotionModel(network, float(weights.entry.input["spacing_mm"]), chosen, bfloat16, weights.entry)
 
 
 def estimate_motion(
@@ -122,7 +126,7 @@ def estimate_motion(
         displacement = torch.zeros(len(images), 2, *size, device=model.device)
         for number in range(passes):
             aligned = warp(small, displacement) if number else small
-            rest, heart = _pass(aligned[:, 0], model.network)
+            rest, heart = _pass(aligned[:, 0], model)
             displacement = compose(rest, displacement) if number else rest
             displacement = displacement - displacement.mean(dim=0, keepdim=True)
             if progress is not None:
@@ -153,14 +157,16 @@ def check_motion_input(images: np.ndarray, spacing_mm: tuple[float, float]) -> N
         )
 
 
-def _pass(frames: torch.Tensor, network: Moconet) -> tuple[torch.Tensor, torch.Tensor]:
+def _pass(frames: torch.Tensor, model: MotionModel) -> tuple[torch.Tensor, torch.Tensor]:
     """Displacement (frame, 2, row, column) and probability of the heart, of frames padded with zeros as needed."""
+    import torch
     from torch.nn import functional
 
-    multiple = network.shape.multiple
+    multiple = model.network.shape.multiple
     rows, columns = frames.shape[1:]
     bottom, right = -rows % multiple, -columns % multiple
-    output = network(functional.pad(frames, (0, right, 0, bottom))[None])
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=model.bfloat16):
+        output = model.network(functional.pad(frames, (0, right, 0, bottom))[None])
     displacement = output.displacement[0, :, :, :rows, :columns]
     factor = (rows + bottom) // output.heart.shape[1]
     heart = functional.interpolate(output.heart[None], scale_factor=factor, mode="bilinear", align_corners=False)

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from CMRLib.devices import resolve_device
+from CMRLib.devices import has_fast_bfloat16, resolve_device
 from CMRLib.errors import InputError, OutputError
 
 CHECKPOINT, LOG, METRICS = "checkpoint.pt", "log.jsonl", "metrics.json"
@@ -103,19 +103,6 @@ class _State:
     generator: torch.Generator
     step: int = 0
     seconds: float = 0.0
-
-
-def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 there: on GPUs that have it, and on CPUs with AVX512-BF16 or AMX."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    if device.type != "cpu":
-        return False
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def learning_rate_factor(progress: float, warmup: float) -> float:
