@@ -76,7 +76,7 @@ def test_corrected_study_has_maps_images_and_displacement(cmr_batch, network, tm
     assert results["warnings"] == [] and results["models"] == {"motion": {"id": "moconet-test", "sha256": "ab"}}
     assert entry["motion_correction"] == "corrected"
     assert entry["motion_px"] == pytest.approx(np.abs(SHIFTS).sum() / 7, abs=1e-4)
-    assert entry["r2_before"] < 0.95 < 0.999 < entry["r2_after"]
+    assert entry["r2_before"] < 0.985 < 0.999 < entry["r2_after"]
     t1, _ = read_image(folder / entry["t1_file"])
     assert np.abs(t1[0] - true_t1())[INNER].max() < 1.0
 

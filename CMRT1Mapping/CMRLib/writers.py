@@ -16,6 +16,7 @@ import numpy as np
 from CMRLib.errors import OutputError
 from CMRLib.images import write_image
 from CMRLib.provenance import result_attributes, software_versions
+from CMRT1MappingLib.motion_correction import summary_r2
 
 if TYPE_CHECKING:
     from CMRLib.series import Series
@@ -85,7 +86,7 @@ def write_t1(
 
     ``motion_correction`` is "corrected", "not needed", "no better", "not possible" or "off". ``motion_px``,
     ``r2_before`` and ``r2_after`` are as in :class:`CMRT1MappingLib.motion_correction.CorrectedMaps`; where motion was
-    not estimated, ``r2_before`` is the mean R² of all fitted pixels, and the others are None.
+    not estimated, ``r2_before`` is that of all fitted pixels, and the others are None.
 
     Args:
         folder: where the files go.
@@ -114,7 +115,7 @@ def write_t1(
         files["displacement_file"] = write("displacement", vectors, "mm")
         if corrected.phase is not None:
             files["corrected_phase_file"] = write("corrected_phase", corrected.phase, "rad")
-    r2_before = float(maps.r2[maps.samples > 0].mean()) if corrected is None else corrected.r2_before
+    r2_before = summary_r2(maps, maps.samples > 0) if corrected is None else corrected.r2_before
     motion = None if corrected is None or corrected.model is None else corrected
     return {
         "state": series.state,

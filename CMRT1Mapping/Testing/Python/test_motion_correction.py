@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from CMRLib.errors import Cancelled, InputError
 from CMRT1MappingLib import motion_correction
-from CMRT1MappingLib.motion_correction import Correction, correct_and_reconstruct
+from CMRT1MappingLib.motion_correction import Correction, correct_and_reconstruct, summary_r2
 from CMRT1MappingLib.motion_estimation import MotionEstimate
 from CMRT1MappingLib.reconstruction import reconstruct
 
@@ -89,7 +89,7 @@ def test_known_shifts_are_taken_out(answer):
     result = correct(images)
     assert result.kept and result.outcome is Correction.KEPT and "was corrected" in result.explanation
     assert result.motion_px == pytest.approx(np.linalg.norm(SHIFTS, axis=1).mean(), rel=1e-5)
-    assert result.r2_before < 0.98 < 0.9999 < result.r2_after
+    assert result.r2_before < 0.992 < 0.9999 < result.r2_after
     np.testing.assert_allclose(result.images[(..., *INNER)], still[(..., *INNER)], atol=0.5)
     np.testing.assert_allclose(result.maps.t1[INNER], anatomy()[INNER], atol=1.0)
     assert same_maps(result.original, reconstruct(images, TIMES_MS, device="cpu"))
@@ -111,13 +111,27 @@ def test_r2_counts_in_the_heart_and_everywhere_where_there_is_none(answer):
     images = magnitude(moved(signal()))
     inside = correct(images)
     assert np.array_equal(inside.heart, disc() > 0.5)
-    assert inside.r2_before == pytest.approx(inside.original.r2[disc() > 0.5].mean(), abs=1e-6)
-    assert inside.r2_after == pytest.approx(inside.maps.r2[disc() > 0.5].mean(), abs=1e-6)
+    assert inside.r2_before == pytest.approx(best_nine_tenths(inside.original.r2[disc() > 0.5]), abs=1e-6)
+    assert inside.r2_after == pytest.approx(best_nine_tenths(inside.maps.r2[disc() > 0.5]), abs=1e-6)
     answer.heart = np.zeros(SHAPE, np.float32)
     answer.heart[30:34, 30:34] = 1.0
     everywhere = correct(images)
     assert np.array_equal(everywhere.heart, everywhere.original.samples > 0)
-    assert everywhere.r2_before == pytest.approx(everywhere.original.r2[everywhere.heart].mean(), abs=1e-6)
+    assert everywhere.r2_before == pytest.approx(best_nine_tenths(everywhere.original.r2[everywhere.heart]), abs=1e-6)
+
+
+def best_nine_tenths(values):
+    return np.mean(sorted(values)[len(values) // 10 :])
+
+
+def test_a_few_hopeless_pixels_do_not_decide():
+    """A wrong polarity gives an R² near 0 and may turn out right by chance; all else becoming worse weighs more."""
+    before, after = (np.full(SHAPE, value, np.float32) for value in (0.99, 0.985))
+    before[:3], after[:3] = 0.0, 0.985
+    assert after.mean() > before.mean() and 3 < 0.1 * SHAPE[0]
+    first, second = (summary_r2(SimpleNamespace(r2=r2), np.ones(SHAPE, bool)) for r2 in (before, after))
+    assert second < first
+    assert summary_r2(SimpleNamespace(r2=before), np.zeros(SHAPE, bool)) == 0.0
 
 
 def test_phase_moves_with_the_magnitude(answer):
