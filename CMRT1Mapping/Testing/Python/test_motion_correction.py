@@ -128,7 +128,7 @@ def test_a_few_hopeless_pixels_do_not_decide():
     """A wrong polarity gives an R² near 0 and may turn out right by chance; all else becoming worse weighs more."""
     before, after = (np.full(SHAPE, value, np.float32) for value in (0.99, 0.985))
     before[:3], after[:3] = 0.0, 0.985
-    assert after.mean() > before.mean() and 3 < 0.1 * SHAPE[0]
+    assert after.mean() > before.mean()
     first, second = (summary_r2(SimpleNamespace(r2=r2), np.ones(SHAPE, bool)) for r2 in (before, after))
     assert second < first
     assert summary_r2(SimpleNamespace(r2=before), np.zeros(SHAPE, bool)) == 0.0
