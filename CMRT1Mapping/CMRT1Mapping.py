@@ -32,7 +32,7 @@ from slicer.util import VTKObservationMixin
 
 from CMRLib import provenance
 from CMRLib.errors import Cancelled, CMRError, InputError
-from CMRLib.scene import acquisitions, display, motion, plots, t1maps, t1reconstruction
+from CMRLib.scene import acquisitions, display, motion, motionoutcome, plots, t1maps, t1reconstruction
 from CMRLib.scene.dependencies import ensureTorch, isTorchInstalled
 from CMRLib.scene.t1texts import curveText, summaryOf
 from CMRLib.scene.tables import measureRegions
@@ -272,9 +272,10 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.applyButton.enabled = not reason and not self._isRunning
         self.ui.applyButton.toolTip = reason or _("Compute the T1 map and the maps that say how far to trust it.")
         node = self._parameterNode.inputNode
-        isCorrected = bool(node is not None and motion.findCorrection(node))
+        isCorrected = self.logic.isCorrected(node)
         self.ui.showDisplacementCheckBox.enabled = self.ui.compareButton.enabled = isCorrected
         self.ui.undoButton.enabled = isCorrected and not self._isRunning
+        self.ui.motionLabel.visible = not isCorrected
         self.ui.restoreTimesButton.enabled = node is not None and acquisitions.hasEnteredTimes(node)
         reason = self.logic.whyNotMeasure(self._parameterNode)
         self.ui.measureButton.enabled = not reason and not self._isRunning
@@ -626,6 +627,13 @@ class CMRT1MappingLogic(ScriptedLoadableModuleLogic):
         logging.info("Motion correction undone")
         return nodes
 
+    def isCorrected(self, inputNode: Any) -> bool:
+        """Whether the images have maps, or anything else, of a motion correction."""
+        if inputNode is None:
+            return False
+        t1Map = t1maps.findT1Maps(inputNode).get("t1")
+        return bool(motion.findCorrection(inputNode)) or (t1Map is not None and motionoutcome.isCorrected(t1Map))
+
     def nodeToShow(self, parameters: CMRT1MappingParameterNode) -> Any:
         """The volume that is chosen to be shown, or None where there is none."""
         role, source = SHOWN_MAPS[parameters.shownMap], parameters.inputNode
@@ -726,7 +734,7 @@ class CMRT1MappingTest(ScriptedLoadableModuleTest):
         source, myocardium = self._simulated("moderate")
         before = self._t1AndR2(self.logic.process(source, device="cpu", correctMotion=False), myocardium)
         nodes = self.logic.process(source, device="cpu")
-        self.assertTrue(motion.isCorrected(nodes["t1"]))
+        self.assertTrue(motionoutcome.isCorrected(nodes["t1"]))
         after = self._t1AndR2(nodes, myocardium)
         self.assertGreater(after[1].mean(), before[1].mean() + 0.01)
         errors = [float(np.abs(t1 - np.median(after[0])).mean()) for t1 in (before[0], after[0])]

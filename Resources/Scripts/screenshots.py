@@ -97,6 +97,7 @@ def draw_motion(host: Any, folder: Path) -> list[Path]:
     layout, window = slicer.app.layoutManager(), slicer.util.mainWindow()
     study = simulate_study(seed=1, slices=("mid",), snr=60.0, motion={"mid": "moderate"})
     acquisition = study.acquisitions[0]
+    assert acquisition.truth.displacement is not None
     panel = host.loadModule(MODULE)
     source = _load(acquisition)
     host.setNode(panel.ui.inputSelector, source)
@@ -112,7 +113,7 @@ def draw_motion(host: Any, folder: Path) -> list[Path]:
     layout.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
     host.choose(panel.ui.shownMapComboBox, "Acquired images")
     panel.ui.showDisplacementCheckBox.checked = True
-    length = np.hypot(acquisition.truth.displacement[:, 0], acquisition.truth.displacement[:, 1])
+    length = np.linalg.norm(acquisition.truth.displacement, axis=1)
     browser = acquisitions.browserOf(source)
     browser.SetSelectedItemNumber(int(length.mean(axis=(1, 2)).argmax()))
     slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)

@@ -6,7 +6,6 @@ All of it is kept beside the acquisition, is browsed with it, and goes when the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +15,21 @@ from vtkmodules.vtkCommonDataModel import vtkImageData
 
 from CMRLib import provenance
 from CMRLib.geometry import LPS_TO_RAS, Geometry
-from CMRLib.scene.acquisitions import PHASE, acquisitionOf, browserFor, browserOf, newFrame, shownVolume
+from CMRLib.scene.acquisitions import (
+    FIELD_STRENGTH,
+    PHASE,
+    SLICE,
+    STATE,
+    acquisitionOf,
+    browserFor,
+    browserOf,
+    newFrame,
+    shownVolume,
+)
 from CMRLib.scene.display import CodedTerm, MapDisplay, colorNode, setMapDisplay
 from CMRLib.scene.results import DISPLACEMENT, SOURCE_REFERENCE, findResult, markResult
 from CMRLib.scene.t1maps import R2_DISPLAY
 from CMRLib.scene.volumes import setVolumeArray
-from CMRT1MappingLib.motion_correction import Correction
 
 if TYPE_CHECKING:
     from CMRT1MappingLib.motion_correction import CorrectedMaps
@@ -40,9 +48,6 @@ NAMES = {
     R2_BEFORE: "R2 map before correction",
 }
 
-OUTCOME = "CMR.MotionCorrection"
-OFF = "off"
-
 DISPLACEMENT_COLORS = "CMR_Displacement"
 LENGTH_DISPLAY = MapDisplay(
     "Displacement [mm]",
@@ -51,67 +56,6 @@ LENGTH_DISPLAY = MapDisplay(
     labelFormat="%.1f",
 )
 ARROW_SPACING_MM = 6.0
-
-
-def parametersOf(corrected: CorrectedMaps | None, geometry: Geometry) -> dict[str, Any]:
-    """What became of the motion correction, for the provenance of every result; None stands for a run without it."""
-    if corrected is None:
-        return {"MotionCorrection": OFF}
-    parameters = corrected.parameters()
-    if corrected.model is None:
-        return parameters | {"MotionObstacle": corrected.obstacle}
-    length = np.linalg.norm(geometry.displacement_in_lps(corrected.displacement), axis=-1)
-    foundHeart = not np.array_equal(corrected.heart, corrected.original.samples > 0)
-    return parameters | {
-        "MotionMm": round(float(length[:, corrected.heart].mean()), 4),
-        "MotionRegion": "heart" if foundHeart else "image",
-    }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of the motion correction that a map was made with; numbers are NaN where nothing was estimated.
-
-    Attributes:
-        outcome: value of :class:`CMRT1MappingLib.motion_correction.Correction`, or :data:`OFF`.
-        pixels, mm: mean length of the displacement in the region.
-        r2Before, r2After: mean R² in the region, of the images as acquired and as corrected.
-        region: "heart", or "image" where no heart was found.
-        obstacle: why motion could not be estimated, as a sentence, or an empty text.
-    """
-
-    outcome: str
-    pixels: float
-    mm: float
-    r2Before: float
-    r2After: float
-    region: str
-    obstacle: str
-
-
-def outcomeOf(mapNode: Any) -> Outcome | None:
-    """What a map's attributes say of the motion correction; None if they say nothing."""
-    outcome = mapNode.GetAttribute(OUTCOME)
-    if not outcome:
-        return None
-
-    def number(name: str) -> float:
-        return float(mapNode.GetAttribute(f"CMR.{name}") or "nan")
-
-    return Outcome(
-        outcome,
-        number("MotionPixels"),
-        number("MotionMm"),
-        number("R2Before"),
-        number("R2After"),
-        mapNode.GetAttribute("CMR.MotionRegion") or "",
-        mapNode.GetAttribute("CMR.MotionObstacle") or "",
-    )
-
-
-def isCorrected(mapNode: Any) -> bool:
-    """Whether a map was made of corrected images."""
-    return mapNode.GetAttribute(OUTCOME) == Correction.KEPT.value
 
 
 def storeCorrection(
@@ -241,6 +185,8 @@ def _findOrAdd(source: Any, role: str) -> tuple[Any, bool]:
 
 def _storeImages(source: Any, role: str, images: np.ndarray, geometry: Geometry, attributes: Mapping[str, str]) -> Any:
     node, isNew = _findOrAdd(source, role)
+    known = {name: source.GetAttribute(name) for name in (STATE, SLICE, FIELD_STRENGTH)}
+    attributes = {**attributes, **{name: value for name, value in known.items() if value}}
     if source.IsA("vtkMRMLSequenceNode"):
         _fillSequence(node, source, [newFrame(node.GetName(), image, geometry) for image in images], attributes)
     else:

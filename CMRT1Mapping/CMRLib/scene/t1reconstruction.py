@@ -10,7 +10,7 @@ import slicer
 
 from CMRLib.errors import Cancelled, InputError
 from CMRLib.geometry import Geometry
-from CMRLib.scene import motion, t1maps
+from CMRLib.scene import motion, motionoutcome, t1maps
 from CMRLib.scene.acquisitions import (
     PHASE,
     acquisitionImages,
@@ -147,7 +147,7 @@ def storeResults(
     Returns:
         Result -> node, for every map.
     """
-    parameters = {**parameters, **motion.parametersOf(corrected, geometry)}
+    parameters = {**parameters, **motionoutcome.parametersOf(corrected, geometry)}
     fitted = None
     if corrected is not None and corrected.kept:
         fitted = motion.storeCorrection(source, corrected, geometry, parameters)[motion.IMAGES]
@@ -241,7 +241,7 @@ def _settingsOf(t1Map: Any) -> _Settings:
 
 def _fittedImages(inputNode: Any, t1Map: Any) -> Any:
     """The images that a T1 map was fitted to: the corrected ones where its motion was corrected."""
-    if not motion.isCorrected(t1Map):
+    if not motionoutcome.isCorrected(t1Map):
         return inputNode
     images = t1Map.GetNodeReference(t1maps.FITTED_IMAGES)
     if images is None:

@@ -9,7 +9,7 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from CMRLib import provenance
-from CMRLib.scene import motion, plots, t1maps
+from CMRLib.scene import motionoutcome, plots, t1maps
 from CMRLib.scene.volumes import volumeArray
 from CMRT1MappingLib.curve import PixelCurve
 from CMRT1MappingLib.motion_correction import Correction
@@ -33,7 +33,7 @@ def summaryOf(nodes: Mapping[str, Any]) -> str:
 
 def motionOf(t1Map: Any) -> str:
     """What became of the motion correction of a map; empty where the map does not tell."""
-    outcome = motion.outcomeOf(t1Map)
+    outcome = motionoutcome.outcomeOf(t1Map)
     if outcome is None:
         return ""
     texts = {
@@ -49,7 +49,7 @@ def motionOf(t1Map: Any) -> str:
             "{region} ({before:.3f} before, {after:.3f} after), so the images were fitted as acquired."
         ),
         Correction.NOT_POSSIBLE.value: _("The images were fitted as acquired: {obstacle}"),
-        motion.OFF: _("Motion was not corrected."),
+        motionoutcome.OFF: _("Motion was not corrected."),
     }
     regions = {"heart": _("heart"), "image": _("image")}
     return texts[outcome.outcome].format(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 from irw_phantom import Phantom, make_phantom
@@ -9,7 +10,7 @@ from scipy.ndimage import map_coordinates
 
 from CMRLib.models import ModelEntry
 from CMRT1MappingLib import motion_correction
-from CMRT1MappingLib.motion_estimation import MotionEstimate, MotionModel, check_motion_input
+from CMRT1MappingLib.motion_estimation import MotionEstimate, check_motion_input
 
 ENTRY = ModelEntry(
     "known-motion", "motion", "none", "none.safetensors", "0" * 64, 1, {}, ("none",), "CC0-1.0", "2026-11-21"
@@ -70,5 +71,5 @@ def known_motion(displacement: np.ndarray, spacings: list[tuple[float, float]] |
 def install_known_motion(monkeypatch, displacement: np.ndarray, spacings: list | None = None) -> None:
     """Let the correction know the motion, so that neither weights nor a network are needed."""
     monkeypatch.setattr(motion_correction, "estimate_motion", known_motion(displacement, spacings))
-    model = MotionModel(None, 1.4, "cpu", ENTRY)
+    model = SimpleNamespace(entry=ENTRY)
     monkeypatch.setattr(motion_correction, "load_motion_model", lambda *_: model)

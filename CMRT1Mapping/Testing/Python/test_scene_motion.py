@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from CMRLib.batch_t1 import T1Result
 from CMRLib.errors import InputError
-from CMRLib.scene import acquisitions, motion, t1maps
+from CMRLib.scene import acquisitions, motion, motionoutcome, t1maps
 from CMRLib.scene.studies import saveStudyScene
 from CMRLib.scene.t1reconstruction import pixelCurve, reconstructT1, undoCorrection
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray, volumeGeometry, worldToIJK
@@ -94,6 +94,7 @@ def test_corrected_images_are_an_acquisition_like_the_source(moving, kind, phase
     assert images.GetClassName() == source.GetClassName() and images.GetName() == "rest mid corrected"
     assert acquisitions.inversionTimes(images) == SHMOLLI_TIMES
     assert images.GetAttribute(acquisitions.SCHEME) == "shmolli"
+    assert images.GetAttribute(acquisitions.STATE) == source.GetAttribute(acquisitions.STATE)
     if phase:
         assert np.array_equal(acquisitions.acquisitionImages(acquisitions.phaseOf(images))[0], truth.phase)
     else:
@@ -121,7 +122,7 @@ def test_provenance_says_what_was_done(moving, spacings):
     parts = motion.findCorrection(nodes["t1"].GetNodeReference("CMR.Source"))
     for node in (*nodes.values(), *parts.values()):
         assert node.GetAttribute("CMR.Model") == ENTRY.id and node.GetAttribute("CMR.ModelSHA256") == ENTRY.sha256
-        assert node.GetAttribute(motion.OUTCOME) == "corrected" and node.GetAttribute("CMR.Device") == "cpu"
+        assert node.GetAttribute(motionoutcome.OUTCOME) == "corrected" and node.GetAttribute("CMR.Device") == "cpu"
         assert float(node.GetAttribute("CMR.MotionPixels")) == pytest.approx(truth.motion_px, abs=1e-3)
         assert float(node.GetAttribute("CMR.R2Before")) == pytest.approx(truth.r2_before, abs=1e-4)
         assert float(node.GetAttribute("CMR.R2After")) == pytest.approx(truth.r2_after, abs=1e-4)
@@ -288,7 +289,7 @@ def test_without_correction_the_same_nodes_hold_the_maps_of_the_images_as_acquir
     for role, node in second.items():
         assert node is first[role]
         assert np.array_equal(volumeArray(node)[0], getattr(original, role).astype(np.float32)), role
-        assert node.GetAttribute(motion.OUTCOME) == "off" and node.GetAttribute("CMR.Model") is None
+        assert node.GetAttribute(motionoutcome.OUTCOME) == "off" and node.GetAttribute("CMR.Model") is None
         assert node.GetNodeReference(t1maps.FITTED_IMAGES) is None
     assert motion.findCorrection(source) == {}
     assert scene.GetNumberOfNodes() == without + colorTables, "displays and storage go with their nodes"
@@ -320,7 +321,7 @@ def test_a_correction_that_does_not_help_leaves_the_images_as_acquired(moving, m
     corrected(source)
     install_known_motion(monkeypatch, -moving.displacement)
     nodes = corrected(source)
-    assert nodes["t1"].GetAttribute(motion.OUTCOME) == Correction.NO_BETTER.value
+    assert nodes["t1"].GetAttribute(motionoutcome.OUTCOME) == Correction.NO_BETTER.value
     original = reconstruct(moving.images, SHMOLLI_TIMES, moving.phase)
     assert np.array_equal(volumeArray(nodes["t1"])[0], original.t1)
     assert motion.findCorrection(source) == {}, "that of the earlier run is gone"
@@ -330,7 +331,7 @@ def test_too_few_images_say_why(moving):
     few = dataclasses.replace(moving, images=moving.images[:4], phase=moving.phase[:4])
     source = acquisitions.createAcquisition("few", few.images, SHMOLLI_TIMES[:4], OBLIQUE)
     nodes = reconstructT1(source, scheme="molli")
-    assert nodes["t1"].GetAttribute(motion.OUTCOME) == Correction.NOT_POSSIBLE.value
+    assert nodes["t1"].GetAttribute(motionoutcome.OUTCOME) == Correction.NOT_POSSIBLE.value
     assert "5 to 11 images, not 4" in nodes["t1"].GetAttribute("CMR.MotionObstacle")
 
 
@@ -449,7 +450,7 @@ def test_a_study_of_a_batch_has_the_same_nodes(moving, scene, tmp_path):
     t1Map = t1maps.findT1Maps(source)["t1"]
     assert np.array_equal(volumeArray(t1Map)[0], truth.maps.t1)
     assert pixelCurve(source, 16, 15).t1 == pytest.approx(volumeArray(t1Map)[0, 16, 15], abs=0.01)
-    outcome = motion.outcomeOf(t1Map)
+    outcome = motionoutcome.outcomeOf(t1Map)
     assert (outcome.outcome, outcome.region) == ("corrected", "heart") and outcome.mm > outcome.pixels
     undoCorrection(source)
     assert np.array_equal(volumeArray(t1Map)[0], truth.original.t1)

@@ -7,7 +7,7 @@ import pytest
 import slicer
 
 from CMRLib.models import read_manifest
-from CMRLib.scene import acquisitions, motion, t1maps
+from CMRLib.scene import acquisitions, motion, motionoutcome, t1maps
 from CMRLib.scene.volumes import volumeArray
 from CMRLib.simulation import simulate_study
 from CMRT1MappingLib.motion_estimation import DEFAULT_MODEL
@@ -33,7 +33,7 @@ def test_shipped_network_corrects_and_is_undone(host, acquisition):
     host.setNode(panel.ui.inputSelector, source)
     host.click(panel.ui.applyButton)
     maps, parts = t1maps.findT1Maps(source), motion.findCorrection(source)
-    outcome = motion.outcomeOf(maps["t1"])
+    outcome = motionoutcome.outcomeOf(maps["t1"])
     assert outcome.outcome == "corrected" and outcome.region == "heart", panel.ui.statusLabel.text
     assert outcome.r2After > outcome.r2Before + 0.02
     entry = next(entry for entry in read_manifest() if entry.id == DEFAULT_MODEL)

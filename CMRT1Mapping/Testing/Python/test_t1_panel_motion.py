@@ -70,7 +70,8 @@ def errors(host):
 def test_correction_is_on_unless_it_is_switched_off(panel):
     assert panel.ui.correctMotionCheckBox.checked and "MOCOnet" in panel.ui.correctMotionCheckBox.toolTip
     for widget in (panel.ui.showDisplacementCheckBox, panel.ui.compareButton, panel.ui.undoButton):
-        assert not widget.enabled, "nothing to be shown or undone yet"
+        assert not widget.enabled
+    assert panel.ui.motionLabel.visible and "no motion correction" in panel.ui.motionLabel.text
 
 
 def test_apply_maps_the_corrected_images_and_says_so(host, applied, moving):
@@ -86,6 +87,7 @@ def test_apply_maps_the_corrected_images_and_says_so(host, applied, moving):
     assert host.takeMessages() == []
     for widget in (applied.panel.ui.showDisplacementCheckBox, applied.panel.ui.compareButton):
         assert widget.enabled
+    assert not applied.panel.ui.motionLabel.visible
 
 
 def test_without_the_tick_the_images_are_mapped_as_acquired(host, applied, moving):
@@ -388,12 +390,17 @@ def test_closing_the_scene_forgets_the_correction(host, applied):
 
 def test_removing_a_part_by_hand_does_not_stop_the_panel(host, applied):
     panel = applied.panel
-    for role in (motion.DISPLACEMENT, motion.R2_BEFORE):
+    for role in motion.NAMES:
         slicer.mrmlScene.RemoveNode(motion.findCorrection(applied.source)[role])
     panel.ui.showDisplacementCheckBox.checked = True
     host.click(panel.ui.compareButton)
     host.click(panel.ui.applyButton)
     assert set(motion.findCorrection(applied.source)) == set(motion.NAMES)
+    for role in motion.NAMES:
+        slicer.mrmlScene.RemoveNode(motion.findCorrection(applied.source)[role])
+    host.processEvents()
+    host.click(panel.ui.undoButton)
+    assert "Motion was not corrected" in panel.ui.statusLabel.text
 
 
 def test_reloading_the_module_keeps_the_correction(host, applied):
