@@ -1,0 +1,36 @@
+"""Motion correction of a real scan of a phantom, which does not move."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from CMRLib.study import read_study
+from CMRT1MappingLib.motion_correction import correct_and_reconstruct
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Resources" / "Scripts"))
+from cmr_evaluate import real_data_folder
+
+pytestmark = pytest.mark.real_data
+PHANTOM = real_data_folder() / "shmolli-phantom"
+
+
+@pytest.mark.parametrize("with_phase", [True, False])
+def test_phantom_comes_back_unmoved(with_phase):
+    if not PHANTOM.is_dir():
+        pytest.skip(f"the real phantom is not here: there is no folder {PHANTOM} (CMR_REAL_DATA names its parent)")
+    series = next(one for one in read_study(PHANTOM).series if one.role == "irw")
+    images = series.load()
+    result = correct_and_reconstruct(
+        images.images,
+        series.inversion_times_ms,
+        images.phase if with_phase else None,
+        (images.geometry.spacing[1], images.geometry.spacing[0]),
+        scheme=series.scheme,
+        device="cpu",
+    )
+    tubes = (result.original.r2 > 0.99) & (result.original.t1 > 600) & (result.original.t1 < 2000)
+    assert tubes.sum() > 8900
+    assert np.abs(result.maps.t1 - result.original.t1)[tubes].max() < 1.0
+    assert result.motion_px < 0.5
