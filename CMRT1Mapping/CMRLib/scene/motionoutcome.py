@@ -39,7 +39,7 @@ class Outcome:
     Attributes:
         outcome: value of :class:`CMRT1MappingLib.motion_correction.Correction`, or :data:`OFF`.
         pixels, mm: mean length of the displacement in the region.
-        r2Before, r2After: mean R² in the region, of the images as acquired and as corrected.
+        r2Before, r2After: R² in the region, of the images as acquired and as corrected.
         region: "heart", or "image" where no heart was found.
         obstacle: why motion could not be estimated, as a sentence, or an empty text.
     """
