@@ -1,0 +1,63 @@
+"""The methods of this repository that an evaluation of motion correction compares, and what bounds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from CMRLib.simulation.irw_evaluation import EvaluationSet
+from CMRT1MappingLib.motion_correction import correct_and_reconstruct
+from CMRT1MappingLib.motion_estimation import MotionModel, estimate_motion
+from CMRT1MappingLib.motion_refinement import refine_motion
+from CMRT1MappingLib.motion_report import Method, with_phase
+
+NETWORK = "CMRMapping"
+
+
+def uncorrected(item: EvaluationSet) -> np.ndarray:
+    """No motion, float32 (frame, 2, row, column)."""
+    return np.zeros((len(item.images), 2, *item.images.shape[1:]), np.float32)
+
+
+def own_methods(model: MotionModel) -> Mapping[str, Method]:
+    """The network, with a second pass, refined, and as the T1 mapping uses it."""
+
+    def network(item: EvaluationSet) -> np.ndarray:
+        return estimate_motion(item.images, spacing(item), model=model).displacement
+
+    def two_passes(item: EvaluationSet) -> np.ndarray:
+        return estimate_motion(item.images, spacing(item), model=model, passes=2).displacement
+
+    def refined(item: EvaluationSet) -> np.ndarray:
+        estimate = estimate_motion(item.images, spacing(item), model=model)
+        return refine_motion(item.images, estimate.displacement, estimate.heart > 0.5, spacing(item))
+
+    def in_use(item: EvaluationSet) -> np.ndarray:
+        phase = item.phase if with_phase(item) else None
+        result = correct_and_reconstruct(
+            item.images,
+            item.inversion_times_ms,
+            phase,
+            spacing(item),
+            scheme=item.scheme,
+            model=model,
+            device=str(model.device),
+        )
+        return result.displacement if result.kept else uncorrected(item)
+
+    return {
+        NETWORK: Method(network),
+        "CMRMapping, two passes": Method(two_passes),
+        "CMRMapping, refined": Method(refined),
+        "CMRMapping, kept where R² improves": Method(in_use, timed=False),
+    }
+
+
+def spacing(item: EvaluationSet) -> tuple[float, float]:
+    """Distance of rows and of columns, mm."""
+    return item.spacing_mm, item.spacing_mm
+
+
+BEFORE: Mapping[str, Method] = {"uncorrected": Method(uncorrected, timed=False)}
+BOUND: Mapping[str, Method] = {"true motion taken out": Method(lambda item: item.displacement, timed=False)}
