@@ -1,9 +1,10 @@
-"""Make the peers' own environment, ``.venv-peers``: the T1 mapping tools that benchmark_t1.py measures.
+"""Make the peers' own environment, ``.venv-peers``: the tools that benchmark_t1.py and ``cmr-evaluate moco`` measure.
 
-They need packages older than this project's, so they cannot share its environment. Together they cannot be resolved
-either: ukat pins versions for its kidney segmentation, TensorFlow among them. So the three are installed without their
-dependencies, and beside them what their T1 fits import, in the versions they ask for or, where they ask for none, the
-last ones that they still run with (sh_molli: NumPy 1, SciPy 1.11, pydicom 2).
+The T1 mapping tools need packages older than this project's, so they cannot share its environment. Together they cannot
+be resolved either: ukat pins versions for its kidney segmentation, TensorFlow among them. So the three are installed
+without their dependencies, and beside them what their T1 fits import, in the versions they ask for or, where they ask
+for none, the last ones that they still run with (sh_molli: NumPy 1, SciPy 1.11, pydicom 2). elastix is at home there
+because it is no dependency of this project.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ IMPORTED = (
     "tqdm>=4.64.1",
     "pydicom==2.4.4",
     "pillow>=10",
+    "itk-elastix==0.25.4",
 )
 NEWEST = (3, 12)  # Python with wheels of these NumPy and SciPy
 

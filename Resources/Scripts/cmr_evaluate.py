@@ -1,4 +1,4 @@
-"""Measure what the software does and write it down: ``cmr-evaluate t1``, ``landmarks``, ``landmarks-grid``, ``readme``.
+"""Measure what the software does and write it down: ``cmr-evaluate t1``, ``moco``, ``landmarks``, ``readme`` and more.
 
 Each evaluation prints its tables and writes them, with the numbers behind them, as a JSON file; ``readme`` puts the
 tables of those files into the README between their marks.
@@ -7,12 +7,14 @@ tables of those files into the README between their marks.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -114,6 +116,75 @@ def evaluate_t1(arguments: argparse.Namespace) -> int:
         for table in result["tables"].values():
             print(f"\n{table}")
     return 0
+
+
+def evaluate_moco(arguments: argparse.Namespace) -> int:
+    """``cmr-evaluate moco``: what is left of simulated motion, and what happens to a phantom that does not move."""
+    import torch
+
+    from CMRLib.errors import CMRError, MissingDependencyError
+    from CMRT1MappingLib import motion_methods, motion_phantom, motion_report
+    from CMRT1MappingLib.motion_estimation import load_motion_model
+
+    torch.set_num_threads(arguments.threads)
+    acdc, phantom = arguments.data / "acdc-dev", arguments.data / "shmolli-phantom"
+    for folder, what in ((acdc, "sets with patients are"), (phantom, "the phantom is")):
+        if not folder.is_dir():
+            print(f"Left out: {what}, there is no folder {folder}. Name its parent with --data.", file=sys.stderr)
+    numbers = [number for number in range(max(1, arguments.sets)) if acdc.is_dir() or number % 2 == 0]
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    try:
+        model = load_motion_model(arguments.model, "cpu")
+        own = motion_methods.own_methods(model)
+        draw = None if arguments.pictures is None else _from_testing("benchmark_motion_pictures").draw_case
+        with _motion_peers(arguments) as peers:
+            methods = {**motion_methods.BEFORE, **peers, **own, **motion_methods.BOUND}
+            results, seconds = motion_report.measure_sets(
+                numbers, acdc, methods, cache=arguments.cache, timed=arguments.timed, told=_tell
+            )
+        timing = motion_report.timing_note(arguments.timed, arguments.threads, load)
+        result = motion_report.report_sets(results, seconds, timing, markdown_table)
+        result["model"] = model.entry.sha256
+        if phantom.is_dir():
+            few = {**motion_methods.BEFORE, **own}
+            moved = [motion_report.measure_set(item, few) for item in motion_phantom.phantom_sets(phantom)]
+            result["phantom"] = motion_report.report_phantom(moved, markdown_table)
+            result["tables"] |= result["phantom"].pop("tables")
+    except CMRError as error:
+        print(error, file=sys.stderr)
+        return 3 if isinstance(error, MissingDependencyError) else 2
+    write_result(arguments.output, "moco", result)
+    for table in result["tables"].values():
+        print(f"\n{table}")
+    if draw is not None:
+        for name, number in motion_report.pictured_sets(results, motion_methods.NETWORK).items():
+            draw(number, acdc, own[motion_methods.NETWORK], arguments.pictures / f"{name}.png")
+    return 0
+
+
+def _motion_peers(arguments: argparse.Namespace) -> AbstractContextManager[dict[str, Any]]:
+    """The other software's methods, unless they are not wanted."""
+    if arguments.without_peers:
+        return nullcontext({})
+    return _from_testing("benchmark_motion").peer_methods(arguments.threads)
+
+
+def _from_testing(name: str) -> Any:
+    """A module of the repository's folder Testing, which is not installed."""
+    from CMRLib.errors import InputError
+
+    folder = SOURCE / "Testing"
+    if not (folder / f"{name}.py").is_file():
+        raise InputError(
+            "Other software is measured, and pictures are drawn, from a clone of the repository only; run the command "
+            "there, or leave --pictures out and add --without-peers."
+        )
+    sys.path.insert(0, str(folder))
+    return importlib.import_module(name)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def evaluate_landmarks(arguments: argparse.Namespace) -> int:
@@ -218,6 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     t1 = commands.add_parser("t1", help="T1 against the scanner's maps of a phantom and against the Cramér-Rao bound")
     t1.add_argument("--data", type=Path, default=real_data_folder(), help="folder that holds shmolli-phantom")
     t1.set_defaults(run=evaluate_t1)
+    _add_moco(commands)
     landmarks = commands.add_parser("landmarks", help="landmarks on simulated and on labelled real test images")
     landmarks.add_argument(
         "--models",
@@ -246,6 +318,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     readme.set_defaults(run=update_readme)
     parsed = parser.parse_args(arguments)
     return int(parsed.run(parsed))
+
+
+def _add_moco(commands: Any) -> None:
+    moco = commands.add_parser("moco", help="motion correction of simulated sets with known motion and of a phantom")
+    moco.add_argument("--model", default="moconet", help="id or weights file (default: the one that ships)")
+    moco.add_argument("--data", type=Path, default=real_data_folder(), help="folder of acdc-dev and shmolli-phantom")
+    moco.add_argument("--sets", type=int, default=200, help="the first so many of the 200 sets (default: %(default)s)")
+    moco.add_argument("--without-peers", action="store_true", help="leave SimpleITK's and elastix's registration out")
+    moco.add_argument("--cache", type=Path, help="folder in which the slow answers of other software are kept")
+    moco.add_argument("--timed", type=int, default=5, help="sets to measure times on (default: %(default)s)")
+    moco.add_argument("--threads", type=int, default=2, help="CPU threads of every method (default: %(default)s)")
+    moco.add_argument("--pictures", type=Path, help="folder for pictures of the best, the median and the worst set")
+    moco.set_defaults(run=evaluate_moco)
 
 
 if __name__ == "__main__":
