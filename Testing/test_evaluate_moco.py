@@ -24,10 +24,10 @@ def result(number, severity, **methods):
 
 
 RESULTS = [
-    result(0, "severe", uncorrected=4.0, CMRMapping=0.6),
-    result(1, "severe", uncorrected=6.0, CMRMapping=0.8),
-    result(2, "moderate", uncorrected=2.0, CMRMapping=0.3),
-    result(6, "none", uncorrected=0.0, CMRMapping=0.1),
+    result(0, "severe", uncorrected=4.0, MOCOnet=0.6),
+    result(1, "severe", uncorrected=6.0, MOCOnet=0.8),
+    result(2, "moderate", uncorrected=2.0, MOCOnet=0.3),
+    result(6, "none", uncorrected=0.0, MOCOnet=0.1),
 ]
 
 
@@ -36,21 +36,28 @@ def markdown(header, rows):
 
 
 def test_groups_are_summarised_apart():
-    report = motion_report.report_sets(RESULTS, {"CMRMapping": 0.123}, "How timed.", markdown)
+    report = motion_report.report_sets(RESULTS, {"MOCOnet": 0.123}, "How timed.", markdown)
     severe = report["summary"]["severe"]["uncorrected"]
     assert severe["sets"] == 2 and severe["displacement_px"] == 5.0
     assert severe["displacement_sd_px"] == pytest.approx(np.sqrt(2.0))
     assert severe["displacement_worst_set_px"] == 6.0 and severe["displacement_max_px"] == 18.0
-    assert report["summary"]["all"]["CMRMapping"]["displacement_px"] == pytest.approx(0.45)
+    assert report["summary"]["all"]["MOCOnet"]["displacement_px"] == pytest.approx(0.45)
     everything, groups = report["tables"]["moco"], report["tables"]["moco-groups"]
     assert "uncorrected|3.00 ± 2.58|6.00|30.0 ± 0.0|0.9800|0.950|0.80|0.010%|-" in everything
     assert "|0.12\n" in everything and "How timed." in everything and "4 simulated sets" in everything
-    assert "moderate (1): CMRMapping|0.30 ± 0.00" in groups and "mild" not in groups
+    assert "moderate (1): MOCOnet|0.30 ± 0.00" in groups and "mild" not in groups
+    assert everything.rstrip().endswith("changes by +0.0 ms (MOCOnet). How timed.")
     json.dumps(report)
 
 
+def test_change_of_t1_where_nothing_moved():
+    still = SetResult(6, "SIM6", "none", {"uncorrected": errors(0.0, t1=30.0), "MOCOnet": errors(0.1, t1=30.5)})
+    other = SetResult(15, "SIM15", "none", {"uncorrected": errors(0.0, t1=20.0), "MOCOnet": errors(0.1, t1=21.5)})
+    assert motion_report.t1_changes([still, other]) == {"MOCOnet": 1.0}
+
+
 def test_pictured_sets_are_the_best_the_median_and_the_worst():
-    chosen = motion_report.pictured_sets(RESULTS, "CMRMapping")
+    chosen = motion_report.pictured_sets(RESULTS, "MOCOnet")
     assert chosen == {"moco-best": 2, "moco-median": 0, "moco-worst": 1, "MotionCorrection": 1}
 
 
@@ -83,10 +90,10 @@ def test_command_measures_and_writes(evaluate, monkeypatch, tmp_path, capsys):
     written = json.loads((tmp_path / "moco.json").read_text(encoding="utf-8"))
     assert [item["number"] for item in written["sets"]] == [0, 2], "odd numbers need patients"
     mean = written["summary"]["all"]
-    assert mean["CMRMapping"]["displacement_px"] < 0.5 * mean["uncorrected"]["displacement_px"]
-    assert mean["CMRMapping"]["t1_error_ms"] < mean["uncorrected"]["t1_error_ms"]
+    assert mean["MOCOnet"]["displacement_px"] < 0.5 * mean["uncorrected"]["displacement_px"]
+    assert mean["MOCOnet"]["t1_error_ms"] < mean["uncorrected"]["t1_error_ms"]
     assert mean["true motion taken out"]["displacement_px"] < 0.05
-    assert written["seconds"]["CMRMapping"] > 0.0 and "uncorrected" not in written["seconds"]
+    assert written["seconds"]["MOCOnet"] > 0.0 and "uncorrected" not in written["seconds"]
     assert {"moco", "moco-groups"} <= set(written["tables"])
     pictures = sorted(path.name for path in (tmp_path / "pictures").iterdir())
     assert pictures == ["MotionCorrection.png", "moco-best.png", "moco-median.png", "moco-worst.png"]

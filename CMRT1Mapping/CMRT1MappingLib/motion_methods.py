@@ -10,9 +10,9 @@ from CMRLib.simulation.irw_evaluation import EvaluationSet
 from CMRT1MappingLib.motion_correction import correct_and_reconstruct
 from CMRT1MappingLib.motion_estimation import MotionModel, estimate_motion
 from CMRT1MappingLib.motion_refinement import refine_motion
-from CMRT1MappingLib.motion_report import Method, with_phase
+from CMRT1MappingLib.motion_report import UNCORRECTED, Method, with_phase
 
-NETWORK = "CMRMapping"
+REFINED = "MOCOnet, refined"
 
 
 def uncorrected(item: EvaluationSet) -> np.ndarray:
@@ -21,7 +21,7 @@ def uncorrected(item: EvaluationSet) -> np.ndarray:
 
 
 def own_methods(model: MotionModel) -> Mapping[str, Method]:
-    """The network, with a second pass, refined, and as the T1 mapping uses it."""
+    """The network, with a second pass, refined, and as T1 mapping uses it by default."""
 
     def network(item: EvaluationSet) -> np.ndarray:
         return estimate_motion(item.images, spacing(item), model=model).displacement
@@ -47,10 +47,10 @@ def own_methods(model: MotionModel) -> Mapping[str, Method]:
         return result.displacement if result.kept else uncorrected(item)
 
     return {
-        NETWORK: Method(network),
-        "CMRMapping, two passes": Method(two_passes),
-        "CMRMapping, refined": Method(refined),
-        "CMRMapping, kept where R² improves": Method(in_use, timed=False),
+        "MOCOnet": Method(network),
+        "MOCOnet, two passes": Method(two_passes),
+        REFINED: Method(refined),
+        "refined, kept where R² improves": Method(in_use, timed=False),
     }
 
 
@@ -59,5 +59,5 @@ def spacing(item: EvaluationSet) -> tuple[float, float]:
     return item.spacing_mm, item.spacing_mm
 
 
-BEFORE: Mapping[str, Method] = {"uncorrected": Method(uncorrected, timed=False)}
+BEFORE: Mapping[str, Method] = {UNCORRECTED: Method(uncorrected, timed=False)}
 BOUND: Mapping[str, Method] = {"true motion taken out": Method(lambda item: item.displacement, timed=False)}

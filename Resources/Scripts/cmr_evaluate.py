@@ -157,8 +157,8 @@ def evaluate_moco(arguments: argparse.Namespace) -> int:
     for table in result["tables"].values():
         print(f"\n{table}")
     if draw is not None:
-        for name, number in motion_report.pictured_sets(results, motion_methods.NETWORK).items():
-            draw(number, acdc, own[motion_methods.NETWORK], arguments.pictures / f"{name}.png")
+        for name, number in motion_report.pictured_sets(results, motion_methods.REFINED).items():
+            draw(number, acdc, own[motion_methods.REFINED], arguments.pictures / f"{name}.png")
     return 0
 
 
