@@ -42,6 +42,9 @@ def network(monkeypatch):
 
     monkeypatch.setattr("CMRLib.batch.load_motion_model", lambda device: MODEL)
     monkeypatch.setattr(motion_correction, "estimate_motion", estimate)
+    monkeypatch.setattr(
+        motion_correction, "refine_motion", lambda images, displacement, heart, spacing_mm: displacement
+    )
 
 
 def moving_study(folder, study_id="P001", phase=False):

@@ -122,7 +122,7 @@ def correct_and_reconstruct(
     options: FitOptions | None = None,
     model: MotionModel | str | Path = DEFAULT_MODEL,
     device: str = "auto",
-    refine: bool = False,
+    refine: bool = True,
     progress: Callable[[float], None] | None = None,
 ) -> CorrectedMaps:
     """Align the images of an acquisition with each other, and map T1.

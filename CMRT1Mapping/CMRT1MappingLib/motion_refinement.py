@@ -17,9 +17,9 @@ from CMRT1MappingLib.motion_estimation import WORKING_SPACING_MM
 if TYPE_CHECKING:
     from torch import Tensor
 
-ITERATIONS = 3
-COMPONENTS = 3
-WINDOW = 2.25  # standard deviation, cells of twice the working spacing
+ITERATIONS = 4
+COMPONENTS = 4
+WINDOW = 3.0  # standard deviation, cells of twice the working spacing
 EDGE = 12  # pixels around the heart over which the change fades out
 DAMPING = 2.0  # noise variances that the squared gradient is held against
 LONGEST_STEP = 1.0  # pixels

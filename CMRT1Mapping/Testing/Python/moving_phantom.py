@@ -71,5 +71,6 @@ def known_motion(displacement: np.ndarray, spacings: list[tuple[float, float]] |
 def install_known_motion(monkeypatch, displacement: np.ndarray, spacings: list | None = None) -> None:
     """Let the correction know the motion, so that neither weights nor a network are needed."""
     monkeypatch.setattr(motion_correction, "estimate_motion", known_motion(displacement, spacings))
+    monkeypatch.setattr(motion_correction, "refine_motion", lambda images, displacement, *_: displacement)
     model = SimpleNamespace(entry=ENTRY)
     monkeypatch.setattr(motion_correction, "load_motion_model", lambda *_: model)

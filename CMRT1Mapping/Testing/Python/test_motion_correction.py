@@ -67,7 +67,7 @@ def answer(monkeypatch):
 
 
 def correct(images, times=TIMES_MS, phase=None, **options):
-    return correct_and_reconstruct(images, times, phase, (1.4, 1.2), model=MODEL, device="cpu", **options)
+    return correct_and_reconstruct(images, times, phase, (1.4, 1.2), model=MODEL, device="cpu", refine=False, **options)
 
 
 def same_maps(first, second):
