@@ -44,13 +44,13 @@ def affine(angle: Tensor, scale: Tensor, stretch: Tensor, mirrored: Tensor) -> T
 class ContrastStrength:
     """How often each change of appearance is made (probabilities)."""
 
-    remap: float = 0.5
-    curve: float = 0.5
-    shading: float = 0.5
-    blur: float = 0.3
-    noise: float = 0.5
-    field_of_view: float = 0.25
-    corruption: float = 0.15
+    remap: float = 0.3
+    curve: float = 0.35
+    shading: float = 0.4
+    blur: float = 0.2
+    noise: float = 0.4
+    field_of_view: float = 0.2
+    corruption: float = 0.12
 
 
 PLAIN = ContrastStrength(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)

@@ -18,14 +18,40 @@ from CMRLib.errors import MissingDependencyError
 
 FAILURE_MM = 10.0
 FEATURES = (
-    "stage1_entropy",
-    "stage1_away",
+    "look1_entropy",
+    "look1_away",
+    "look2_entropy",
+    "look2_away",
     "stage2_entropy",
     "stage2_away",
-    "stage_distance",
+    "look1_distance",
+    "look2_distance",
     "pass_distance",
+    "tissue_distance",
+    "tissue_missing",
     "heart_logit",
 )
+# In place of a distance where the tissues show no such landmark.
+NOMINAL_DISTANCE_MM = 5.0
+
+
+def features_of(doubts: np.ndarray, moves: np.ndarray, contradiction: np.ndarray, heart: np.ndarray) -> np.ndarray:
+    """The features, in the order of `FEATURES`.
+
+    Args:
+        doubts: (image, landmark, 6), `CMRLandmarksLib.networks.doubt` of both looks of stage 1 and of stage 2.
+        moves: (image, landmark, 3), distances in mm from the looks' points and between passes of stage 2.
+        contradiction: (image, landmark), distance in mm from where the tissues put the landmark, NaN where they do not.
+        heart: (image,) logit of a heart being there.
+
+    Returns:
+        float64 (image, landmark, feature).
+    """
+    missing = np.isnan(contradiction)
+    tissue = np.log1p(np.where(missing, NOMINAL_DISTANCE_MM, contradiction))
+    logit = np.broadcast_to(np.clip(heart, -8.0, 8.0)[:, None, None], (*missing.shape, 1))
+    parts = [doubts, np.log1p(moves), tissue[..., None], missing[..., None].astype(float), logit]
+    return np.concatenate(parts, axis=2)
 
 
 @dataclass(frozen=True)
@@ -80,13 +106,24 @@ class ConfidenceModel:
 
 
 def fit_confidence(
-    features: np.ndarray, error_mm: np.ndarray, *, missed: float = 0.2, penalty: float = 1.0
+    features: np.ndarray,
+    error_mm: np.ndarray,
+    usual: np.ndarray | None = None,
+    *,
+    review: float = 0.2,
+    missed: float = 0.2,
+    penalty: float = 1.0,
 ) -> ConfidenceModel:
-    """Fit the logistic models, and the threshold that flags all but a share ``missed`` of the failures.
+    """Fit the logistic models and the threshold below which an image is flagged.
+
+    The threshold flags a share ``review`` of the ``usual`` images, which is what an analyst is asked to look at; where
+    there are none, it flags all but a share ``missed`` of the failures.
 
     Args:
         features: (image, landmark, feature).
         error_mm: (image, landmark), NaN where the truth is unknown; infinite where there is nothing to find.
+        usual: bool (image,), real images, undamaged and labelled with all landmarks; None if there are none.
+        review: share of the usual images to flag.
         missed: share of the centres and anterior insertions in error that may go unflagged.
         penalty: of the squared coefficients, which keeps them finite where failures separate perfectly.
     """
@@ -108,7 +145,10 @@ def fit_confidence(
     model = ConfidenceModel(mean, scale, np.stack(rows), 0.5)
     confidence = model.confidence(features)[:, :2]
     failed = error_mm[:, :2] >= FAILURE_MM
-    threshold = float(np.quantile(confidence[failed], 1.0 - missed)) if failed.any() else 0.5
+    if usual is not None and usual.any():
+        threshold = float(np.quantile(confidence[usual].min(axis=1), review))
+    else:
+        threshold = float(np.quantile(confidence[failed], 1.0 - missed)) if failed.any() else 0.5
     return ConfidenceModel(mean, scale, model.coefficients, float(np.clip(threshold, 0.05, 0.95)))
 
 

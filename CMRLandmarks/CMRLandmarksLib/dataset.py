@@ -6,20 +6,20 @@ import os
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from CMRLandmarksLib.grid import GRID_SIZE, rescaled, standard_image
+from CMRLandmarksLib.grid import APEX, DISPLAY_COLUMN, DISPLAY_ROW, GRID_SIZE, rescaled, standard_image
+from CMRLandmarksLib.tissue import LV, MYOCARDIUM, RV, landmarks_of_labels, points_of_landmarks
 from CMRLib.errors import InputError, OutputError
 from CMRLib.geometry import Geometry
 from CMRLib.images import read_image
-from CMRLib.simulation.anatomy import LEVELS, Landmarks, ParametricAnatomy
+from CMRLib.simulation.anatomy import LEVELS, ParametricAnatomy
 from CMRLib.simulation.contrasts import CONTRASTS, ContrastError, render_contrast, tissue_labels
-from CMRLib.simulation.labelled_anatomy import find_landmarks, labelled_images, labels_beside
+from CMRLib.simulation.labelled_anatomy import labelled_images, labels_beside
 
-RV, MYOCARDIUM, LV = 1, 2, 3
 # Anatomies with these seeds train; those from TEST_SEED on are only ever tested.
 TEST_SEED = 900_000
 VALIDATION_SEED = 800_000
@@ -155,28 +155,18 @@ def split_of(subject: str) -> str:
     return "validation" if number % 10 == 1 else "training"
 
 
-def landmarks_of_labels(labels: np.ndarray) -> np.ndarray:
-    """Landmarks of one slice labelled as in `LabelledSlice`.
-
-    Returns:
-        float64 (landmark, 2), (row, column) in pixels, NaN where the labels do not show them. The insertion points are
-        the ends of the stretch where the myocardium touches the RV; LV cavity and myocardium must both be there.
-    """
-    if np.sum(labels == LV) < 5 or np.sum(labels == MYOCARDIUM) < 5:
-        return points_of_landmarks(None)
-    return points_of_landmarks(find_landmarks(labels))
-
-
-def points_of_landmarks(landmarks: Landmarks | None) -> np.ndarray:
-    """Landmarks as float64 (landmark, 2), NaN where they are unknown."""
-    if landmarks is None:
-        return np.full((3, 2), np.nan)
-    found = (landmarks.lv_centre, landmarks.anterior_rv_insertion, landmarks.inferior_rv_insertion)
-    return np.array([point or (np.nan, np.nan) for point in found], dtype=float)
+# EMIDEC's labels: 1 cavity, 2 myocardium, 3 infarct, 4 no-reflow; it has no right ventricle.
+EMIDEC_VALUES = {1: LV, 2: MYOCARDIUM, 3: MYOCARDIUM, 4: MYOCARDIUM}
+# Its headers hold a placeholder; its columns run up and its rows to the left of a usual short-axis view.
+EMIDEC_AXES = np.column_stack([-DISPLAY_ROW, -DISPLAY_COLUMN, APEX])
 
 
 def read_labelled_folder(
-    folder: Path | str, *, contrast: str, label_values: dict[int, int] | None = None
+    folder: Path | str,
+    *,
+    contrast: str,
+    label_values: dict[int, int] | None = None,
+    axes: np.ndarray | None = None,
 ) -> Iterable[LabelledSlice]:
     """The labelled slices of a folder of pairs ``name.nii.gz`` and ``name_gt.nii.gz`` that show the left ventricle.
 
@@ -184,6 +174,8 @@ def read_labelled_folder(
         folder: as ACDC's copies: `labelled_images` says which files form a pair.
         contrast: what the images are, for tables.
         label_values: this library's label for each value in the files; by default ACDC's own (1, 2, 3).
+        axes: (3, 3), in its columns the directions (LPS) of the files' columns, rows and slices, where it is known that
+            their headers are wrong; by default the headers'.
 
     Raises:
         InputError: no pair in the folder, or a pair that does not match.
@@ -194,6 +186,8 @@ def read_labelled_folder(
         raw, _ = read_image(labels_beside(path))
         if raw.shape != images.shape:
             raise InputError(f"{path.name} and its labels differ in size; use a matching pair of files.")
+        if axes is not None:
+            geometry = replace(geometry, direction=tuple(axes.ravel().tolist()))
         labels = np.zeros(raw.shape, dtype=np.uint8)
         for theirs, ours in values.items():
             labels[raw == theirs] = ours
@@ -203,8 +197,11 @@ def read_labelled_folder(
                 yield LabelledSlice(image, label, geometry, points, subject_of(path), contrast, path.name)
 
 
-# EMIDEC's labels: 1 cavity, 2 myocardium, 3 infarct, 4 no-reflow; it has no right ventricle.
-EMIDEC_VALUES = {1: LV, 2: MYOCARDIUM, 3: MYOCARDIUM, 4: MYOCARDIUM}
+def read_data_set(folder: Path | str, name: str) -> Iterable[LabelledSlice]:
+    """The labelled slices of "acdc" or "emidec" as that data set must be read; see `read_labelled_folder`."""
+    if name == "emidec":
+        return read_labelled_folder(folder, contrast=name, label_values=EMIDEC_VALUES, axes=EMIDEC_AXES)
+    return read_labelled_folder(folder, contrast=name)
 
 
 def simulated_slices(

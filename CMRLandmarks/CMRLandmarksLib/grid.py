@@ -135,6 +135,19 @@ def rescaled(image: np.ndarray) -> np.ndarray:
     return result
 
 
+def zoom_placement(points: np.ndarray, size: int, line_px: float) -> Placement:
+    """The upright view of the heart for the second look of stage 1: LV centre in the middle, of standard size.
+
+    Args:
+        points: (landmark, 2) positions in the source: LV centre, then insertion points.
+        size: rows and columns of the view.
+        line_px: mean distance of the insertion points from the centre, in pixels of the view.
+    """
+    reach = float(np.mean(np.linalg.norm(points[1:] - points[0], axis=1)))
+    matrix = np.eye(2) * (np.clip(reach, 8.0, 90.0) / line_px)
+    return Placement(matrix, points[0] - matrix @ np.full(2, (size - 1) / 2.0), size)
+
+
 def entry_line_placement(
     centre: np.ndarray, anterior: np.ndarray, mirrored: bool, size: int, line_px: float
 ) -> Placement:

@@ -1,8 +1,10 @@
-"""The compact networks that ship: one for the whole image, one for a crop along the entry line.
+"""The compact networks that ship: one for the upright image, one for a crop along the entry line.
 
 Both are small U-Nets behind a space-to-depth stem. For every landmark they give a heat map over coarse cells and, in
-each cell, the offset from the cell's centre; the position is the heat-weighted mean of cell + offset. A further logit
-says whether there is a heart at all. torch is imported by whoever imports this module: import it inside functions.
+each cell, the offset from the cell's centre; the position is the heat-weighted mean of cell + offset. They also say
+which tissue each cell shows, which teaches them what the landmarks follow from and tells where they contradict
+themselves, and whether there is a heart at all. torch is imported by whoever imports this module: import it inside
+functions.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 LANDMARK_COUNT = 3
+TISSUE_COUNT = 4  # surroundings, RV cavity, LV myocardium, LV cavity
 WINDOW = 2  # cells on either side of the peak that share in the position at inference
 
 
@@ -37,8 +40,11 @@ class NetworkShape:
         return self.stem * (2 if self.strided else 1)
 
 
-STAGE1_FACTOR = 2  # standard-grid pixels per pixel of stage 1
+# Stage 1 looks twice: at the whole standard grid, and at the heart, with the entry line this long in pixels.
+STAGE1_FACTOR = 2  # standard-grid pixels per pixel of the first look
 STAGE1_SIZE = 192
+ZOOM_SIZE = 128
+ZOOM_LINE_PX = 24.0
 # The crop of stage 2: rows and columns, and the length of the entry line in its pixels.
 CROP_SIZE = 128
 LINE_PX = 36.0
@@ -59,11 +65,14 @@ class HeatmapOutput:
     Attributes:
         heat: (image, landmark, cell row, cell column) logits.
         offsets: (image, landmark, 2, cell row, cell column), (row, column) in cells from the cell's centre.
+        tissue: (image, tissue, cell row, cell column) logits, in the order of the labels: surroundings, RV cavity,
+            LV myocardium, LV cavity.
         heart: (image,) logit of a heart being there.
     """
 
     heat: Tensor
     offsets: Tensor
+    tissue: Tensor
     heart: Tensor
 
 
@@ -82,7 +91,7 @@ class HeatmapNetwork(nn.Module):
         # What was skipped is added rather than appended, which halves the time of training.
         self.narrow = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in reversed(steps))
         self.up = nn.ModuleList(nn.Sequential(*_layer(a, a)) for a, _ in reversed(steps))
-        self.head = nn.Conv2d(widths[0], 3 * LANDMARK_COUNT, 1)
+        self.head = nn.Conv2d(widths[0], 3 * LANDMARK_COUNT + TISSUE_COUNT, 1)
         self.heart = nn.Linear(2 * widths[-1], 1)
 
     def forward(self, image: Tensor) -> HeatmapOutput:
@@ -96,8 +105,8 @@ class HeatmapNetwork(nn.Module):
         for narrow, block in zip(self.narrow, self.up, strict=True):
             x = block(functional.interpolate(narrow(x), scale_factor=2, mode="nearest") + skipped.pop())
         maps = self.head(x).float()
-        heat, offsets = maps[:, :LANDMARK_COUNT], maps[:, LANDMARK_COUNT:]
-        return HeatmapOutput(heat, offsets.unflatten(1, (LANDMARK_COUNT, 2)), heart.float())
+        heat, offsets, tissue = maps.split((LANDMARK_COUNT, 2 * LANDMARK_COUNT, TISSUE_COUNT), dim=1)
+        return HeatmapOutput(heat, offsets.unflatten(1, (LANDMARK_COUNT, 2)), tissue, heart.float())
 
 
 def _cells(heat: Tensor) -> Tensor:
@@ -143,6 +152,24 @@ def doubt(output: HeatmapOutput) -> Tensor:
     peak = share.argmax(dim=2)
     away = (cells[:, None, None] - cells[:, peak][..., None]).abs().amax(dim=0) > WINDOW
     return torch.stack([-(share * logs).sum(dim=2), (share * away).sum(dim=2)], dim=2)
+
+
+def tissue_loss(output: HeatmapOutput, tissue: Tensor, rv_known: Tensor, cell: int) -> Tensor:
+    """Cross-entropy of the tissues, over the root of the heart's share so that a small heart counts.
+
+    Args:
+        output: of the network.
+        tissue: (image, 3, row, column) of the input's size: share of RV cavity, myocardium and LV cavity in each pixel.
+        rv_known: (image,), 0 where nobody labelled the RV, which then may be among the surroundings.
+        cell: input pixels per cell.
+    """
+    share = functional.avg_pool2d(tissue, cell)
+    logs = output.tissue.log_softmax(dim=1)
+    either = torch.logsumexp(logs[:, :2], dim=1)
+    around = torch.where(rv_known[:, None, None] > 0, logs[:, 0], either)
+    outside = 1.0 - share.sum(dim=1)
+    entropy = -(outside * around + (share * logs[:, 1:]).sum(dim=1)).mean()
+    return entropy / share.sum(dim=1).mean().clamp_min(0.01).sqrt()
 
 
 def landmark_loss(

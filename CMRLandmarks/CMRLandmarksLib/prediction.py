@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from CMRLandmarksLib.confidence import ConfidenceModel
-from CMRLandmarksLib.grid import Placement, entry_line_placement, rescaled, standard_image
+from CMRLandmarksLib.confidence import ConfidenceModel, features_of
+from CMRLandmarksLib.grid import Placement, entry_line_placement, rescaled, standard_image, zoom_placement
+from CMRLandmarksLib.tissue import landmarks_of_labels
 from CMRLib.devices import resolve_device
 from CMRLib.errors import InputError, MissingDependencyError
 from CMRLib.geometry import Geometry
@@ -213,79 +214,112 @@ def predict_on_grid(
         model: see `load_landmark_model`.
         batch, progress: see `predict_landmarks`.
     """
-    first, doubts, heart = _stage1(grids, model, batch, progress)
+    from CMRLandmarksLib.networks import STAGE1_FACTOR, STAGE1_SIZE, ZOOM_LINE_PX, ZOOM_SIZE
+
+    steps = 2 + model.passes
+
+    def done(step: int) -> Callable[[float], None] | None:
+        return None if progress is None else lambda part: progress((step + part) / steps)
+
+    half = (STAGE1_FACTOR - 1) / 2.0
+    whole = Placement(np.eye(2) * STAGE1_FACTOR, np.full(2, half), STAGE1_SIZE)
+    look1 = _look(model.stage1, grids, [whole] * len(grids), model, batch, done(0))
+    zooms = [zoom_placement(points, ZOOM_SIZE, ZOOM_LINE_PX) for points in look1.points]
+    look2 = _look(model.stage1, grids, zooms, model, batch, done(1))
+    first = look2.points
     across = first[:, 0] - first[:, 1]
     down = first[:, 2] - first[:, 0]
     mirrored = float(np.sum(np.sign(across[:, 1] * down[:, 0] - across[:, 0] * down[:, 1]))) < 0
     points, last_move = first, np.zeros(first.shape[:2])
-    second_doubts = doubts
+    refined = look2
     for turn in range(model.passes):
-        found, second_doubts = _stage2(grids, points, mirrored, model, batch)
-        last_move = np.linalg.norm(found - points, axis=2) if turn else last_move
-        points = 0.5 * (points + found) if turn else found
-        if progress is not None:
-            progress(0.5 + 0.5 * (turn + 1) / model.passes)
-    moved = np.linalg.norm(points - first, axis=2)
-    features = np.concatenate(
-        [
-            doubts,
-            second_doubts,
-            np.log1p(moved)[..., None],
-            np.log1p(last_move)[..., None],
-            np.repeat(np.clip(heart, -8.0, 8.0)[:, None, None], 3, axis=1),
-        ],
-        axis=2,
+        crops = [
+            entry_line_placement(centre, anterior, mirrored, model.crop_size, model.line_px)
+            for centre, anterior in points[:, :2]
+        ]
+        refined = _look(model.stage2, grids, crops, model, batch, done(2 + turn))
+        last_move = np.linalg.norm(refined.points - points, axis=2) if turn else last_move
+        points = 0.5 * (points + refined.points) if turn else refined.points
+    tissue_points = refined.tissue_points()
+    contradiction = _distance(points, tissue_points)
+    # The cavity's cells give its centre as well as the heat map does, and the mean of both is better than either.
+    cavity = tissue_points[:, :1]
+    points = np.concatenate(
+        [np.where(np.isnan(cavity), points[:, :1], 0.5 * (points[:, :1] + cavity)), points[:, 1:]], 1
     )
-    return RawPrediction(points, first, features, 1.0 / (1.0 + np.exp(-heart)))
+    features = features_of(
+        doubts=np.concatenate([look1.doubts, look2.doubts, refined.doubts], axis=2),
+        moves=np.stack([_distance(points, look1.points), _distance(points, first), last_move], axis=2),
+        contradiction=contradiction,
+        heart=look1.heart,
+    )
+    return RawPrediction(points, first, features, 1.0 / (1.0 + np.exp(-look1.heart)))
 
 
-def _stage1(
-    grids: np.ndarray, model: LandmarkModel, batch: int, progress: Callable[[float], None] | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points in grid pixels (image, landmark, 2), doubts (image, landmark, 2) and heart logits (image,)."""
-    import torch
-
-    from CMRLandmarksLib.networks import STAGE1_FACTOR, doubt, positions
-    from CMRLandmarksLib.sampling import standardised
-
-    points, doubts, hearts = [], [], []
-    with torch.inference_mode():
-        for start in range(0, len(grids), batch):
-            images = torch.from_numpy(grids[start : start + batch])[:, None].to(model.device)
-            small = torch.nn.functional.avg_pool2d(images, STAGE1_FACTOR)
-            output = model.stage1(standardised(small))
-            place = positions(output, model.stage1.shape.cell, window=2)
-            points.append((place * STAGE1_FACTOR + (STAGE1_FACTOR - 1) / 2.0).double().cpu())
-            doubts.append(doubt(output).double().cpu())
-            hearts.append(output.heart.double().cpu())
-            if progress is not None:
-                progress(0.5 * min(start + batch, len(grids)) / len(grids))
-    return torch.cat(points).numpy(), torch.cat(doubts).numpy(), torch.cat(hearts).numpy()
+def _distance(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(points - others, axis=2)
 
 
-def _stage2(
-    grids: np.ndarray, points: np.ndarray, mirrored: bool, model: LandmarkModel, batch: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Refined points in grid pixels and doubts, both (image, landmark, 2)."""
+@dataclass(frozen=True)
+class _Look:
+    """What a network says of one view of each image.
+
+    Attributes:
+        points: float64 (image, landmark, 2), (row, column) in grid pixels.
+        doubts: float64 (image, landmark, 2), see `CMRLandmarksLib.networks.doubt`.
+        heart: float64 (image,) logit of a heart being there.
+        tissue: uint8 (image, cell row, cell column), label of each cell.
+        views: placement of each image's view.
+        cell: pixels of the view per cell.
+    """
+
+    points: np.ndarray
+    doubts: np.ndarray
+    heart: np.ndarray
+    tissue: np.ndarray
+    views: Sequence[Placement]
+    cell: int
+
+    def tissue_points(self) -> np.ndarray:
+        """Where the tissues put the landmarks, as ``points``; NaN where they do not show them."""
+        return np.stack(
+            [
+                view.to_source(landmarks_of_labels(labels) * self.cell + (self.cell - 1) / 2.0)
+                for view, labels in zip(self.views, self.tissue, strict=True)
+            ]
+        )
+
+
+def _look(
+    network: HeatmapNetwork,
+    grids: np.ndarray,
+    views: Sequence[Placement],
+    model: LandmarkModel,
+    batch: int,
+    progress: Callable[[float], None] | None,
+) -> _Look:
+    """Apply a network to one view of each image."""
     import torch
 
     from CMRLandmarksLib.networks import doubt, positions
     from CMRLandmarksLib.sampling import sample, standardised
 
-    crops = [
-        entry_line_placement(centre, anterior, mirrored, model.crop_size, model.line_px)
-        for centre, anterior in points[:, :2]
-    ]
-    found: list[np.ndarray] = []
-    doubts = []
+    points: list[np.ndarray] = []
+    doubts, hearts, tissues = [], [], []
+    cell = network.shape.cell
     with torch.inference_mode():
         for start in range(0, len(grids), batch):
-            part = crops[start : start + batch]
-            matrix = torch.tensor(np.stack([crop.matrix for crop in part]), dtype=torch.float32, device=model.device)
-            offset = torch.tensor(np.stack([crop.offset for crop in part]), dtype=torch.float32, device=model.device)
+            part = views[start : start + batch]
+            matrix = torch.tensor(np.stack([view.matrix for view in part]), dtype=torch.float32, device=model.device)
+            offset = torch.tensor(np.stack([view.offset for view in part]), dtype=torch.float32, device=model.device)
             images = torch.from_numpy(grids[start : start + batch])[:, None].to(model.device)
-            output = model.stage2(standardised(sample(images, matrix, offset, model.crop_size)))
-            places = positions(output, model.stage2.shape.cell, window=2).double().cpu().numpy()
-            found.extend(crop.to_source(place) for crop, place in zip(part, places, strict=True))
+            output = network(standardised(sample(images, matrix, offset, part[0].size)))
+            places = positions(output, cell, window=2).double().cpu().numpy()
+            points.extend(view.to_source(place) for view, place in zip(part, places, strict=True))
+            tissues.append(output.tissue.argmax(dim=1).to(torch.uint8).cpu())
             doubts.append(doubt(output).double().cpu())
-    return np.stack(found), torch.cat(doubts).numpy()
+            hearts.append(output.heart.double().cpu())
+            if progress is not None:
+                progress(min(start + batch, len(grids)) / len(grids))
+    doubt_array, heart_array, tissue_array = (torch.cat(parts).numpy() for parts in (doubts, hearts, tissues))
+    return _Look(np.stack(points), doubt_array, heart_array, tissue_array, views, cell)

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from CMRLandmarksLib.dataset import (
-    EMIDEC_VALUES,
     TEST_SEED,
     LabelledSlice,
-    read_labelled_folder,
+    read_data_set,
     simulated_slices,
     split_of,
 )
@@ -86,9 +85,7 @@ def simulated_test(anatomies: int) -> list[LabelledSlice]:
 
 def labelled_test(folder: Path, contrast: str) -> list[LabelledSlice]:
     """The labelled slices of a folder's test subjects."""
-    values = EMIDEC_VALUES if contrast == "emidec" else None
-    slices = read_labelled_folder(folder, contrast=contrast, label_values=values)
-    return [item for item in slices if split_of(item.subject) == "test"]
+    return [item for item in read_data_set(folder, contrast) if split_of(item.subject) == "test"]
 
 
 def report_simulated(

@@ -6,9 +6,8 @@ torch is needed, so import this module inside functions.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +15,6 @@ from CMRLandmarksLib import paper
 from CMRLandmarksLib.augmentation import (
     PLAIN,
     ContrastStrength,
-    affine,
     chance,
     degraded,
     elastic,
@@ -26,73 +24,24 @@ from CMRLandmarksLib.augmentation import (
     uniform,
 )
 from CMRLandmarksLib.dataset import Bank
+from CMRLandmarksLib.examples import Batch, Examples, pooled
 from CMRLandmarksLib.networks import (
     CROP_SIZE,
-    LINE_PX,
     STAGE1,
     STAGE1_FACTOR,
     STAGE2,
+    ZOOM_SIZE,
     HeatmapNetwork,
     NetworkShape,
     landmark_loss,
     positions,
+    tissue_loss,
 )
+from CMRLandmarksLib.random_views import crops, upright, zooms
 from CMRLandmarksLib.sampling import points_in_target, sample, standardised
 
 # Share of the examples whose heart lies outside the field of view.
 HEARTLESS = 0.04
-# Widest errors of the crops of stage 2.
-CROP_ANGLE_DEG, CROP_SCALE, CROP_SHIFT_PX = 55.0, 1.35, 10.0
-
-
-class Batch(NamedTuple):
-    """Training examples.
-
-    Attributes:
-        image: (image, 1, row, column), standardised.
-        points: (image, landmark, 2), (row, column) in input pixels, NaN where unknown.
-        known: (image, landmark), 1 where the landmark is known and inside the image.
-        present: (image,), 1 where there is a heart.
-    """
-
-    image: Tensor
-    points: Tensor
-    known: Tensor
-    present: Tensor
-
-
-class Examples:
-    """Random images of a bank, every (source, contrast) group with its weight."""
-
-    def __init__(self, bank: Bank, weights: dict[str, float] | None = None) -> None:
-        """``weights`` gives the share of each contrast; the others, by default all, share the rest evenly by image."""
-        self.bank = bank
-        share = np.ones(len(bank))
-        contrasts = np.array(bank.contrasts)
-        for contrast, weight in (weights or {}).items():
-            members = contrasts == contrast
-            if members.any():
-                share[members] = weight / members.sum() * len(bank)
-        self.share = torch.from_numpy(share / share.sum())
-        self.images = torch.from_numpy(bank.images)
-        self.labels = torch.from_numpy(bank.labels)
-        self.points = torch.from_numpy(bank.points)
-
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Images and one-hot labels, (image, 4, row, column) from 0 to 1, and their points."""
-        chosen = torch.multinomial(self.share, count, replacement=True, generator=generator)
-        labels = self.labels[torch.from_numpy(self.bank.label_of[chosen.numpy()])]
-        channels = [self.images[chosen].float() / 255.0, *((labels == value).float() for value in (1, 2, 3))]
-        return torch.stack(channels, dim=1), self.points[chosen]
-
-
-def pooled(bank: Bank, factor: int) -> Bank:
-    """The bank with pixels averaged over squares of ``factor``; labels are taken from a corner."""
-    images = np.empty((len(bank), bank.images.shape[1] // factor, bank.images.shape[2] // factor), dtype=np.uint8)
-    for target, image in zip(images, bank.images, strict=True):
-        target[:] = image.reshape(target.shape[0], factor, target.shape[1], factor).mean(axis=(1, 3))
-    points = (bank.points - (factor - 1) / 2.0) / factor
-    return Bank(images, bank.labels[:, ::factor, ::factor].copy(), bank.label_of, points, bank.contrasts, bank.subjects)
 
 
 def _appearance(channels: Tensor, points: Tensor, strength: ContrastStrength, generator: torch.Generator) -> Tensor:
@@ -102,10 +51,10 @@ def _appearance(channels: Tensor, points: Tensor, strength: ContrastStrength, ge
     return standardised(masked_to_field(image, points, strength.field_of_view, generator))
 
 
-def _batch(image: Tensor, points: Tensor, present: Tensor) -> Batch:
+def _batch(image: Tensor, points: Tensor, present: Tensor, tissue: Tensor, rv_known: Tensor) -> Batch:
     size = image.shape[-1]
     inside = torch.isfinite(points).all(dim=2) & (points > -0.5).all(dim=2) & (points < size - 0.5).all(dim=2)
-    return Batch(image, points, inside.float() * present[:, None], present)
+    return Batch(image, points, inside.float() * present[:, None], present, tissue, rv_known)
 
 
 class Head(Protocol):
@@ -132,7 +81,9 @@ class CompactHead:
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         output = network(batch.image.contiguous(memory_format=torch.channels_last))
-        return landmark_loss(output, batch.points, batch.known, batch.present, self.shape.cell)
+        loss, terms = landmark_loss(output, batch.points, batch.known, batch.present, self.shape.cell)
+        tissue = tissue_loss(output, batch.tissue, batch.rv_known, self.shape.cell)
+        return loss + tissue, {**terms, "tissue": float(tissue.detach())}
 
     def locate(self, network: nn.Module, images: Tensor) -> Tensor:
         """Landmarks of a batch, (image, landmark, 2), (row, column) in input pixels."""
@@ -157,7 +108,9 @@ class PaperHead:
 
 
 class Stage1Task:
-    """The whole image at 2 mm, in any position, with every augmentation; some images show no heart."""
+    """The upright image in any position, with every augmentation: half of the batches the whole at 2 mm, some without a
+    heart, half a zoom to the heart as the first look finds it. The thesis's network only looks once.
+    """
 
     def __init__(
         self, examples: Examples, validation: Bank, augment: bool = True, architecture: str = "compact"
@@ -165,8 +118,11 @@ class Stage1Task:
         self.head: Head = PaperHead() if architecture == "paper" else CompactHead(STAGE1)
         self.name = f"landmarks-stage1-{architecture}"
         self.factor = 1 if architecture == "paper" else STAGE1_FACTOR
+        self.zooms = architecture != "paper"
+        self.fine = examples
         self.examples = Examples(pooled(examples.bank, self.factor))
         self.examples.share = examples.share
+        self.fine_validation = validation
         self.validation = pooled(validation, self.factor)
         self.strength = ContrastStrength() if augment else PLAIN
         self.augment = augment
@@ -175,18 +131,13 @@ class Stage1Task:
         return self.head.network()
 
     def batch(self, size: int, generator: torch.Generator) -> Batch:
-        channels, points = self.examples.draw(size, generator)
+        if self.zooms and torch.rand(1, generator=generator) < 0.5:
+            return self._zoomed(size, generator)
+        channels, points, rv_known = self.examples.draw(size, generator)
         if not self.augment:
-            return _batch(standardised(channels[:, :1]), points, torch.ones(size))
-        turned = chance(0.08, size, generator)
-        angle = torch.where(
-            turned,
-            uniform(-math.pi, math.pi, size, generator=generator),
-            torch.randn(size, generator=generator) * math.radians(20.0),
-        )
+            return _batch(standardised(channels[:, :1]), points, torch.ones(size), channels[:, 1:], rv_known)
         scale = uniform(math.log(0.55), math.log(1.3), size, generator=generator).exp()
-        stretch = (torch.randn(size, generator=generator) * 0.06).exp()
-        matrix = affine(angle, scale, stretch, chance(0.06, size, generator))
+        matrix = upright(scale, generator)
         side = channels.shape[-1]
         middle = torch.full((2,), (side - 1) / 2.0)
         wander = torch.randn(size, 2, generator=generator) * 0.052 * side
@@ -197,10 +148,21 @@ class Stage1Task:
         wander = torch.where(empty[:, None], far, wander)
         offset = middle + wander - torch.einsum("nij,j->ni", matrix, middle)
         shift = elastic(size, side, 0.0078 * side, generator)
-        image = sample(channels, matrix, offset, side, shift)
+        seen = sample(channels, matrix, offset, side, shift)
         points = points_in_target(points, matrix, offset, shift)
-        image = _appearance(image, points, self.strength, generator)
-        return _batch(image, points, 1.0 - empty.float())
+        image = _appearance(seen, points, self.strength, generator)
+        return _batch(image, points, 1.0 - empty.float(), seen[:, 1:], rv_known)
+
+    def _zoomed(self, size: int, generator: torch.Generator) -> Batch:
+        channels, points, rv_known = self.fine.draw(size, generator)
+        middle, scale = zooms(points, generator)
+        matrix = upright(scale, generator) if self.augment else torch.eye(2) * scale[:, None, None]
+        offset = middle - matrix.sum(dim=2) * (ZOOM_SIZE - 1) / 2.0
+        shift = elastic(size, ZOOM_SIZE, 1.2, generator) if self.augment else None
+        seen = sample(channels, matrix, offset, ZOOM_SIZE, shift)
+        points = points_in_target(points, matrix, offset, shift)
+        image = _appearance(seen, points, self.strength, generator)
+        return _batch(image, points, torch.ones(size), seen[:, 1:], rv_known)
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         return self.head.loss(network, batch)
@@ -209,7 +171,15 @@ class Stage1Task:
         images = standardised(torch.from_numpy(self.validation.images).float()[:, None] / 255.0)
         points = torch.from_numpy(self.validation.points)
         found = torch.cat([self.head.locate(network, part) for part in images.split(16)])
-        return _measures(found * self.factor, points * self.factor)
+        whole = _measures(found * self.factor, points * self.factor)
+        if not self.zooms:
+            return whole
+        points = torch.from_numpy(self.fine_validation.points)
+        middle, scale = zooms(points, torch.Generator().manual_seed(1))
+        matrix = torch.eye(2) * scale[:, None, None]
+        offset = middle - matrix.sum(dim=2) * (ZOOM_SIZE - 1) / 2.0
+        zoomed = _measures(_located(self.head, network, self.fine_validation, matrix, offset, ZOOM_SIZE), points)
+        return {**zoomed, **{f"whole_{name}": value for name, value in whole.items()}}
 
 
 class Stage2Task:
@@ -235,60 +205,33 @@ class Stage2Task:
         return self.head.network()
 
     def batch(self, size: int, generator: torch.Generator) -> Batch:
-        channels, points = self.examples.draw(size, generator)
-        matrix, offset = _crops(points, self.crop_size, generator)
+        channels, points, rv_known = self.examples.draw(size, generator)
+        matrix, offset = crops(points, self.crop_size, generator)
         shift = elastic(size, self.crop_size, 1.5, generator) if self.augment else None
-        image = sample(channels, matrix, offset, self.crop_size, shift)
+        seen = sample(channels, matrix, offset, self.crop_size, shift)
         points = points_in_target(points, matrix, offset, shift)
-        image = _appearance(image, points, self.strength, generator)
-        return _batch(image, points, torch.ones(size))
+        image = _appearance(seen, points, self.strength, generator)
+        return _batch(image, points, torch.ones(size), seen[:, 1:], rv_known)
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         return self.head.loss(network, batch)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        generator = torch.Generator().manual_seed(1)
-        images = torch.from_numpy(self.validation.images)
         points = torch.from_numpy(self.validation.points)
-        matrix, offset = _crops(points, self.crop_size, generator)
-        found = []
-        for i in range(0, len(images), 16):
-            part = slice(i, i + 16)
-            crop = sample(images[part].float()[:, None] / 255.0, matrix[part], offset[part], self.crop_size)
-            place = self.head.locate(network, standardised(crop))
-            found.append(torch.einsum("nij,nlj->nli", matrix[part], place) + offset[part, None])
-        return _measures(torch.cat(found), points)
+        matrix, offset = crops(points, self.crop_size, torch.Generator().manual_seed(1))
+        return _measures(_located(self.head, network, self.validation, matrix, offset, self.crop_size), points)
 
 
-def _crops(points: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Placements along the true entry line with the errors of a first stage.
-
-    The errors are uniform and wide: near the truth, the placement would tell the network where the landmarks are, and
-    it would repeat the first stage's errors.
-
-    Where the anterior insertion is unknown, the line is any: 32 pixels long and in a random direction.
-
-    Returns:
-        Matrices (image, 2, 2) and offsets (image, 2) as in `sample`.
-    """
-    count = len(points)
-    centre = points[:, 0]
-    heading = uniform(-math.pi, math.pi, count, generator=generator)
-    length = uniform(20.0, 40.0, count, 1, generator=generator)
-    guess = centre + length * torch.stack([heading.sin(), heading.cos()], dim=1)
-    anterior = torch.where(torch.isfinite(points[:, 1]), points[:, 1], guess)
-    line = centre - anterior
-    length = line.norm(dim=1).clamp_min(3.0)
-    angle = torch.atan2(line[:, 0], line[:, 1])
-    angle = angle + uniform(-1.0, 1.0, count, generator=generator) * math.radians(CROP_ANGLE_DEG)
-    scale = length / LINE_PX * (uniform(-1.0, 1.0, count, generator=generator) * math.log(CROP_SCALE)).exp()
-    stretch = (torch.randn(count, generator=generator) * 0.04).exp()
-    right = torch.stack([angle.sin(), angle.cos()], dim=1)
-    down = torch.stack([right[:, 1], -right[:, 0]], dim=1)
-    matrix = torch.stack([down * (scale * stretch)[:, None], right * (scale / stretch)[:, None]], dim=2)
-    error = uniform(-CROP_SHIFT_PX, CROP_SHIFT_PX, count, 2, generator=generator)
-    middle = (centre + anterior) / 2.0 + error * scale[:, None]
-    return matrix, middle - matrix.sum(dim=2) * (size - 1) / 2.0
+def _located(head: Head, network: nn.Module, bank: Bank, matrix: Tensor, offset: Tensor, size: int) -> Tensor:
+    """Landmarks that a network finds in views of a bank's images, (image, landmark, 2) in the bank's pixels."""
+    images = torch.from_numpy(bank.images)
+    found = []
+    for i in range(0, len(images), 16):
+        part = slice(i, i + 16)
+        view = sample(images[part].float()[:, None] / 255.0, matrix[part], offset[part], size)
+        place = head.locate(network, standardised(view))
+        found.append(torch.einsum("nij,nlj->nli", matrix[part], place) + offset[part, None])
+    return torch.cat(found)
 
 
 def _measures(found: Tensor, points: Tensor) -> dict[str, float]:

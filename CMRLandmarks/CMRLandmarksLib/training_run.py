@@ -17,18 +17,18 @@ import torch
 from CMRLandmarksLib.confidence import FEATURES, ConfidenceModel, fit_confidence
 from CMRLandmarksLib.corruption import corrupted_copies
 from CMRLandmarksLib.dataset import (
-    EMIDEC_VALUES,
     VALIDATION_SEED,
     Bank,
     bank_of,
-    read_labelled_folder,
+    read_data_set,
     simulated_slices,
     split_of,
 )
+from CMRLandmarksLib.examples import Examples
 from CMRLandmarksLib.grid import GRID_SIZE, GRID_SPACING_MM
 from CMRLandmarksLib.networks import CROP_SIZE, LINE_PX, STAGE1, STAGE2, HeatmapNetwork
 from CMRLandmarksLib.prediction import TASK, LandmarkModel, predict_on_grid
-from CMRLandmarksLib.training import Examples, Stage1Task, Stage2Task
+from CMRLandmarksLib.training import Stage1Task, Stage2Task
 from CMRLib.errors import InputError, OutputError
 from CMRLib.models import ModelEntry, write_weights
 from CMRLib.simulation.contrasts import CONTRASTS
@@ -37,7 +37,7 @@ from CMRLib.training.trainer import Task, TrainingOptions, read_average, read_me
 TRAINING_SEED = 100_000
 VALIDATION_ANATOMIES = 9
 # Shares of the examples by kind, where all kinds are there; simulated images take the rest.
-REAL_SHARE = {"acdc": 0.5, "emidec": 0.1}
+REAL_SHARE = {"acdc": 0.7, "emidec": 0.08}
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,10 @@ def training_banks(source: TrainingImages, cache: Path | None = None) -> tuple[B
     training: list[Bank] = []
     validation: list[Bank] = []
     shares: dict[str, float] = {}
-    folders = (("acdc", source.acdc, None), ("emidec", source.emidec, EMIDEC_VALUES))
-    for contrast, folder, values in folders:
+    for contrast, folder in (("acdc", source.acdc), ("emidec", source.emidec)):
         if folder is None:
             continue
-        slices = list(read_labelled_folder(folder, contrast=contrast, label_values=values))
+        slices = list(read_data_set(folder, contrast))
         for split, banks in (("training", training), ("validation", validation)):
             chosen = [item for item in slices if split_of(item.subject) == split]
             if not chosen:
@@ -259,4 +258,7 @@ def calibrated(
             raw = predict_on_grid(image[None].astype(np.float32), model)
             features.append(raw.features[0])
             errors.append(np.linalg.norm(raw.points[0] - truth, axis=1))
-    return fit_confidence(np.stack(features), np.stack(errors))
+    contrasts = np.array(bank.contrasts)
+    shown = set(contrasts[np.isfinite(bank.points[:, 1]).all(axis=1)]) - set(CONTRASTS)
+    usual = np.concatenate([np.isin(contrasts, list(shown)), np.zeros(len(bank), dtype=bool)])
+    return fit_confidence(np.stack(features), np.stack(errors), usual)

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from CMRLandmarksLib.dataset import (
-    EMIDEC_VALUES,
     Bank,
     bank_of,
-    landmarks_of_labels,
+    read_data_set,
     read_labelled_folder,
     simulated_slices,
     split_of,
     subject_of,
 )
+from CMRLandmarksLib.grid import standard_image
+from CMRLandmarksLib.tissue import landmarks_of_labels
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.images import write_image
@@ -85,9 +86,22 @@ def test_emidec_labels_count_infarct_as_myocardium(tmp_path):
     labels = np.where(radius < 10, 1, np.where(radius < 18, np.where(x > 40, 3, 2), 0)).astype(np.uint8)
     write_image(tmp_path / "Case_P001.nii.gz", labels[None] + 1.0, Geometry())
     write_image(tmp_path / "Case_P001_gt.nii.gz", labels[None], Geometry())
-    (item,) = read_labelled_folder(tmp_path, contrast="emidec", label_values=EMIDEC_VALUES)
+    (item,) = read_data_set(tmp_path, "emidec")
     assert np.array_equal(item.labels == 2, (labels == 2) | (labels == 3))
     assert item.points[0] == pytest.approx([40.0, 40.0], abs=0.1) and np.isnan(item.points[1:]).all()
+
+
+def test_emidec_images_are_turned_to_the_usual_view(tmp_path):
+    """On display the image's rows are the file's columns from right to left, its columns the file's rows upwards."""
+    image = np.random.default_rng(0).random((1, 40, 40)).astype(np.float32) + 1.0
+    labels = np.zeros((1, 40, 40), dtype=np.uint8)
+    labels[0, 8:20, 22:34], labels[0, 11:17, 25:31] = 2, 1
+    write_image(tmp_path / "Case_N001.nii.gz", image, Geometry())
+    write_image(tmp_path / "Case_N001_gt.nii.gz", labels, Geometry())
+    (item,) = read_data_set(tmp_path, "emidec")
+    shown, placement = standard_image(item.image, item.geometry, 40)
+    assert np.array_equal(shown, image[0, ::-1, ::-1].T)
+    assert placement.to_target(item.points[0]) == pytest.approx([39 - 27.5, 39 - 13.5])
 
 
 def test_labels_of_another_size_are_refused(tmp_path):

@@ -17,6 +17,7 @@ from CMRLandmarksLib.grid import (
     rescaled,
     standard_image,
     standard_placement,
+    zoom_placement,
 )
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
@@ -92,6 +93,17 @@ def test_the_crop_shows_the_entry_line_level_with_the_right_ventricle_below():
     flip = np.array([1.0, -1.0])
     mirrored = entry_line_placement(centre * flip, anterior * flip, True, 128, 36.0)
     assert mirrored.to_target(inferior * flip) == pytest.approx(crop.to_target(inferior))
+
+
+def test_the_zoom_is_upright_with_the_heart_in_its_middle():
+    points = np.array([[100.0, 110.0], [70.0, 90.0], [130.0, 90.0]])
+    zoom = zoom_placement(points, 128, 24.0)
+    found = zoom.to_target(points)
+    assert found[0] == pytest.approx([63.5, 63.5])
+    assert np.linalg.norm(found[1:] - found[0], axis=1) == pytest.approx([24.0, 24.0])
+    assert found[1, 0] < found[0, 0] and found[1, 1] < found[0, 1]
+    far = zoom_placement(np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]), 128, 24.0)
+    assert far.matrix == pytest.approx(np.eye(2) / 3.0)
 
 
 def test_points_that_coincide_still_give_a_crop():

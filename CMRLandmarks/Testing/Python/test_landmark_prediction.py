@@ -204,6 +204,16 @@ def test_confidence_learns_which_errors_are_large():
         ConfidenceModel.from_dict({"features": ["other"]})
 
 
+def test_the_threshold_flags_the_share_of_usual_images_that_is_to_be_reviewed():
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(600, 3, len(FEATURES)))
+    error = np.where(features[..., 2] + 0.5 * rng.normal(size=(600, 3)) > 0.5, 30.0, 2.0)
+    usual = np.arange(600) < 200
+    model = fit_confidence(features, error, usual, review=0.25)
+    flagged = model.confidence(features)[:, :2].min(axis=1) < model.threshold
+    assert flagged[usual].mean() == pytest.approx(0.25, abs=0.01)
+
+
 def test_the_area_under_the_curve_counts_ties_half():
     failed = np.array([True, True, False, False])
     assert area_under_curve(np.array([0.1, 0.2, 0.8, 0.9]), failed) == 1.0
