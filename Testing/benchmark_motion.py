@@ -17,12 +17,14 @@ from CMRLib.errors import MissingDependencyError
 from CMRT1MappingLib.motion_report import Method
 
 WORKER = Path(__file__).with_name("benchmark_motion_elastix.py")
+# Chosen on 7 tuning sets of all severities by the displacement left: 0.81 px, against 0.87 px without the coarsest
+# level, 1.03 px with control points 140 mm apart and 0.99 px with 64 mm.
 HISTOGRAM_BINS = 32
-SHRINK_FACTORS = (4, 2)
-SAMPLED = 0.1  # of the pixels of each level
+SHRINK_FACTORS = (8, 4, 2)
+SAMPLED = 0.2  # of the pixels of each level
 RIGID_ITERATIONS = 40
 SPLINE_ITERATIONS = 20
-SPLINE_SPACING_MM = 64.0
+SPLINE_SPACING_MM = 100.0
 LONGEST_MM = 15.0  # of a spline's coefficient; without a bound the first step can leave the image
 SEED = 1
 
@@ -113,7 +115,12 @@ class Elastix:
     def __enter__(self) -> Elastix:
         self._folder = tempfile.TemporaryDirectory()
         self._process = subprocess.Popen(
-            self._command, env=self._variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            self._command,
+            env=self._variables,
+            cwd=self._folder.name,  # elastix writes files that nobody asked for
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         return self
 
