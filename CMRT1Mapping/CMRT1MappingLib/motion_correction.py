@@ -95,7 +95,7 @@ class CorrectedMaps:
             return f"Motion of {self.motion_px:.2f} pixels needed no correction; the images were fitted as acquired."
         change = f"R² {self.r2_before:.4f} before, {self.r2_after:.4f} after"
         if self.outcome is Correction.NO_BETTER:
-            return f"Motion correction did not improve the fit ({change}); the images were fitted as acquired."
+            return f"Motion correction did not improve the fit enough ({change}); the images were fitted as acquired."
         return f"Motion of {self.motion_px:.2f} pixels was corrected ({change})."
 
     def parameters(self) -> dict[str, Any]:
