@@ -134,7 +134,7 @@ class Moconet(nn.Module):
             coarse = functional.interpolate(self.context[level](features[level + 1]), scale_factor=2, mode="nearest")
             features[level] = features[level] + coarse
         displacement = images.new_zeros(sets, frames, 2, *features[-1].shape[-2:], dtype=torch.float32)
-        scales = []
+        scales: list[Tensor] = []
         heart = images.new_zeros(0)
         for level in reversed(range(len(self.estimators))):
             if scales:
