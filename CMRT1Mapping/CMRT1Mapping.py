@@ -82,7 +82,7 @@ class CMRT1Mapping(ScriptedLoadableModule):
             "<p>Computes T1 maps of the heart from inversion-recovery images (ShMOLLI, MOLLI, Look-Locker), together "
             "with the quality of fit (R²), the standard error of T1, and a mark on every pixel that is not to be "
             "trusted. Motion of the heart between the images is corrected first by a neural network, MOCOnet; where "
-            "that does not raise R² in the heart, the images are fitted as acquired.</p>"
+            "that does not clearly raise R² in the heart, the images are fitted as acquired.</p>"
             "<p>Load the images with the DICOM module, select them below and click Apply. Then move the mouse over "
             "the map to see the samples and the fitted curve of a pixel. The corrected images, the displacement and R² "
             "before the correction can be shown, and the correction can be undone.</p>"

@@ -45,8 +45,8 @@ def motionOf(t1Map: Any) -> str:
             "Motion in the {region} was {pixels:.1f} px ({mm:.1f} mm) on average and needed no correction."
         ),
         Correction.NO_BETTER.value: _(
-            "Correcting the estimated motion ({pixels:.1f} px, {mm:.1f} mm on average) did not improve R² in the "
-            "{region} ({before:.3f} before, {after:.3f} after), so the images were fitted as acquired."
+            "Correcting the estimated motion ({pixels:.1f} px, {mm:.1f} mm on average) did not clearly improve R² in "
+            "the {region} ({before:.3f} before, {after:.3f} after), so the images were fitted as acquired."
         ),
         Correction.NOT_POSSIBLE.value: _("The images were fitted as acquired: {obstacle}"),
         motionoutcome.OFF: _("Motion was not corrected."),
