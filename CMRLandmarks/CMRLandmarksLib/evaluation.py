@@ -247,7 +247,7 @@ def segment_t1_errors(seeds: Iterable[int], model: LandmarkModel, contrast: str 
 
 
 def milliseconds_per_image(
-    image: np.ndarray, geometry: Geometry, model: LandmarkModel, repeats: int = 5
+    image: np.ndarray, geometry: Geometry, model: LandmarkModel, repeats: int = 15
 ) -> dict[str, float]:
     """Best of several timings, ms an image: slices one by one, and the stack (slice, row, column) in batches."""
 

@@ -106,7 +106,7 @@ def load_landmark_model(model: str | Path = DEFAULT_MODEL, device: str = "auto")
     weights = load_weights(model, TASK)
     import torch
 
-    from CMRLandmarksLib.networks import STAGE1, STAGE2, HeatmapNetwork
+    from CMRLandmarksLib.networks import STAGE1, STAGE2, HeatmapNetwork, fused
 
     networks = []
     for name, shape in (("stage1", STAGE1), ("stage2", STAGE2)):
@@ -117,7 +117,7 @@ def load_landmark_model(model: str | Path = DEFAULT_MODEL, device: str = "auto")
             raise MissingDependencyError(
                 f"The weights of '{weights.entry.id}' do not fit this version of CMRMapping; install its own model."
             ) from error
-        networks.append(network.to(chosen, memory_format=torch.channels_last).eval())
+        networks.append(fused(network).to(chosen, memory_format=torch.channels_last))
     contract = weights.entry.input
     return LandmarkModel(
         stage1=networks[0],

@@ -22,6 +22,7 @@ from typing import Any
 
 SOURCE = Path(__file__).resolve().parents[2]
 RESULTS = SOURCE / "Testing" / "Results"
+LANDMARK_PARTS = ("simulated", "acdc", "emidec", "use")
 PRECISION_SNRS = (10.0, 15.0, 25.0, 40.0, 60.0, 100.0)
 PRECISION_RRS = (500.0, 700.0, 900.0, 1100.0, 1300.0, 1500.0)
 PRECISION_TISSUES = {
@@ -196,11 +197,16 @@ def evaluate_landmarks(arguments: argparse.Namespace) -> int:
     from CMRLib.errors import CMRError
 
     torch.set_num_threads(arguments.threads)
+    if arguments.record is not None and set(arguments.parts) != set(LANDMARK_PARTS):
+        print("An entry needs all parts; leave out --parts or --record.", file=sys.stderr)
+        return 2
     try:
         named = {Path(name).stem: load_landmark_model(name, arguments.device) for name in arguments.models}
         first = next(iter(named.values()))
         simulated = report.simulated_test(arguments.anatomies)
-        results = {"landmarks_simulated": report.report_simulated(simulated, named, markdown_table)}
+        results = {}
+        if "simulated" in arguments.parts:
+            results["landmarks_simulated"] = report.report_simulated(simulated, named, markdown_table)
         corrupted = list(simulated)
         for name in ("acdc", "emidec"):
             folder = arguments.data / f"{name}-dev"
@@ -209,10 +215,12 @@ def evaluate_landmarks(arguments: argparse.Namespace) -> int:
                 continue
             slices = report.labelled_test(folder, name)
             corrupted += slices
-            results[f"landmarks_{name}"] = report.report_real(slices, named, markdown_table, name)
-        results["landmarks_use"] = report.report_use(
-            corrupted[:: arguments.every], first, arguments.anatomies, arguments.threads, markdown_table
-        )
+            if name in arguments.parts:
+                results[f"landmarks_{name}"] = report.report_real(slices, named, markdown_table, name)
+        if "use" in arguments.parts:
+            results["landmarks_use"] = report.report_use(
+                corrupted[:: arguments.every], first, arguments.anatomies, arguments.threads, markdown_table
+            )
     except CMRError as error:
         print(error, file=sys.stderr)
         return 2
@@ -298,6 +306,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="ids or weights files; the first is reported in full, the others beside it (default: the one that ships)",
     )
     landmarks.add_argument("--data", type=Path, default=real_data_folder(), help="folder with acdc-dev and emidec-dev")
+    landmarks.add_argument(
+        "--parts",
+        nargs="+",
+        choices=LANDMARK_PARTS,
+        default=LANDMARK_PARTS,
+        help="what to measure: errors on simulated, ACDC and EMIDEC test images, and confidence and time in use "
+        "(default: all)",
+    )
     landmarks.add_argument("--anatomies", type=int, default=30, help="simulated test anatomies (default: %(default)s)")
     landmarks.add_argument("--every", type=int, default=2, help="corrupt every n-th test image (default: %(default)s)")
     landmarks.add_argument("--device", default="cpu", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")

@@ -22,6 +22,7 @@ from CMRLandmarksLib.networks import (  # noqa: E402
     HeatmapNetwork,
     HeatmapOutput,
     doubt,
+    fused,
     landmark_loss,
     positions,
     tissue_loss,
@@ -213,6 +214,19 @@ def test_gradients_reach_every_layer(shape, size):
     tissue = torch.full((2, 3, size, size), 0.25)
     (loss + tissue_loss(output, tissue, torch.ones(2), shape.cell)).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+@pytest.mark.parametrize("shape", [STAGE1, STAGE2])
+def test_folding_the_batch_norms_changes_no_answer(shape):
+    torch.manual_seed(0)
+    network = HeatmapNetwork(shape)
+    with torch.no_grad():
+        for _ in range(3):
+            network(torch.randn(4, 1, 64, 64))  # gives the batch norms statistics of their own
+        image = torch.randn(2, 1, 64, 64)
+        before, after = network.eval()(image), fused(network)(image)
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in fused(network).modules())
+    assert torch.allclose(before.heat, after.heat, atol=1e-4) and torch.allclose(before.tissue, after.tissue, atol=1e-4)
 
 
 def test_a_short_training_lowers_the_error(bank, tmp_path):
