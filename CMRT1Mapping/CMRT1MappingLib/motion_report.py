@@ -5,14 +5,14 @@ from __future__ import annotations
 import statistics
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from CMRLib.simulation.irw_evaluation import SPACING_MM, EvaluationSet, evaluation_set
+from CMRLib.simulation.irw_evaluation import SPACING_MM, EvaluationSet, evaluation_set, severity_of_set
 from CMRT1MappingLib.motion_estimation import apply_motion
 from CMRT1MappingLib.motion_evaluation import MotionErrors, measure_motion
 from CMRT1MappingLib.reconstruction import T1Maps, reconstruct
@@ -112,14 +112,22 @@ def _kept(item: EvaluationSet, name: str, method: Method, cache: Path | None) ->
     return steps.astype(np.float32) / STEPS_PER_PIXEL
 
 
-def seconds_per_set(items: Iterable[EvaluationSet], methods: Mapping[str, Method], repeats: int) -> dict[str, float]:
-    """From images to aligned images, without the fit: best of some repeats, median over the sets."""
+def seconds_per_set(
+    numbers: Sequence[int], acdc: Path | None, methods: Mapping[str, Method], count: int
+) -> dict[str, float]:
+    """From images to aligned images, without the fit, on the first moderate sets: best of some runs, median over sets.
+
+    Args:
+        numbers, acdc, methods: see `measure_sets`.
+        count: how many sets; none are timed with 0.
+    """
     best: dict[str, list[float]] = {name: [] for name, method in methods.items() if method.timed}
-    for item in items:
+    for number in [number for number in numbers if severity_of_set(number) == "moderate"][:count]:
+        item = evaluation_set(number, acdc)
         phase = item.phase if with_phase(item) else None
         for name, times in best.items():
             runs = []
-            for _ in range(repeats):
+            for _ in range(TIMED_REPEATS):
                 start = time.perf_counter()
                 apply_motion(item.images, methods[name].estimate(item), phase)
                 runs.append(time.perf_counter() - start)
@@ -131,34 +139,37 @@ def measure_sets(
     numbers: Sequence[int],
     acdc: Path | None,
     methods: Mapping[str, Method],
-    *,
-    cache: Path | None,
-    timed: int,
-    told: Callable[[str], None],
-) -> tuple[list[SetResult], dict[str, float]]:
-    """Make and measure the numbered sets one after the other.
+    cache: Path | None = None,
+    told: Callable[[str], None] = lambda line: None,
+) -> list[SetResult]:
+    """Make and measure sets one after the other.
 
     Args:
         numbers: of `CMRLib.simulation.irw_evaluation.evaluation_set`.
         acdc: folder of the patients, which odd numbers need.
         methods: by name.
         cache: folder for the answers of slow methods; None keeps nothing.
-        timed: how many of the moderate sets the methods are timed on.
         told: called with a line about each set.
-
-    Returns:
-        The results, and the seconds of the methods that are timed.
     """
     results: list[SetResult] = []
-    to_time: list[EvaluationSet] = []
     for number in numbers:
-        item = evaluation_set(number, acdc)
-        results.append(measure_set(item, methods, cache))
-        if item.severity == "moderate" and len(to_time) < timed:
-            to_time.append(item)
+        results.append(measure_set(evaluation_set(number, acdc), methods, cache))
         left = ", ".join(f"{name} {errors.displacement_px:.2f}" for name, errors in results[-1].errors.items())
-        told(f"set {number} ({item.severity}), displacement left in px: {left}")
-    return results, seconds_per_set(to_time, methods, TIMED_REPEATS)
+        told(f"set {number} ({results[-1].severity}), displacement left in px: {left}")
+    return results
+
+
+def read_results(report: Mapping[str, Any]) -> list[SetResult]:
+    """The results that an earlier report holds (see `report_sets`)."""
+    return [
+        SetResult(
+            item["number"],
+            item["subject"],
+            item["severity"],
+            {name: MotionErrors(**errors) for name, errors in item["errors"].items()},
+        )
+        for item in report["sets"]
+    ]
 
 
 def timing_note(sets: int, threads: int, load: float) -> str:

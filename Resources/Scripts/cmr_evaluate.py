@@ -134,19 +134,24 @@ def evaluate_moco(arguments: argparse.Namespace) -> int:
             print(f"Left out: {what}, there is no folder {folder}. Name its parent with --data.", file=sys.stderr)
     numbers = [number for number in range(max(1, arguments.sets)) if acdc.is_dir() or number % 2 == 0]
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    timing = motion_report.timing_note(arguments.timed, arguments.threads, load)
     try:
         model = load_motion_model(arguments.model, "cpu")
         own = motion_methods.own_methods(model)
+        earlier = _earlier_moco(arguments, model.entry.sha256) if arguments.only_times else None
         draw = None if arguments.pictures is None else _from_testing("benchmark_motion_pictures").draw_case
         with _motion_peers(arguments) as peers:
             methods = {**motion_methods.BEFORE, **peers, **own, **motion_methods.BOUND}
-            results, seconds = motion_report.measure_sets(
-                numbers, acdc, methods, cache=arguments.cache, timed=arguments.timed, told=_tell
-            )
-        timing = motion_report.timing_note(arguments.timed, arguments.threads, load)
+            seconds = motion_report.seconds_per_set(numbers, acdc, methods, arguments.timed)
+            if earlier is not None:
+                results = motion_report.read_results(earlier)
+            else:
+                results = motion_report.measure_sets(numbers, acdc, methods, arguments.cache, _tell)
         result = motion_report.report_sets(results, seconds, timing, markdown_table)
         result["model"] = model.entry.sha256
-        if phantom.is_dir():
+        if earlier is not None:
+            result = {**earlier, **result, "tables": {**earlier["tables"], **result["tables"]}}
+        elif phantom.is_dir():
             few = {**motion_methods.BEFORE, **own}
             moved = [motion_report.measure_set(item, few) for item in motion_phantom.phantom_sets(phantom)]
             result["phantom"] = motion_report.report_phantom(moved, markdown_table)
@@ -161,6 +166,17 @@ def evaluate_moco(arguments: argparse.Namespace) -> int:
         for name, number in motion_report.pictured_sets(results, motion_methods.REFINED).items():
             draw(number, acdc, own[motion_methods.REFINED], arguments.pictures / f"{name}.png")
     return 0
+
+
+def _earlier_moco(arguments: argparse.Namespace, model: str) -> dict[str, Any]:
+    """The report of the same model that ``--only-times`` completes."""
+    from CMRLib.errors import InputError
+
+    file = arguments.output / "moco.json"
+    earlier: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if earlier.get("model") != model:
+        raise InputError(f"{file} is no report of this model; run cmr-evaluate moco without --only-times.")
+    return earlier
 
 
 def _motion_peers(arguments: argparse.Namespace) -> AbstractContextManager[dict[str, Any]]:
@@ -344,6 +360,9 @@ def _add_moco(commands: Any) -> None:
     moco.add_argument("--without-peers", action="store_true", help="leave SimpleITK's and elastix's registration out")
     moco.add_argument("--cache", type=Path, help="folder in which the slow answers of other software are kept")
     moco.add_argument("--timed", type=int, default=5, help="sets to measure times on (default: %(default)s)")
+    moco.add_argument(
+        "--only-times", action="store_true", help="measure the times again, keep the errors of the report"
+    )
     moco.add_argument("--threads", type=int, default=2, help="CPU threads of every method (default: %(default)s)")
     moco.add_argument("--pictures", type=Path, help="folder for pictures of the best, the median and the worst set")
     moco.set_defaults(run=evaluate_moco)
