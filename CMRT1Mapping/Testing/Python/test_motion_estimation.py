@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 from CMRLib.errors import Cancelled, DeviceError, InputError, MissingDependencyError  # noqa: E402
 from CMRLib.models import write_weights  # noqa: E402
+from CMRLib.simulation.irw_evaluation import evaluation_set  # noqa: E402
 from CMRT1MappingLib.moconet import Moconet  # noqa: E402
 from CMRT1MappingLib.motion_estimation import (  # noqa: E402
     TASK,
@@ -17,6 +18,7 @@ from CMRT1MappingLib.motion_estimation import (  # noqa: E402
     estimate_motion,
     load_motion_model,
 )
+from CMRT1MappingLib.motion_evaluation import anatomy_seen  # noqa: E402
 
 SPACING = (WORKING_SPACING_MM, WORKING_SPACING_MM)
 
@@ -164,6 +166,20 @@ def test_cpu_and_gpu_agree(weights_file, model):
     images = blobs()
     there = estimate_motion(images, SPACING, model=load_motion_model(weights_file, "cuda")).displacement
     assert np.allclose(there, estimate_motion(images, SPACING, model=model).displacement, atol=0.05)
+
+
+@pytest.mark.parametrize("number", [0, 2, 8])
+def test_shipped_network_recovers_most_of_a_known_motion(number):
+    moved = evaluation_set(number, None)
+    model = load_motion_model(device="cpu")
+    found = estimate_motion(moved.images, (moved.spacing_mm, moved.spacing_mm), model=model).displacement
+    heart = moved.myocardium > 0.5
+    before = np.linalg.norm(moved.displacement, axis=1)[:, heart].mean()
+    # What is common to all frames moves the aligned grid, which is no error.
+    left = anatomy_seen(found, moved.moved)
+    after = np.linalg.norm(left - left.mean(axis=0), axis=1)[:, heart].mean()
+    assert before > 1.5
+    assert after < 0.35 * before
 
 
 def test_the_processors_fast_precision_changes_little():
