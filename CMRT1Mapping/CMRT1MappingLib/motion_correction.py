@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from CMRLib.models import ModelEntry
 
 FEWEST_HEART_PIXELS = 100  # fewer are taken for no heart
+LARGEST_HEART_CM2 = 180.0  # more is something else; both ventricles of a much dilated heart cover about 120
 LEAST_MOTION_PX = 0.1  # mean in the heart; less is not worth an interpolation
 # A few pixels with a wrong polarity have an R² near 0 and would rule the mean, whichever way they happen to turn.
 WORST_SHARE = 0.1
@@ -173,7 +174,8 @@ def correct_and_reconstruct(
     loaded = load_motion_model(model, device) if isinstance(model, (str, Path)) else model
     motion = estimate_motion(images, spacing_mm, model=loaded, progress=_part(done, 0.4, 0.55))
     heart = (motion.heart > 0.5) & fitted
-    if np.count_nonzero(heart) < FEWEST_HEART_PIXELS:
+    pixels = np.count_nonzero(heart)
+    if pixels < FEWEST_HEART_PIXELS or pixels * spacing_mm[0] * spacing_mm[1] / 100.0 > LARGEST_HEART_CM2:
         heart = fitted
     shift = motion.displacement
     if refine:

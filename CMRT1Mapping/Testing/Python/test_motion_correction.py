@@ -124,6 +124,17 @@ def best_nine_tenths(values):
     return np.mean(sorted(values)[len(values) // 10 :])
 
 
+def test_what_is_too_large_for_a_heart_is_none(answer):
+    answer.heart = np.ones(SHAPE, np.float32)
+    images = magnitude(moved(signal()))
+    result = correct_and_reconstruct(images, TIMES_MS, None, (3.5, 3.5), model=MODEL, device="cpu", refine=False)
+    assert np.prod(SHAPE) * 3.5**2 / 100 > motion_correction.LARGEST_HEART_CM2
+    assert np.array_equal(result.heart, result.original.samples > 0)
+    answer.heart = disc()
+    result = correct_and_reconstruct(images, TIMES_MS, None, (3.5, 3.5), model=MODEL, device="cpu", refine=False)
+    assert np.array_equal(result.heart, disc() > 0.5)
+
+
 def test_a_few_hopeless_pixels_do_not_decide():
     """A wrong polarity gives an R² near 0 and may turn out right by chance; all else becoming worse weighs more."""
     before, after = (np.full(SHAPE, value, np.float32) for value in (0.99, 0.985))
