@@ -97,7 +97,7 @@ def test_command_measures_and_writes(evaluate, monkeypatch, tmp_path, capsys):
     assert {"moco", "moco-groups"} <= set(written["tables"])
     pictures = sorted(path.name for path in (tmp_path / "pictures").iterdir())
     assert pictures == ["MotionCorrection.png", "moco-best.png", "moco-median.png", "moco-worst.png"]
-    again = ["--output", str(tmp_path), "moco", "--without-peers", "--threads", "1", "--timed", "1", "--only-times"]
+    again = ["--output", str(tmp_path), "moco", "--without-peers", "--threads", "1", "--timed", "1", "--keep-sets"]
     assert evaluate.main([*again, "--data", str(tmp_path / "none")]) == 0
     timed = json.loads((tmp_path / "moco.json").read_text(encoding="utf-8"))
     assert timed["sets"] == written["sets"] and timed["seconds"] != written["seconds"]
@@ -105,8 +105,8 @@ def test_command_measures_and_writes(evaluate, monkeypatch, tmp_path, capsys):
     assert all(10_000 < path.stat().st_size < 300_000 for path in (tmp_path / "pictures").iterdir())
 
 
-def test_times_alone_need_a_report(evaluate, tmp_path, capsys):
-    assert evaluate.main(["--output", str(tmp_path), "moco", "--without-peers", "--only-times"]) == 2
+def test_sets_are_kept_from_a_report_of_the_same_model_only(evaluate, tmp_path, capsys):
+    assert evaluate.main(["--output", str(tmp_path), "moco", "--without-peers", "--keep-sets"]) == 2
     assert "is no report of this model; run" in capsys.readouterr().err
 
 

@@ -138,7 +138,7 @@ def evaluate_moco(arguments: argparse.Namespace) -> int:
     try:
         model = load_motion_model(arguments.model, "cpu")
         own = motion_methods.own_methods(model)
-        earlier = _earlier_moco(arguments, model.entry.sha256) if arguments.only_times else None
+        earlier = _earlier_moco(arguments, model.entry.sha256) if arguments.keep_sets else None
         draw = None if arguments.pictures is None else _from_testing("benchmark_motion_pictures").draw_case
         with _motion_peers(arguments) as peers:
             methods = {**motion_methods.BEFORE, **peers, **own, **motion_methods.BOUND}
@@ -149,9 +149,7 @@ def evaluate_moco(arguments: argparse.Namespace) -> int:
                 results = motion_report.measure_sets(numbers, acdc, methods, arguments.cache, _tell)
         result = motion_report.report_sets(results, seconds, timing, markdown_table)
         result["model"] = model.entry.sha256
-        if earlier is not None:
-            result = {**earlier, **result, "tables": {**earlier["tables"], **result["tables"]}}
-        elif phantom.is_dir():
+        if phantom.is_dir():
             few = {**motion_methods.BEFORE, **own}
             moved = [motion_report.measure_set(item, few) for item in motion_phantom.phantom_sets(phantom)]
             result["phantom"] = motion_report.report_phantom(moved, markdown_table)
@@ -169,13 +167,13 @@ def evaluate_moco(arguments: argparse.Namespace) -> int:
 
 
 def _earlier_moco(arguments: argparse.Namespace, model: str) -> dict[str, Any]:
-    """The report of the same model that ``--only-times`` completes."""
+    """The report of the same model whose errors of the simulated sets ``--keep-sets`` keeps."""
     from CMRLib.errors import InputError
 
     file = arguments.output / "moco.json"
     earlier: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     if earlier.get("model") != model:
-        raise InputError(f"{file} is no report of this model; run cmr-evaluate moco without --only-times.")
+        raise InputError(f"{file} is no report of this model; run cmr-evaluate moco without --keep-sets.")
     return earlier
 
 
