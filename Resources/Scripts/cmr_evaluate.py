@@ -359,7 +359,7 @@ def _add_moco(commands: Any) -> None:
     moco.add_argument("--cache", type=Path, help="folder in which the slow answers of other software are kept")
     moco.add_argument("--timed", type=int, default=5, help="sets to measure times on (default: %(default)s)")
     moco.add_argument(
-        "--only-times", action="store_true", help="measure the times again, keep the errors of the report"
+        "--keep-sets", action="store_true", help="keep the report's errors of the sets; measure times and phantom again"
     )
     moco.add_argument("--threads", type=int, default=2, help="CPU threads of every method (default: %(default)s)")
     moco.add_argument("--pictures", type=Path, help="folder for pictures of the best, the median and the worst set")
