@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,10 +18,7 @@ from CMRLib.images import read_image
 from CMRLib.simulation.anatomy import LEVELS, ParametricAnatomy
 from CMRLib.simulation.contrasts import CONTRASTS, ContrastError, render_contrast, tissue_labels
 from CMRLib.simulation.labelled_anatomy import labelled_images, labels_beside
-
-# Anatomies with these seeds train; those from TEST_SEED on are only ever tested.
-TEST_SEED = 900_000
-VALIDATION_SEED = 800_000
+from CMRLib.simulation.splits import subject_of
 
 
 @dataclass(frozen=True)
@@ -135,24 +131,6 @@ class LabelledSlice:
     subject: str
     contrast: str
     stack: str
-
-
-def subject_of(path: Path) -> str:
-    """The subject that a file belongs to: its name up to the first underscore that follows a number."""
-    match = re.match(r"(.*?\d+)(?:_|\.|$)", path.name)
-    return match.group(1) if match else path.name.partition(".")[0]
-
-
-def split_of(subject: str) -> str:
-    """ "test", "validation" or "training", fixed by the subject's number.
-
-    Test is every number divisible by 5 and is never used to choose anything; validation is every number that ends in 1.
-    """
-    digits = re.findall(r"\d+", subject)
-    number = int(digits[-1]) if digits else 1
-    if number % 5 == 0:
-        return "test"
-    return "validation" if number % 10 == 1 else "training"
 
 
 # EMIDEC's labels: 1 cavity, 2 myocardium, 3 infarct, 4 no-reflow; it has no right ventricle.

@@ -9,13 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from CMRLandmarksLib.dataset import (
-    TEST_SEED,
-    LabelledSlice,
-    read_data_set,
-    simulated_slices,
-    split_of,
-)
+from CMRLandmarksLib.dataset import LabelledSlice, read_data_set, simulated_slices
 from CMRLandmarksLib.evaluation import (
     Errors,
     Summary,
@@ -30,6 +24,7 @@ from CMRLandmarksLib.evaluation import (
 from CMRLandmarksLib.prediction import LandmarkModel, load_landmark_model
 from CMRLib.errors import InputError
 from CMRLib.models import ModelEntry, add_to_manifest
+from CMRLib.simulation.splits import TEST_SEED, split_of
 
 NAMES = {
     "t1_rest": "T1 native, rest",

@@ -16,14 +16,7 @@ import torch
 
 from CMRLandmarksLib.confidence import FEATURES, ConfidenceModel, fit_confidence
 from CMRLandmarksLib.corruption import corrupted_copies
-from CMRLandmarksLib.dataset import (
-    VALIDATION_SEED,
-    Bank,
-    bank_of,
-    read_data_set,
-    simulated_slices,
-    split_of,
-)
+from CMRLandmarksLib.dataset import Bank, bank_of, read_data_set, simulated_slices
 from CMRLandmarksLib.examples import Examples
 from CMRLandmarksLib.grid import GRID_SIZE, GRID_SPACING_MM
 from CMRLandmarksLib.networks import CROP_SIZE, LINE_PX, STAGE1, STAGE2, HeatmapNetwork
@@ -32,6 +25,7 @@ from CMRLandmarksLib.training import Stage1Task, Stage2Task
 from CMRLib.errors import InputError, OutputError
 from CMRLib.models import ModelEntry, write_weights
 from CMRLib.simulation.contrasts import CONTRASTS
+from CMRLib.simulation.splits import VALIDATION_SEED, split_of
 from CMRLib.training.trainer import Task, TrainingOptions, read_average, read_metrics, train
 
 TRAINING_SEED = 100_000

@@ -12,9 +12,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from CMRLandmarksLib import report  # noqa: E402
-from CMRLandmarksLib.dataset import TEST_SEED, simulated_slices  # noqa: E402
+from CMRLandmarksLib.dataset import simulated_slices  # noqa: E402
 from CMRLandmarksLib.prediction import load_landmark_model  # noqa: E402
 from CMRLib.models import read_manifest  # noqa: E402
+from CMRLib.simulation.splits import TEST_SEED  # noqa: E402
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "Resources" / "Scripts"
 

@@ -5,21 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from CMRLandmarksLib.dataset import (
-    Bank,
-    bank_of,
-    read_data_set,
-    read_labelled_folder,
-    simulated_slices,
-    split_of,
-    subject_of,
-)
+from CMRLandmarksLib.dataset import Bank, bank_of, read_data_set, read_labelled_folder, simulated_slices
 from CMRLandmarksLib.grid import standard_image
 from CMRLandmarksLib.tissue import landmarks_of_labels
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.images import write_image
 from CMRLib.simulation.contrasts import CONTRASTS
+from CMRLib.simulation.splits import split_of, subject_of
 
 
 def drawn_labels(shape=(120, 140), centre=(60.0, 75.0)) -> np.ndarray:
