@@ -23,10 +23,15 @@ def inputs(tmp_path_factory):
     return [str(write_study(folder / f"P{n:03}", f"P{n:03}")) for n in range(STUDIES)]
 
 
-def start(inputs, output, *arguments, **options):
+def heed_interrupts():
+    """Undo what a shell does to programs it starts in the background, which ignore Ctrl-C from then on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def start(inputs, output, *arguments, preexec_fn=heed_interrupts):
     command = [sys.executable, str(SCRIPT), "--input", *inputs, "--output", str(output), *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, start_new_session=True, **pipes, **options)
+    return subprocess.Popen(command, start_new_session=True, preexec_fn=preexec_fn, **pipes)
 
 
 def wait_until_in_the_middle(process, output):
