@@ -21,7 +21,7 @@ T1_TABLE, T1_RANGE_MS = "ColorTables/CMR_T1_1.5T.txt", (0.0, 2000.0)
 R2_RANGE = (0.8, 1.0)
 MARGIN_MM = 28.0  # around the myocardium
 DOTS_PER_INCH = 90
-COLORS = 200  # of the file, which is a third of its size then
+GRAYS, T1_COLORS, FRAME_COLORS = 100, 120, 36  # of the file's palette, which makes it a third as large
 
 
 def draw_case(number: int, acdc: Path, method: Method, file: Path) -> None:
@@ -57,7 +57,9 @@ def draw_correction(item: EvaluationSet, displacement: np.ndarray, file: Path) -
     figure.colorbar(r2, ax=axes[:, 3], shrink=0.6)
     with io.BytesIO() as drawn:
         figure.savefig(drawn, format="png")
-        Image.open(drawn).convert("RGB").quantize(COLORS).save(file, optimize=True)
+        Image.open(drawn).convert("RGB").quantize(palette=_palette(), dither=Image.Dither.NONE).save(
+            file, optimize=True
+        )
 
 
 def _window(item: EvaluationSet) -> tuple[slice, slice]:
@@ -89,8 +91,17 @@ def _profiles(frames: list[np.ndarray], item: EvaluationSet, window: tuple[slice
 
 
 def _color_table(name: str) -> np.ndarray:
-    """256 colors (n, 3), 0 to 1, of a table in Slicer's text format: lines of a value and its red, green and blue."""
+    """Colors (T1_COLORS, 3), 0 to 1, of a table in Slicer's text format: lines of a value, its red, green and blue."""
     lines = resource_path(name).read_text(encoding="utf-8").splitlines()
     points = np.array([line.split() for line in lines if line and not line.startswith("#")], dtype=float)
-    values = np.linspace(*T1_RANGE_MS, 256)
+    values = np.linspace(*T1_RANGE_MS, T1_COLORS)
     return np.column_stack([np.interp(values, points[:, 0], points[:, channel]) for channel in (1, 2, 3)])
+
+
+def _palette() -> Image.Image:
+    """The colors that a picture is made of: images and text, T1, and a color for each frame."""
+    grays = np.repeat(np.linspace(0.0, 1.0, GRAYS)[:, None], 3, axis=1)
+    frames = colormaps["turbo"](np.linspace(0.0, 1.0, FRAME_COLORS))[:, :3]
+    image = Image.new("P", (1, 1))
+    image.putpalette((np.vstack([grays, _color_table(T1_TABLE), frames]) * 255.0).round().astype(np.uint8).tobytes())
+    return image

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import benchmark_motion_pictures
 import numpy as np
@@ -56,9 +57,14 @@ def test_change_of_t1_where_nothing_moved():
     assert motion_report.t1_changes([still, other]) == {"MOCOnet": 1.0}
 
 
-def test_pictured_sets_are_the_best_the_median_and_the_worst():
-    chosen = motion_report.pictured_sets(RESULTS, "MOCOnet")
-    assert chosen == {"moco-best": 2, "moco-median": 0, "moco-worst": 1, "MotionCorrection": 1}
+def test_pictured_sets_are_the_best_the_median_and_the_worst(monkeypatch):
+    states = {0: "rest", 1: "post", 4: "rest"}
+    monkeypatch.setattr(
+        motion_report, "evaluation_set", lambda number, acdc: SimpleNamespace(state=states.get(number, "rest"))
+    )
+    chosen = motion_report.pictured_sets([*RESULTS, result(4, "severe", MOCOnet=0.9)], "MOCOnet", None)
+    assert chosen == {"moco-best": 2, "moco-median": 1, "moco-worst": 4, "MotionCorrection": 0}
+    assert motion_report.pictured_sets(RESULTS[-1:], "MOCOnet", None) == {}
 
 
 @cache

@@ -20,6 +20,7 @@ from CMRT1MappingLib.reconstruction import T1Maps, reconstruct
 Table = Callable[[Sequence[str], Sequence[Sequence[object]]], str]
 HEADER = ("displacement (px)", "worst set (px)", "T1 error (ms)", "R²", "Dice", "HD95 (mm)", "folded")
 UNCORRECTED = "uncorrected"
+OWN = "MOCOnet"  # the method whose time the others' are compared with
 GROUPS = ("severe", "moderate", "mild", "none")
 TIMED_REPEATS = 3
 QUIET_LOAD = 0.5  # load average above which other programs lengthen the times
@@ -209,7 +210,11 @@ def report_sets(
     methods = list(results[0].errors)
     groups = {name: found for name in GROUPS if (found := [r for r in results if r.severity == name])}
     summary = {name: _summary(found) for name, found in {"all": results, **groups}.items()}
-    rows = [[name, *_cells(summary["all"][name]), _seconds(seconds.get(name))] for name in methods]
+    own = seconds.get(OWN)
+    rows = [
+        [name, *_cells(summary["all"][name]), _seconds(seconds.get(name)), _ratio(seconds.get(name), own)]
+        for name in methods
+    ]
     by_group = [
         [f"{group} ({len(found)}): {name}", *_cells(summary[group][name])]
         for group, found in groups.items()
@@ -231,7 +236,9 @@ def report_sets(
         "seconds": dict(seconds),
         "sets": [_plain(result) for result in results],
         "tables": {
-            "moco": table([f"{len(results)} simulated sets", *HEADER, "seconds"], rows) + "\n\n" + " ".join(sentences),
+            "moco": table([f"{len(results)} simulated sets", *HEADER, "seconds", f"times {OWN}"], rows)
+            + "\n\n"
+            + " ".join(sentences),
             "moco-groups": table(["severity (sets): method", *HEADER], by_group),
         },
     }
@@ -270,17 +277,27 @@ def report_phantom(results: Sequence[SetResult], table: Table) -> dict[str, Any]
     }
 
 
-def pictured_sets(results: Sequence[SetResult], method: str) -> dict[str, int]:
+def pictured_sets(results: Sequence[SetResult], method: str, acdc: Path | None) -> dict[str, int]:
     """Numbers of the sets worth a picture: the best, median and worst that a method left of large motion.
 
-    Of the median severe set there is one more, ``MotionCorrection``, for readers who want to see what is corrected.
+    There is one more, ``MotionCorrection``, for readers who want to see what is corrected: of the severe sets without
+    contrast agent the one nearest to their median.
     """
     large = [result for result in results if result.severity in GROUPS[:2]]
     ordered = sorted(large, key=lambda result: result.errors[method].displacement_px)
-    severe = [result for result in ordered if result.severity == "severe"] or ordered
-    chosen = {"moco-best": ordered[:1], "moco-median": ordered[len(ordered) // 2 :], "moco-worst": ordered[-1:]}
-    chosen["MotionCorrection"] = severe[len(severe) // 2 :]
-    return {name: found[0].number for name, found in chosen.items() if found}
+    numbers = [result.number for result in ordered]
+    if not numbers:
+        return {}
+    severe = [result.number for result in ordered if result.severity == "severe"] or numbers
+    middle = len(severe) // 2
+    from_middle = sorted(range(len(severe)), key=lambda place: abs(place - middle))
+    native = (severe[place] for place in from_middle if evaluation_set(severe[place], acdc).state == "rest")
+    return {
+        "moco-best": numbers[0],
+        "moco-median": numbers[len(numbers) // 2],
+        "moco-worst": numbers[-1],
+        "MotionCorrection": next(native, severe[middle]),
+    }
 
 
 def _summary(results: Sequence[SetResult]) -> dict[str, dict[str, float]]:
@@ -302,6 +319,10 @@ def _cells(summary: Mapping[str, float]) -> list[str]:
         f"{summary['hd95_mm']:.2f}",
         f"{summary['folded']:.3%}",
     ]
+
+
+def _ratio(value: float | None, own: float | None) -> str:
+    return "-" if value is None or own is None else f"{value / own:.1f}"
 
 
 def _seconds(value: float | None) -> str:

@@ -161,7 +161,7 @@ def evaluate_moco(arguments: argparse.Namespace) -> int:
     for table in result["tables"].values():
         print(f"\n{table}")
     if draw is not None:
-        for name, number in motion_report.pictured_sets(results, motion_methods.REFINED).items():
+        for name, number in motion_report.pictured_sets(results, motion_methods.REFINED, acdc).items():
             draw(number, acdc, own[motion_methods.REFINED], arguments.pictures / f"{name}.png")
     return 0
 
