@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from CMRLandmarksLib.grid import APEX, DISPLAY_COLUMN, DISPLAY_ROW, GRID_SIZE, rescaled, standard_image
 from CMRLandmarksLib.tissue import LV, MYOCARDIUM, RV, landmarks_of_labels, points_of_landmarks
-from CMRLib.errors import InputError, OutputError
+from CMRLib.array_files import read_arrays, write_arrays
+from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.images import read_image
 from CMRLib.simulation.anatomy import LEVELS, ParametricAnatomy
@@ -62,20 +61,7 @@ class Bank:
         Raises:
             OutputError: the file cannot be written.
         """
-        partial = path.with_name(f".partial-{path.name}")
-        try:
-            np.savez(
-                partial,
-                images=self.images,
-                labels=self.labels,
-                label_of=self.label_of,
-                points=self.points,
-                contrasts=np.array(self.contrasts),
-                subjects=np.array(self.subjects),
-            )
-            os.replace(partial, path)
-        except OSError as error:
-            raise OutputError(f"{path} cannot be written; check the folder's permissions and free space.") from error
+        write_arrays(path, {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)})
 
     @classmethod
     def load(cls, path: Path) -> Bank:
@@ -84,18 +70,9 @@ class Bank:
         Raises:
             InputError: the file cannot be read.
         """
-        try:
-            with np.load(path, allow_pickle=False) as saved:
-                return cls(
-                    saved["images"],
-                    saved["labels"],
-                    saved["label_of"],
-                    saved["points"],
-                    tuple(saved["contrasts"].tolist()),
-                    tuple(saved["subjects"].tolist()),
-                )
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path} cannot be read; delete it to have it made again.") from error
+        values = read_arrays(path, [field.name for field in fields(cls)])
+        contrasts, subjects = (tuple(values.pop(name).tolist()) for name in ("contrasts", "subjects"))
+        return cls(**values, contrasts=contrasts, subjects=subjects)
 
     @classmethod
     def joined(cls, banks: Sequence[Bank]) -> Bank:

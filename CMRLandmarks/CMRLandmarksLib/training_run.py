@@ -22,7 +22,8 @@ from CMRLandmarksLib.grid import GRID_SIZE, GRID_SPACING_MM
 from CMRLandmarksLib.networks import CROP_SIZE, LINE_PX, STAGE1, STAGE2, HeatmapNetwork
 from CMRLandmarksLib.prediction import TASK, LandmarkModel, predict_on_grid
 from CMRLandmarksLib.training import Stage1Task, Stage2Task
-from CMRLib.errors import InputError, OutputError
+from CMRLib.array_files import kept_or_made
+from CMRLib.errors import InputError
 from CMRLib.models import ModelEntry, write_weights
 from CMRLib.simulation.contrasts import CONTRASTS
 from CMRLib.simulation.splits import VALIDATION_SEED, split_of
@@ -85,19 +86,9 @@ def training_banks(source: TrainingImages, cache: Path | None = None) -> tuple[B
 
 def _simulated_bank(source: TrainingImages, cache: Path | None) -> Bank:
     seeds = range(TRAINING_SEED, TRAINING_SEED + source.simulated)
-    if cache is None:
-        return bank_of(simulated_slices(seeds, source.contrasts, per_seed=3))
     name = "all" if source.contrasts == CONTRASTS else "-".join(source.contrasts)
-    path = cache / f"simulated-{source.simulated}-{name}.npz"
-    if path.is_file():
-        return Bank.load(path)
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{cache} cannot be made; check the path and its permissions.") from error
-    bank = bank_of(simulated_slices(seeds, source.contrasts, per_seed=3))
-    bank.save(path)
-    return bank
+    path = cache / f"simulated-{source.simulated}-{name}.npz" if cache is not None else None
+    return kept_or_made(path, Bank.load, lambda: bank_of(simulated_slices(seeds, source.contrasts, per_seed=3)))
 
 
 def train_stage(

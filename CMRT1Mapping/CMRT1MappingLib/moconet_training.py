@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from CMRLib.errors import InputError, OutputError
+from CMRLib.array_files import kept_or_made
+from CMRLib.errors import InputError
 from CMRLib.models import ModelEntry, write_weights
 from CMRLib.normalise import quantile_normalise
 from CMRLib.simulation.irw_bank import IrwBank, make_bank
@@ -136,24 +137,15 @@ def motion_banks(acdc: Path | None, simulated: int, cache: Path | None = None) -
         simulated: number of simulated anatomies.
         cache: folder that keeps the banks between runs.
     """
-    banks = []
-    for split, first, count in (
-        ("training", FIRST_TRAINING_ANATOMY, simulated),
-        ("validation", FIRST_VALIDATION_ANATOMY, VALIDATION_ANATOMIES),
-    ):
+
+    def bank(split: str, first: int, count: int) -> IrwBank:
         path = cache / f"irw-{split}-{count}{'-acdc' if acdc else ''}.npz" if cache else None
-        if path is not None and path.is_file():
-            banks.append(IrwBank.load(path))
-            continue
-        bank = make_bank(range(first, first + count), acdc, split)
-        if path is not None:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise OutputError(f"{cache} cannot be made; check the path and its permissions.") from error
-            bank.save(path)
-        banks.append(bank)
-    return banks[0], banks[1]
+        return kept_or_made(path, IrwBank.load, lambda: make_bank(range(first, first + count), acdc, split))
+
+    return (
+        bank("training", FIRST_TRAINING_ANATOMY, simulated),
+        bank("validation", FIRST_VALIDATION_ANATOMY, VALIDATION_ANATOMIES),
+    )
 
 
 def train_moconet(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from CMRLib.errors import InputError, OutputError
+from CMRLib.array_files import read_arrays, write_arrays
+from CMRLib.errors import InputError
 from CMRLib.images import read_image
 from CMRLib.simulation.anatomy import LEVELS, ParametricAnatomy, SliceAnatomy
 from CMRLib.simulation.canvas import smooth_field
@@ -74,23 +73,7 @@ class IrwBank:
         Raises:
             OutputError: the file cannot be written.
         """
-        partial = path.with_name(f".partial-{path.name}")
-        try:
-            np.savez(
-                partial,
-                tissue=self.tissue,
-                share=self.share,
-                density=self.density,
-                t1_factor=self.t1_factor,
-                heart=self.heart,
-                mobility=self.mobility,
-                kind=self.kind,
-                subjects=self.subjects,
-                split=np.array(self.split),
-            )
-            os.replace(partial, path)
-        except OSError as error:
-            raise OutputError(f"{path} cannot be written; check the folder's permissions and free space.") from error
+        write_arrays(path, {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)})
 
     @classmethod
     def load(cls, path: Path) -> IrwBank:
@@ -99,12 +82,9 @@ class IrwBank:
         Raises:
             InputError: the file cannot be read.
         """
-        try:
-            with np.load(path, allow_pickle=False) as saved:
-                values = {field.name: saved[field.name] for field in fields(cls)}
-            return cls(**{**values, "split": str(values["split"])})
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path} cannot be read; delete it to have it made again.") from error
+        values = read_arrays(path, [field.name for field in fields(cls)])
+        split = str(values.pop("split"))
+        return cls(**values, split=split)
 
 
 def mobility_of(anatomy: SliceAnatomy, spacing_mm: float) -> np.ndarray:
