@@ -13,7 +13,7 @@ from CMRLandmarksLib.confidence import ConfidenceModel, features_of
 from CMRLandmarksLib.grid import Placement, entry_line_placement, rescaled, standard_image, zoom_placement
 from CMRLandmarksLib.tissue import landmarks_of_labels
 from CMRLib.devices import resolve_device
-from CMRLib.errors import InputError, MissingDependencyError
+from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.models import ModelEntry, load_weights
 
@@ -104,20 +104,13 @@ def load_landmark_model(model: str | Path = DEFAULT_MODEL, device: str = "auto")
     """
     chosen = resolve_device(device)
     weights = load_weights(model, TASK)
-    import torch
+    from CMRLandmarksLib.networks import STAGE1, STAGE2, HeatmapNetwork
+    from CMRLib.inference import ready
 
-    from CMRLandmarksLib.networks import STAGE1, STAGE2, HeatmapNetwork, fused
-
-    networks = []
-    for name, shape in (("stage1", STAGE1), ("stage2", STAGE2)):
-        network = HeatmapNetwork(shape)
-        try:
-            network.load_state_dict(weights.part(name))
-        except RuntimeError as error:
-            raise MissingDependencyError(
-                f"The weights of '{weights.entry.id}' do not fit this version of CMRMapping; install its own model."
-            ) from error
-        networks.append(fused(network).to(chosen, memory_format=torch.channels_last))
+    networks = [
+        ready(HeatmapNetwork(shape), weights.part(name), weights.entry, chosen)
+        for name, shape in (("stage1", STAGE1), ("stage2", STAGE2))
+    ]
     contract = weights.entry.input
     return LandmarkModel(
         stage1=networks[0],

@@ -11,13 +11,11 @@ torch is imported by whoever imports this module: import it inside functions.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from CMRLib.warp import warp
 
@@ -227,17 +225,3 @@ def pooled(displacement: Tensor, factor: int) -> Tensor:
 def roughness(displacement: Tensor) -> Tensor:
     """Mean squared difference of a displacement (..., row, column) between neighbours, rows plus columns."""
     return displacement.diff(dim=-1).square().mean() + displacement.diff(dim=-2).square().mean()
-
-
-def with_folded_normalisation(network: Moconet) -> Moconet:
-    """A copy for inference whose convolutions include the batch normalisations after them, which is faster.
-
-    Args:
-        network: in evaluation mode.
-    """
-    folded = copy.deepcopy(network)
-    for module in folded.modules():
-        if isinstance(module, nn.Sequential) and len(module) == 3 and isinstance(module[1], nn.BatchNorm2d):
-            module[0] = fuse_conv_bn_eval(module[0], module[1])
-            module[1] = nn.Identity()
-    return folded

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from CMRLib.devices import has_fast_bfloat16, resolve_device
-from CMRLib.errors import InputError, MissingDependencyError
+from CMRLib.errors import InputError
 from CMRLib.models import ModelEntry, load_weights
 
 if TYPE_CHECKING:
@@ -74,18 +74,10 @@ def load_motion_model(model: str | Path = DEFAULT_MODEL, device: str = "auto") -
     """
     chosen = resolve_device(device)
     weights = load_weights(model, TASK)
-    import torch
+    from CMRLib.inference import ready
+    from CMRT1MappingLib.moconet import Moconet
 
-    from CMRT1MappingLib.moconet import Moconet, with_folded_normalisation
-
-    network = Moconet()
-    try:
-        network.load_state_dict(weights.tensors)
-    except RuntimeError as error:
-        raise MissingDependencyError(
-            f"The weights of '{weights.entry.id}' do not fit this version of CMRMapping; install its own model."
-        ) from error
-    network = with_folded_normalisation(network.eval()).to(chosen, memory_format=torch.channels_last)
+    network = ready(Moconet(), weights.tensors, weights.entry, chosen)
     bfloat16 = chosen.type == "cpu" and has_fast_bfloat16(chosen)
     return MotionModel(network, float(weights.entry.input["spacing_mm"]), chosen, bfloat16, weights.entry)
 

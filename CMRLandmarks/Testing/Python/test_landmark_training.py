@@ -22,13 +22,13 @@ from CMRLandmarksLib.networks import (  # noqa: E402
     HeatmapNetwork,
     HeatmapOutput,
     doubt,
-    fused,
     landmark_loss,
     positions,
     tissue_loss,
 )
 from CMRLandmarksLib.sampling import points_in_target, sample, standardised  # noqa: E402
 from CMRLandmarksLib.training import Stage1Task, Stage2Task  # noqa: E402
+from CMRLib.inference import fused  # noqa: E402
 from CMRLib.training.trainer import TrainingOptions, train  # noqa: E402
 
 

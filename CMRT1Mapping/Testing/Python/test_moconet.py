@@ -4,13 +4,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from CMRLib.inference import fused  # noqa: E402
 from CMRT1MappingLib.moconet import (  # noqa: E402
     COMPACT,
     Moconet,
     cost_volume,
     doubled,
     motion_loss,
-    with_folded_normalisation,
 )
 from CMRT1MappingLib.moconet_paper import FRAMES, SIZE, PaperMoconet, paper_loss  # noqa: E402
 
@@ -118,7 +118,7 @@ def test_folded_normalisation_changes_nothing(network):
     images = smooth_images(7, 64)
     with torch.inference_mode():
         plain = network(images).displacement
-        folded = with_folded_normalisation(network)(images).displacement
+        folded = fused(network)(images).displacement
     assert torch.allclose(plain, folded, atol=1e-3)
     assert any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
 
