@@ -139,5 +139,5 @@ def resize_displacement(displacement: Tensor, shape: tuple[int, int]) -> Tensor:
     rows, columns = displacement.shape[2:]
     if (rows, columns) == tuple(shape):
         return displacement
-    resized = functional.interpolate(displacement, size=tuple(shape), mode="bilinear", align_corners=False)
-    return resized * resized.new_tensor([shape[0] / rows, shape[1] / columns])[:, None, None]
+    scaled = displacement * displacement.new_tensor([shape[0] / rows, shape[1] / columns])[:, None, None]
+    return functional.interpolate(scaled, size=tuple(shape), mode="bilinear", align_corners=False)

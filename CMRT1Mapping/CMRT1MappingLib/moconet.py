@@ -11,6 +11,7 @@ torch is imported by whoever imports this module: import it inside functions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,8 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from CMRLib.warp import warp
+from CMRT1MappingLib.heart_region import around_heart, fade, likely_heart
 
 STEM = 2  # pixels per cell of the finest scale
+MARGIN = 8  # cells of the finest scale around the heart
 
 
 @dataclass(frozen=True)
@@ -52,15 +55,18 @@ class MotionOutput:
     """What the network says of sets of images.
 
     Attributes:
-        displacement: (set, frame, 2, row, column), (row, column) in input pixels, zero mean over the frames;
-            frame i at x + displacement_i(x) shows what the aligned images show at x.
-        scales: the same at every scale, coarse to fine, in cells of that scale.
+        scales: at every scale, coarse to fine, (set, frame, 2, row, column), shift in rows and columns in cells of that
+            scale, zero mean over the frames; frame i at x + displacement_i(x) shows what the aligned images show at x.
         heart: (set, row, column) logits of the heart being there, in the aligned images, a quarter of the input's size.
     """
 
-    displacement: Tensor
     scales: tuple[Tensor, ...]
     heart: Tensor
+
+    @property
+    def displacement(self) -> Tensor:
+        """That of the finest scale in input pixels, (set, frame, 2, row, column)."""
+        return doubled(self.scales[-1])
 
 
 def _layer(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -84,22 +90,68 @@ class Estimator(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, features: Tensor, displacement: Tensor) -> tuple[Tensor, Tensor]:
-        """The next displacement (set, frame, 2, row, column) and the mean of the warped features (set, channel, ...).
+    def forward(self, features: Tensor, displacement: Tensor, start: tuple[int, int] = (0, 0)) -> tuple[Tensor, Tensor]:
+        """What remains, (set, frame, 2, row, column), and the mean of the warped features (set, channel, row, column).
 
         Args:
             features: (set, frame, channel, row, column).
-            displacement: (set, frame, 2, row, column) found so far, cells of this scale.
+            displacement: (set, frame, 2, row, column) found so far, cells of this scale; of all cells, or of a part.
+            start: row and column of the first cell of that part.
         """
         sets, frames = features.shape[:2]
-        moved = warp(features.flatten(0, 1), displacement.flatten(0, 1))
-        group = moved.unflatten(0, (sets, frames))
-        total = group.sum(dim=1, keepdim=True)
-        others = ((total - group) / (frames - 1)).flatten(0, 1)
-        own, template = (_normalised(self.match(x)) for x in (moved, others))
-        inputs = torch.cat([cost_volume(template, own, self.radius), moved, others, displacement.flatten(0, 1)], dim=1)
-        rest = self.head(self.body(inputs)).float().unflatten(0, (sets, frames))
-        return centred(displacement + rest), total[:, 0] / frames
+        shift = displacement.flatten(0, 1)
+        corner = shift.new_tensor(start)[:, None, None]
+        moved = warp(features.flatten(0, 1).float(), shift + corner)
+        moved = moved.to(features.dtype, memory_format=torch.channels_last)
+        total = moved.unflatten(0, (sets, frames)).sum(dim=1)
+        matches = self._matches(moved, total, frames)
+        rest = self.head(self.body[1](self._first_layer(matches, moved, total, shift.to(moved.dtype), frames)))
+        return rest.float().unflatten(0, (sets, frames)), total / frames
+
+    def _matches(self, moved: Tensor, total: Tensor, frames: int) -> Tensor:
+        """Cost volume between each frame's features and the mean of the others'."""
+        own = self.match(moved).unflatten(0, (-1, frames))
+        everything = functional.conv2d(total, self.match.weight, frames * self.match.bias)
+        others = (everything[:, None] - own) / (frames - 1)
+        own, template = (_normalised(x.flatten(0, 1).contiguous()) for x in (own, others))
+        return cost_volume(template, own, self.radius)
+
+    def _first_layer(self, matches: Tensor, moved: Tensor, total: Tensor, shift: Tensor, frames: int) -> Tensor:
+        """The first layer of the body, whose inputs are the matches, a frame's features, the others' mean, the shift.
+
+        The others' mean is the total less the frame itself, and convolution is linear, so the total's share is computed
+        once a set.
+        """
+        convolution, *rest = self.body[0]
+        parts = [matches.shape[1], moved.shape[1], moved.shape[1], 2]
+        by_match, by_own, by_others, by_shift = convolution.weight.split(parts, dim=1)
+        by_others = by_others / (frames - 1)
+        weight = torch.cat([by_match, by_own - by_others, by_shift], dim=1)
+        inputs = torch.cat([matches, moved, shift], dim=1)
+        x = functional.conv2d(inputs, weight, convolution.bias, padding=1).unflatten(0, (-1, frames))
+        x = (x + functional.conv2d(total, by_others, padding=1)[:, None]).flatten(0, 1)
+        for layer in rest:
+            x = layer(x)
+        return x
+
+
+class HeartFinder(nn.Module):
+    """Where the heart is, from the means of the warped features of all scales but the finest, coarse to fine."""
+
+    def __init__(self, widths: tuple[int, ...], hidden: int = 24) -> None:
+        super().__init__()
+        first, *finer = reversed(widths)
+        # The coarsest scale looks far around, because what the heart is shows in what surrounds it.
+        self.coarsest = nn.Sequential(_layer(first, 2 * hidden), _layer(2 * hidden, hidden))
+        self.finer = nn.ModuleList(_layer(hidden + width, hidden) for width in finer)
+        self.head = nn.Conv2d(hidden, 1, 3, padding=1)
+
+    def forward(self, means: Sequence[Tensor]) -> Tensor:
+        """Logits (set, row, column) at the finest of the scales, of features (set, channel, row, column)."""
+        x = self.coarsest(means[0])
+        for layer, mean in zip(self.finer, means[1:], strict=True):
+            x = layer(torch.cat([functional.interpolate(x, scale_factor=2, mode="nearest"), mean], dim=1))
+        return self.head(x)[:, 0].float()
 
 
 class Moconet(nn.Module):
@@ -118,11 +170,29 @@ class Moconet(nn.Module):
             Estimator(width, hidden, radius, shape.matching)
             for width, hidden, radius in zip(widths, shape.hidden, shape.radii, strict=True)
         )
-        self.heart = nn.Sequential(_layer(widths[1], widths[1]), nn.Conv2d(widths[1], 1, 3, padding=1))
+        self.heart = HeartFinder(widths[1:])
 
-    def forward(self, images: Tensor) -> MotionOutput:
+    def forward(self, images: Tensor, near_heart: bool = False) -> MotionOutput:
+        """See `MotionOutput`; ``near_heart`` leaves the finest scale out far from the likeliest place of the heart."""
+        finest, scales, heart = self.coarse(images)
+        displacement = doubled(scales[-1])
+        size = displacement.shape[-2:]
+        rows, columns = slice(0, size[0]), slice(0, size[1])
+        if near_heart:
+            heart = likely_heart(heart)
+            rows, columns = around_heart(heart, 2, MARGIN)
+        rest, _ = self.estimators[0](finest, displacement[..., rows, columns], (rows.start, columns.start))
+        rest = rest * fade(size, (rows, columns), MARGIN).to(rest)
+        margins = (columns.start, size[1] - columns.stop, rows.start, size[0] - rows.stop)
+        displacement = centred(displacement + functional.pad(rest, margins))
+        return MotionOutput((*scales, displacement), heart)
+
+    def coarse(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
+        """Features (set, frame, channel, row, column) of the finest scale, and ``scales`` without it and ``heart`` as
+        in `MotionOutput`.
+        """
         sets, frames = images.shape[:2]
-        x = functional.pixel_unshuffle(images.flatten(0, 1)[:, None], STEM)
+        x = functional.pixel_unshuffle(images.flatten(0, 1)[:, None], STEM).to(self.heart.head.weight.dtype)
         features = []
         for block in self.encoder:
             x = block(x)
@@ -133,20 +203,19 @@ class Moconet(nn.Module):
             features[level] = features[level] + coarse
         displacement = images.new_zeros(sets, frames, 2, *features[-1].shape[-2:], dtype=torch.float32)
         scales: list[Tensor] = []
-        heart = images.new_zeros(0)
-        for level in reversed(range(len(self.estimators))):
-            if scales:
-                displacement = doubled(displacement)
-            displacement, mean = self.estimators[level](features[level].unflatten(0, (sets, frames)), displacement)
+        means: list[Tensor] = []
+        for level in reversed(range(1, len(self.estimators))):
+            displacement = doubled(displacement) if scales else displacement
+            rest, mean = self.estimators[level](features[level].unflatten(0, (sets, frames)), displacement)
+            displacement = centred(displacement + rest)
             scales.append(displacement)
-            if level == 1:
-                heart = self.heart(mean)[:, 0].float()
-        return MotionOutput(doubled(displacement), tuple(scales), heart)
+            means.append(mean)
+        return features[0].unflatten(0, (sets, frames)), tuple(scales), self.heart(means)
 
 
 def _normalised(features: Tensor) -> Tensor:
-    """Features (image, channel, row, column) of length 1, in the precision that they came in."""
-    return functional.normalize(features, dim=1).to(features.dtype)
+    """Features (image, channel, row, column) of length 1."""
+    return features * features.square().sum(dim=1, keepdim=True).clamp_min(1e-12).rsqrt()
 
 
 def centred(displacement: Tensor) -> Tensor:
@@ -196,7 +265,8 @@ def motion_loss(
     weight = 0.03 + 0.5 * body + 2.0 * heart
     loss = displacement.new_zeros(())
     terms = {}
-    for number, scale in enumerate((*output.scales, output.displacement)):
+    finest = output.displacement
+    for number, scale in enumerate((*output.scales, finest)):
         factor = displacement.shape[-1] // scale.shape[-1]
         truth = pooled(displacement, factor)
         importance = functional.avg_pool2d(weight[:, None], factor) if factor > 1 else weight[:, None]
@@ -208,11 +278,16 @@ def motion_loss(
             terms["heart_px"] = float(
                 (distance.detach() * inside).sum() / (inside.sum() * distance.shape[1]).clamp_min(1)
             )
-    smooth = roughness(output.displacement - displacement)
-    seen = functional.avg_pool2d(heart[:, None], 4)[:, 0]
-    mask = functional.binary_cross_entropy_with_logits(output.heart, seen)
+    smooth = roughness(finest - displacement)
+    mask = heart_loss(output.heart, heart)
     terms |= {"smooth": float(smooth.detach()), "mask": float(mask.detach())}
     return loss + 0.5 * smooth + 0.2 * mask, terms
+
+
+def heart_loss(logits: Tensor, heart: Tensor) -> Tensor:
+    """Cross-entropy of `MotionOutput.heart` with the heart (set, row, column) in input pixels."""
+    seen = functional.avg_pool2d(heart[:, None], heart.shape[-1] // logits.shape[-1])[:, 0]
+    return functional.binary_cross_entropy_with_logits(logits, seen)
 
 
 def pooled(displacement: Tensor, factor: int) -> Tensor:

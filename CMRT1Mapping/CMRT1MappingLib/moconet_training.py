@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from CMRLib.array_files import kept_or_made
 from CMRLib.errors import InputError
@@ -24,16 +25,16 @@ from CMRLib.normalise import quantile_normalise
 from CMRLib.simulation.irw_bank import IrwBank, make_bank
 from CMRLib.simulation.irw_sets import MotionBatch, random_sets
 from CMRLib.training.trainer import TrainingOptions, read_average, read_metrics, train
-from CMRT1MappingLib.moconet import COMPACT, Moconet, motion_loss
+from CMRT1MappingLib.moconet import COMPACT, Moconet, heart_loss, motion_loss
 from CMRT1MappingLib.moconet_paper import FRAMES, SIZE, PaperMoconet, paper_loss
 from CMRT1MappingLib.motion_estimation import TASK, WORKING_SPACING_MM
 
 CROP = 96
 # Now and then sets with more of the body, a quarter as many, from which the network learns what is not the heart.
-WIDE_CROP, WIDE_SHARE = 192, 0.4
+WIDE_CROP, WIDE_SHARE = 192, 0.5
 FIRST_TRAINING_ANATOMY, FIRST_VALIDATION_ANATOMY, VALIDATION_ANATOMIES = 0, 800_000, 60
 GAIN_SPREAD = 0.25  # a crop's brightest tissue may be darker than that of a whole image, or brighter
-VALIDATION_SEED, VALIDATION_BATCHES, VALIDATION_SETS = 5, 12, 4
+VALIDATION_SEED, VALIDATION_BATCHES, VALIDATION_SETS, WIDE_VALIDATION_BATCHES = 5, 12, 4, 4
 EVERY_COUNT = (7, 7, 8, 5, 11, 6, 9, 10)  # of frames; seven, as ShMOLLI has, twice
 
 
@@ -56,6 +57,10 @@ class MoconetTask:
             )
             for n in range(VALIDATION_BATCHES)
         ]
+        self._wide_validation = [
+            random_sets(validation, VALIDATION_SETS, generator, frames=7, size=WIDE_CROP, spacing_mm=WORKING_SPACING_MM)
+            for _ in range(WIDE_VALIDATION_BATCHES)
+        ]
 
     def network(self) -> nn.Module:
         """A new network."""
@@ -63,9 +68,12 @@ class MoconetTask:
 
     def batch(self, size: int, generator: torch.Generator) -> MotionBatch:
         """Sets of equally many frames, which are drawn for each batch; seven most often."""
-        frames = EVERY_COUNT[int(torch.randint(len(EVERY_COUNT), (1,), generator=generator))]
         wide = float(torch.rand(1, generator=generator)) < WIDE_SHARE
         count, crop = (max(1, size // 4), WIDE_CROP) if wide else (size, CROP)
+        return self._sets(count, crop, generator)
+
+    def _sets(self, count: int, crop: int, generator: torch.Generator) -> MotionBatch:
+        frames = EVERY_COUNT[int(torch.randint(len(EVERY_COUNT), (1,), generator=generator))]
         sets = random_sets(self._bank, count, generator, frames=frames, size=crop, spacing_mm=WORKING_SPACING_MM)
         gain = (GAIN_SPREAD * torch.randn(count, frames, 1, 1, generator=generator)).exp()
         return sets._replace(images=normalised_sets(sets.images) * gain)
@@ -75,7 +83,8 @@ class MoconetTask:
         return motion_loss(network(batch.images), batch.displacement, batch.heart, batch.body)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Displacement error in the heart, pixels at the working spacing, before and after."""
+        """Displacement error in the heart, pixels at the working spacing, before and after; Dice of the heart found."""
+        assert isinstance(network, Moconet)
         device = next(network.parameters()).device
         before: list[float] = []
         after: list[float] = []
@@ -88,12 +97,37 @@ class MoconetTask:
                 means = (distance * inside).sum(dim=(1, 2, 3)) / count[:, 0]
                 errors += means[batch.heart.flatten(1).any(dim=1)].tolist()
         error = torch.tensor(after)
+        both, sizes = 0.0, 0.0
+        for batch in self._wide_validation:
+            _, _, logits = network.coarse(normalised_sets(batch.images).to(device))
+            found = logits.cpu() > 0.0
+            seen = functional.avg_pool2d(batch.heart, batch.heart.shape[-1] // found.shape[-1]) > 0.5
+            both += float((found & seen).sum())
+            sizes += float(found.sum() + seen.sum())
         return {
+            "heart_dice": 2.0 * both / max(sizes, 1.0),
             "score": float(error.mean()),
             "worst_px": float(error.max()),
             "median_px": float(error.median()),
             "before_px": float(torch.tensor(before).mean()),
         }
+
+
+class HeartTask(MoconetTask):
+    """Training of the part of the compact network that finds the heart, and of nothing else, on views of the body."""
+
+    def batch(self, size: int, generator: torch.Generator) -> MotionBatch:
+        """As the other task's, but each a wide one."""
+        return self._sets(max(1, size // 4), WIDE_CROP, generator)
+
+    def loss(self, network: nn.Module, batch: MotionBatch) -> tuple[Tensor, dict[str, float]]:
+        """Cross-entropy of the heart's mask."""
+        assert isinstance(network, Moconet)
+        for part in (network.encoder, network.context, network.estimators):
+            part.eval().requires_grad_(False)
+        _, _, heart = network.coarse(batch.images)
+        loss = heart_loss(heart, batch.heart)
+        return loss, {"mask": float(loss.detach())}
 
 
 class PaperMoconetTask(MoconetTask):
@@ -155,6 +189,7 @@ def train_moconet(
     options: TrainingOptions,
     *,
     architecture: str = "compact",
+    heart_only: bool = False,
     initial: Path | None = None,
     report: Callable[[str], None] = print,
 ) -> None:
@@ -165,15 +200,18 @@ def train_moconet(
         output: folder of the run.
         options: limits and rates.
         architecture: "compact" or "paper".
+        heart_only: go on with the part of the compact network that finds the heart, and leave the others as they are.
         initial: folder of another run, whose averaged weights are where a new one starts.
         report: called with a line of text now and then.
 
     Raises:
         InputError, OutputError, DeviceError: see `CMRLib.training.trainer.train`.
     """
-    kinds = {"compact": MoconetTask, "paper": PaperMoconetTask}
+    kinds = {"compact": HeartTask if heart_only else MoconetTask, "paper": PaperMoconetTask}
     if architecture not in kinds:
         raise InputError(f'There is no architecture "{architecture}"; choose compact or paper.')
+    if heart_only and (architecture != "compact" or initial is None):
+        raise InputError("Only a compact network that another run has trained can go on with finding the heart.")
     start = read_average(initial) if initial is not None else None
     train(kinds[architecture](training, validation), output, options, report, start)
 

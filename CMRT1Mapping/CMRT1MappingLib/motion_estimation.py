@@ -31,18 +31,15 @@ class MotionModel:
     """A loaded network.
 
     Attributes:
-        network: in evaluation mode, on the device.
+        network: in evaluation mode, on the device, in the precision that it computes in.
         spacing_mm: of the images it works on.
         device: where it computes.
-        bfloat16: whether features are computed in bfloat16, as in training, because the processor is faster at it; it
-            changes displacements by a few hundredths of a pixel at most.
         entry: what it is.
     """
 
     network: Moconet
     spacing_mm: float
     device: torch.device
-    bfloat16: bool
     entry: ModelEntry
 
 
@@ -64,8 +61,16 @@ class MotionEstimate:
     device: str
 
 
-def load_motion_model(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> MotionModel:
+def load_motion_model(
+    model: str | Path = DEFAULT_MODEL, device: str = "auto", *, full_precision: bool = False
+) -> MotionModel:
     """Load a model by its id in the manifest or by the path of its weights file.
+
+    Args:
+        model: id or path.
+        device: see `CMRLib.devices.resolve_device`.
+        full_precision: compute in float32 also on a processor that is faster in bfloat16, which training uses too;
+            displacements differ by a few hundredths of a pixel.
 
     Raises:
         MissingDependencyError: torch, safetensors or the weights are missing, or the weights are damaged.
@@ -78,8 +83,9 @@ def load_motion_model(model: str | Path = DEFAULT_MODEL, device: str = "auto") -
     from CMRT1MappingLib.moconet import Moconet
 
     network = ready(Moconet(), weights.tensors, weights.entry, chosen)
-    bfloat16 = chosen.type == "cpu" and has_fast_bfloat16(chosen)
-    return MotionModel(network, float(weights.entry.input["spacing_mm"]), chosen, bfloat16, weights.entry)
+    if chosen.type == "cpu" and has_fast_bfloat16(chosen) and not full_precision:
+        network = network.bfloat16()
+    return MotionModel(network, float(weights.entry.input["spacing_mm"]), chosen, weights.entry)
 
 
 def estimate_motion(
@@ -110,21 +116,26 @@ def estimate_motion(
     from CMRLib.warp import compose, resize_displacement, warp
 
     shape = images.shape[1:]
-    size = [max(16, round(n * step / model.spacing_mm)) for n, step in zip(shape, spacing_mm, strict=True)]
+    # The nearest size that the network can take, which changes the working spacing by a few percent.
+    multiple = model.network.shape.multiple
+    cells = [round(n * step / model.spacing_mm / multiple) for n, step in zip(shape, spacing_mm, strict=True)]
+    size = [multiple * max(1, count) for count in cells]
     with torch.inference_mode():
         stack = torch.as_tensor(np.ascontiguousarray(images, dtype=np.float32), device=model.device)
         small = functional.interpolate(stack[:, None], size=size, mode="bilinear", antialias=True, align_corners=False)
         small = quantile_normalise(small[:, 0])[:, None]
-        displacement = torch.zeros(len(images), 2, *size, device=model.device)
-        for number in range(passes):
-            aligned = warp(small, displacement) if number else small
-            rest, heart = _pass(aligned[:, 0], model)
-            displacement = compose(rest, displacement) if number else rest
-            displacement = displacement - displacement.mean(dim=0, keepdim=True)
+        # On the cells of the network's finest scale, which hold all that it knows.
+        displacement, heart = _look(small, model)
+        for number in range(1, passes + 1):
             if progress is not None:
-                progress((number + 1) / passes)
+                progress(number / passes)
+            if number < passes:
+                rest, heart = _look(warp(small, resize_displacement(displacement, small.shape[2:])), model)
+                displacement = compose(rest, displacement)
+                displacement = displacement - displacement.mean(dim=0, keepdim=True)
         full = resize_displacement(displacement, shape)
         heart = functional.interpolate(heart[None, None], size=shape, mode="bilinear", align_corners=False)[0, 0]
+        heart = heart.sigmoid()
     return MotionEstimate(full.cpu().numpy(), heart.cpu().numpy(), model.entry, str(model.device))
 
 
@@ -149,20 +160,15 @@ def check_motion_input(images: np.ndarray, spacing_mm: tuple[float, float]) -> N
         )
 
 
-def _pass(frames: torch.Tensor, model: MotionModel) -> tuple[torch.Tensor, torch.Tensor]:
-    """Displacement (frame, 2, row, column) and probability of the heart, of frames padded with zeros as needed."""
-    import torch
-    from torch.nn import functional
+def _look(frames: torch.Tensor, model: MotionModel) -> tuple[torch.Tensor, torch.Tensor]:
+    """Displacement (frame, 2, row, column) in cells of the finest scale, and logits of the heart (row, column).
 
-    multiple = model.network.shape.multiple
-    rows, columns = frames.shape[1:]
-    bottom, right = -rows % multiple, -columns % multiple
-    with torch.autocast(model.device.type, torch.bfloat16, enabled=model.bfloat16):
-        output = model.network(functional.pad(frames, (0, right, 0, bottom))[None])
-    displacement = output.displacement[0, :, :, :rows, :columns]
-    factor = (rows + bottom) // output.heart.shape[1]
-    heart = functional.interpolate(output.heart[None], scale_factor=factor, mode="bilinear", align_corners=False)
-    return displacement, heart[0, 0, :rows, :columns].sigmoid()
+    Args:
+        frames: (frame, 1, row, column), sizes multiples of the network's.
+        model: the network.
+    """
+    output = model.network(frames[:, 0][None], near_heart=True)
+    return output.scales[-1][0], output.heart[0]
 
 
 def apply_motion(

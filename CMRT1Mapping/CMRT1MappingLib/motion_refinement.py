@@ -17,9 +17,11 @@ from CMRT1MappingLib.motion_estimation import WORKING_SPACING_MM
 if TYPE_CHECKING:
     from torch import Tensor
 
-ITERATIONS = 4
+ITERATIONS = 3
+OVERSHOOT = 1.5  # of each step: what an image is compared with still holds part of the motion
 COMPONENTS = 4
 WINDOW = 3.0  # standard deviation, cells of twice the working spacing
+SEAM = 3  # working pixels around the heart that are compared too, since its border shows its motion best
 EDGE = 12  # pixels around the heart over which the change fades out
 DAMPING = 2.0  # noise variances that the squared gradient is held against
 LONGEST_STEP = 1.0  # pixels
@@ -64,7 +66,7 @@ def refine_motion(
 
     with torch.inference_mode():
         given = resize_displacement(torch.as_tensor(displacement), (size[0], size[1]))
-        inside = small(heart[None].astype(np.float32))[0, 0]
+        inside = functional.max_pool2d(small(heart[None].astype(np.float32)), 2 * SEAM + 1, 1, SEAM)[0, 0]
         rows, columns = (_around(inside.amax(dim=axis)) for axis in (1, 0))
         inside = inside[rows, columns]
         fade = _blurred((inside > 0.5).float()[None], EDGE / 4.0)[0]
@@ -96,18 +98,17 @@ def _predicted(aligned: Tensor, weight: Tensor) -> Tensor:
     """Each image (frame, row, column) as a linear combination of the main components of the others."""
     import torch
 
-    samples, weight = aligned.flatten(1).T, weight.flatten()[:, None] / weight.sum()
-    centred = samples - (weight * samples).sum(dim=0)
-    covariance = (weight * centred).T @ centred
-    frames = range(len(aligned))
-    images = []
-    for frame in frames:
-        others = [other for other in frames if other != frame]
+    samples, weight = aligned.flatten(1), weight.flatten() / weight.sum()
+    mean = samples @ weight
+    centred = samples - mean[:, None]
+    covariance = (weight * centred) @ centred.T
+    mixtures = torch.zeros_like(covariance)
+    for frame in range(len(aligned)):
+        others = [other for other in range(len(aligned)) if other != frame]
         values, vectors = torch.linalg.eigh(covariance[others][:, others])
         main = vectors[:, -COMPONENTS:] / values[-COMPONENTS:].clamp_min(1e-12).sqrt()
-        mixture = main @ (main.T @ covariance[others, frame])
-        images.append(centred[:, others] @ mixture + (samples[:, frame] - centred[:, frame]))
-    return torch.stack(images).reshape(aligned.shape)
+        mixtures[frame, others] = main @ (main.T @ covariance[others, frame])
+    return (mixtures @ centred + mean[:, None]).reshape(aligned.shape)
 
 
 def _step(aligned: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -124,8 +125,8 @@ def _step(aligned: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     rr, rc, cc, r, c = _blurred(sums.flatten(0, 1), WINDOW).unflatten(0, (5, len(aligned)))
     rr, cc = rr + DAMPING * noise**2, cc + DAMPING * noise**2
     step = torch.stack([cc * r - rc * c, rr * c - rc * r], dim=1) / (rr * cc - rc * rc)[:, None]
-    length = step.norm(dim=1, keepdim=True)
-    step = step * (LONGEST_STEP / length.clamp_min(LONGEST_STEP))
+    length = torch.hypot(step[:, :1], step[:, 1:])
+    step = step * (OVERSHOOT * LONGEST_STEP / length.clamp_min(LONGEST_STEP))
     return functional.interpolate(step, scale_factor=2, mode="bilinear", align_corners=False)
 
 

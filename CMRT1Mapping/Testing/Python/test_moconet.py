@@ -5,6 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from CMRLib.inference import fused  # noqa: E402
+from CMRT1MappingLib.heart_region import around_heart, fade, likely_heart  # noqa: E402
 from CMRT1MappingLib.moconet import (  # noqa: E402
     COMPACT,
     Moconet,
@@ -66,6 +67,44 @@ def test_translated_images_give_translated_displacements(network):
     assert torch.allclose(moved[inside], expected[inside], atol=1e-3)
 
 
+def test_finest_scale_near_the_heart_alone_gives_the_same_there(network):
+    images = smooth_images(7, 256)
+    logits = torch.full((1, 64, 64), -5.0)
+    logits[0, 28:36, 24:34] = 5.0
+    with torch.inference_mode(), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(network.heart, "forward", lambda means: logits)
+        everywhere, near = (network(images, near_heart=only).displacement for only in (False, True))
+    heart = (..., slice(4 * 28, 4 * 36), slice(4 * 24, 4 * 34))
+    change = (everywhere - near).abs()
+    assert change.amax() > 0.01  # what is far was left out
+    assert change[heart].mean() < 0.1 * change.mean()
+
+
+def test_places_that_are_less_likely_than_others_are_no_heart():
+    logits = torch.full((1, 40, 50), -5.0)
+    logits[0, 20:26, 30:38] = 3.0
+    heart = logits.clone()
+    logits[0, 2:5, 2:5] = 3.0
+    found = likely_heart(logits)
+    assert torch.equal(found > 0.0, heart > 0.0)
+    logits[0, 2:8, 2:6] = 3.0  # half as large: it may be the heart
+    assert torch.equal(likely_heart(logits), logits)
+
+
+def test_region_around_the_heart():
+    logits = torch.full((2, 40, 50), -5.0)
+    assert around_heart(logits, 2, 8) == (slice(0, 80), slice(0, 100))
+    logits[0, 20:26, 30:38] = logits[1, 22:27, 45:49] = 3.0
+    assert around_heart(logits, 2, 8) == (slice(40 - 8, 54 + 8), slice(60 - 8, 100))
+
+
+def test_nothing_fades_at_the_edge_of_the_image():
+    weight = fade((40, 40), (slice(0, 30), slice(5, 40)), 8)
+    assert weight.shape == (30, 35)
+    assert weight[0, -1] == 1.0 and weight[10, 20] == 1.0
+    assert weight[-1, 20] == weight[10, 0] == 1.0 / 8
+
+
 def test_equal_frames_do_not_move(network):
     with torch.inference_mode():
         output = network(smooth_images(1, 64).expand(1, 7, 64, 64))
@@ -108,8 +147,7 @@ def test_loss_is_lowest_at_the_truth():
             torch.nn.functional.avg_pool2d(displacement.flatten(0, 1), f).unflatten(0, (1, 7)) / f
             for f in (16, 8, 4, 2)
         )
-        given = type(output)(displacement, scales, output.heart)
-        return float(motion_loss(given, truth, heart, heart)[0].detach())
+        return float(motion_loss(type(output)(scales, output.heart), truth, heart, heart)[0].detach())
 
     assert loss_of(truth) < loss_of(0.9 * truth) < loss_of(0.0 * truth)
 

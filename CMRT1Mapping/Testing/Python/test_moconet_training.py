@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from CMRLib.errors import InputError  # noqa: E402
 from CMRLib.models import read_manifest  # noqa: E402
 from CMRLib.simulation.irw_bank import make_bank  # noqa: E402
-from CMRLib.training.trainer import TrainingOptions  # noqa: E402
+from CMRLib.training.trainer import TrainingOptions, read_average  # noqa: E402
 from CMRT1MappingLib.moconet import Moconet  # noqa: E402
 from CMRT1MappingLib.moconet_training import MoconetTask, PaperMoconetTask, assemble, train_moconet  # noqa: E402
 from CMRT1MappingLib.motion_estimation import load_motion_model  # noqa: E402
@@ -27,6 +27,7 @@ def banks():
 @pytest.fixture(autouse=True)
 def little_validation(monkeypatch):
     monkeypatch.setattr("CMRT1MappingLib.moconet_training.VALIDATION_BATCHES", 2)
+    monkeypatch.setattr("CMRT1MappingLib.moconet_training.WIDE_VALIDATION_BATCHES", 1)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,8 @@ def command():
 def test_examples_have_known_motion_and_validation_is_fixed(banks):
     task = MoconetTask(*banks)
     batch = task.batch(2, torch.Generator().manual_seed(0))
-    assert batch.images.shape[0] == 2 and batch.images.shape[2:] == batch.displacement.shape[3:]
+    assert batch.images.shape[:2] == batch.displacement.shape[:2]
+    assert batch.images.shape[2:] == batch.displacement.shape[3:]
     assert batch.displacement.abs().max() > 0.5
     network = task.network().eval()
     with torch.no_grad():
@@ -74,6 +76,21 @@ def test_killed_training_goes_on(banks, tmp_path):
     seen = []
     train_moconet(*banks, tmp_path, TrainingOptions(minutes=5, steps=3, batch=1, device="cpu"), report=seen.append)
     assert json.loads((tmp_path / "metrics.json").read_text())["steps"] == 3
+
+
+def test_the_heart_alone_goes_on(banks, tmp_path):
+    first, second = (TrainingOptions(minutes=5, steps=steps, batch=1, device="cpu") for steps in (1, 3))
+    train_moconet(*banks, tmp_path / "a", first, report=lambda line: None)
+    train_moconet(*banks, tmp_path / "b", second, heart_only=True, initial=tmp_path / "a", report=lambda line: None)
+    before, after = read_average(tmp_path / "a"), read_average(tmp_path / "b")
+    changed = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed == {"heart"}
+    assert 0.0 <= json.loads((tmp_path / "b/metrics.json").read_text())["validation"]["heart_dice"] <= 1.0
+
+
+def test_the_heart_alone_needs_a_trained_network(banks, tmp_path):
+    with pytest.raises(InputError, match="another run"):
+        train_moconet(*banks, tmp_path, TrainingOptions(), heart_only=True)
 
 
 def test_paper_network_trains_on_whole_images(banks):

@@ -1,5 +1,6 @@
 """Estimating motion with a weights file, and taking it out of the images."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -60,7 +61,7 @@ def weights_file(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(weights_file):
     """In full precision, so that what should be equal is nearly so."""
-    return replace(load_motion_model(weights_file, "cpu"), bfloat16=False)
+    return load_motion_model(weights_file, "cpu", full_precision=True)
 
 
 @pytest.mark.parametrize("frames", [5, 7, 8, 11])
@@ -185,9 +186,10 @@ def test_shipped_network_recovers_most_of_a_known_motion(number):
 def test_the_processors_fast_precision_changes_little():
     images = blobs()
     images[3] = np.roll(images[3], 3, axis=0)
-    shipped = load_motion_model(device="cpu")
+    full = load_motion_model(device="cpu", full_precision=True)
     found = [
-        estimate_motion(images, SPACING, model=replace(shipped, bfloat16=fast)).displacement for fast in (False, True)
+        estimate_motion(images, SPACING, model=replace(full, network=network)).displacement
+        for network in (full.network, copy.deepcopy(full.network).bfloat16())
     ]
     assert np.abs(found[0]).max() > 0.5
     assert np.abs(found[0] - found[1]).max() < 0.1
