@@ -42,6 +42,8 @@ from CMRLandmarksLib.sampling import points_in_target, sample, standardised
 
 # Share of the examples whose heart lies outside the field of view.
 HEARTLESS = 0.04
+# Largest standard deviation of the random deformations, as a share of the view: enough to make other hearts of one.
+WHOLE_ELASTIC, ZOOM_ELASTIC, CROP_ELASTIC = 0.022, 0.03, 0.03
 
 
 def _appearance(channels: Tensor, points: Tensor, strength: ContrastStrength, generator: torch.Generator) -> Tensor:
@@ -147,7 +149,7 @@ class Stage1Task:
         far = torch.stack([away.sin(), away.cos()], dim=1) * 1.15 * side
         wander = torch.where(empty[:, None], far, wander)
         offset = middle + wander - torch.einsum("nij,j->ni", matrix, middle)
-        shift = elastic(size, side, 0.0078 * side, generator)
+        shift = elastic(size, side, WHOLE_ELASTIC * side, generator)
         seen = sample(channels, matrix, offset, side, shift)
         points = points_in_target(points, matrix, offset, shift)
         image = _appearance(seen, points, self.strength, generator)
@@ -158,7 +160,7 @@ class Stage1Task:
         middle, scale = zooms(points, generator)
         matrix = upright(scale, generator) if self.augment else torch.eye(2) * scale[:, None, None]
         offset = middle - matrix.sum(dim=2) * (ZOOM_SIZE - 1) / 2.0
-        shift = elastic(size, ZOOM_SIZE, 1.2, generator) if self.augment else None
+        shift = elastic(size, ZOOM_SIZE, ZOOM_ELASTIC * ZOOM_SIZE, generator) if self.augment else None
         seen = sample(channels, matrix, offset, ZOOM_SIZE, shift)
         points = points_in_target(points, matrix, offset, shift)
         image = _appearance(seen, points, self.strength, generator)
@@ -207,7 +209,7 @@ class Stage2Task:
     def batch(self, size: int, generator: torch.Generator) -> Batch:
         channels, points, rv_known = self.examples.draw(size, generator)
         matrix, offset = crops(points, self.crop_size, generator)
-        shift = elastic(size, self.crop_size, 1.5, generator) if self.augment else None
+        shift = elastic(size, self.crop_size, CROP_ELASTIC * self.crop_size, generator) if self.augment else None
         seen = sample(channels, matrix, offset, self.crop_size, shift)
         points = points_in_target(points, matrix, offset, shift)
         image = _appearance(seen, points, self.strength, generator)

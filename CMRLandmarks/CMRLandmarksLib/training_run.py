@@ -9,7 +9,6 @@ import datetime
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -44,12 +43,15 @@ class TrainingImages:
         emidec: folder of labelled LGE stacks in EMIDEC's format, or None; LV centre only.
         simulated: number of simulated anatomies.
         contrasts: of the simulated images; one or a few make a specialist.
+        with_validation: whether the validation patients train too, once nothing is left to be chosen with them; what a
+            run then measures on them is no accuracy.
     """
 
     acdc: Path | None = None
     emidec: Path | None = None
     simulated: int = 700
     contrasts: tuple[str, ...] = CONTRASTS
+    with_validation: bool = False
 
     def __post_init__(self) -> None:
         if self.acdc is None and self.emidec is None and self.simulated < 1:
@@ -73,6 +75,8 @@ def training_banks(source: TrainingImages, cache: Path | None = None) -> tuple[B
             if not chosen:
                 raise InputError(f"{folder} holds no {split} subject (numbers ending in 1 validate, in 0 or 5 test).")
             banks.append(bank_of(chosen))
+        if source.with_validation:
+            training.append(validation[-1])
         shares[contrast] = REAL_SHARE[contrast]
     if source.simulated:
         training.append(_simulated_bank(source, cache))
@@ -172,6 +176,7 @@ def assemble(
     *,
     passes: int = 2,
     crop_size: int = CROP_SIZE,
+    unseeing: Path | None = None,
     remark: str = "",
     report: Callable[[str], None] = print,
 ) -> ModelEntry:
@@ -179,28 +184,45 @@ def assemble(
 
     The confidence is fitted on the validation images, half of the copies corrupted (see `corrupted_copies`).
 
+    Args:
+        output: folder of the run.
+        model_id: of the model.
+        source: what the run was trained on.
+        passes, crop_size: of stage 2.
+        unseeing: folder of the run that this one started from, where this one was trained on the validation patients
+            too; its networks give the validation's numbers and the confidence.
+        remark: a line about the training.
+        report: called with a line of text at the end.
+
     Raises:
         InputError: a stage is not trained yet.
     """
-    tensors = {}
-    metrics: dict[str, Any] = {}
-    networks = []
+    # Whom a network was trained on says nothing of its accuracy.
+    judged = output if unseeing is None else unseeing
+    tensors, metrics, networks = {}, {}, []
     for stage, shape in ((1, STAGE1), (2, STAGE2)):
-        folder = output / f"stage{stage}"
-        average = read_average(folder)
+        folder = f"stage{stage}"
+        tensors.update({f"{folder}.{name}": value for name, value in read_average(output / folder).items()})
+        record, measured = read_metrics(output / folder), read_metrics(judged / folder)
+        metrics[folder] = {
+            "steps": record["steps"],
+            "seconds": record["seconds"],
+            "validation": measured["validation"],
+        }
         network = HeatmapNetwork(shape)
         # The file holds half precision; calibrate on what it holds.
+        average = read_average(judged / folder)
         network.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in average.items()})
         networks.append(network.eval())
-        tensors.update({f"stage{stage}.{name}": value for name, value in average.items()})
-        record = read_metrics(folder)
-        metrics[f"stage{stage}"] = {key: record[key] for key in ("steps", "seconds", "validation")}
     _, validation, _ = training_banks(replace(source, simulated=min(source.simulated, 1)))
     confidence = calibrated(networks[0], networks[1], validation, crop_size, passes)
     real = [name for name, folder in (("ACDC", source.acdc), ("EMIDEC", source.emidec)) if folder is not None]
-    data = [f"{name} challenge, training patients (see cmr-train)" for name in real]
+    patients = "training and validation" if source.with_validation else "training"
+    data = [f"{name} challenge, {patients} patients (see cmr-train)" for name in real]
     if source.simulated:
         data.append(f"{source.simulated} simulated anatomies: {', '.join(source.contrasts)}")
+    if unseeing is not None:
+        data.append("validated and calibrated before the validation patients were trained on")
     if remark:
         data.append(remark)
     entry = write_weights(

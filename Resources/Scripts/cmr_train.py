@@ -80,6 +80,7 @@ def _add_landmarks(networks: argparse._SubParsersAction[argparse.ArgumentParser]
     add("--emidec", type=Path, help="folder of labelled LGE stacks in EMIDEC's format (LV centre only)")
     add("--simulated", type=int, default=700, help="number of simulated anatomies (default: %(default)s)")
     add("--contrasts", help="contrasts of the simulated images, separated by commas (default: all)")
+    add("--with-validation", action="store_true", help="train on the validation patients too, going on with --initial")
     add("--stage", choices=("1", "2", "both"), default="both", help="stage to train (default: %(default)s)")
     add("--minutes", type=float, nargs="+", default=[30.0], help="time limit of each stage (default: 30)")
     add("--batch", type=int, default=16, help="images a step (default: %(default)s)")
@@ -105,6 +106,11 @@ def _add_moconet(networks: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_run(moconet, "moconet-local")
     add = moconet.add_argument
     add("--simulated", type=int, default=700, help="number of simulated anatomies (default: %(default)s)")
+    add(
+        "--heart-only",
+        action="store_true",
+        help="go on with the part that finds the heart, keep the others as they are",
+    )
     add("--minutes", type=float, default=60.0, help="time limit (default: %(default)s)")
     add("--batch", type=int, default=4, help="sets a step (default: %(default)s)")
     add("--learning-rate", type=float, default=1e-3, help="highest learning rate (default: %(default)s)")
@@ -146,7 +152,9 @@ def train_landmarks(options: argparse.Namespace) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     contrasts = tuple(options.contrasts.split(",")) if options.contrasts else CONTRASTS
-    source = TrainingImages(options.acdc, options.emidec, options.simulated, contrasts)
+    source = TrainingImages(options.acdc, options.emidec, options.simulated, contrasts, options.with_validation)
+    if options.with_validation and options.initial is None:
+        raise InputError("With --with-validation, name the run to go on with by --initial; it gives the accuracy.")
     stages = (1, 2) if options.stage == "both" else (int(options.stage),)
     if len(options.minutes) not in (1, len(stages)):
         raise InputError("Give --minutes one number, or one for each stage.")
@@ -177,7 +185,13 @@ def train_landmarks(options: argparse.Namespace) -> None:
     finished = all((options.output / f"stage{stage}" / METRICS).is_file() for stage in (1, 2))
     if options.architecture == "compact" and finished:
         entry = assemble(
-            options.output, options.id, source, crop_size=options.crop_size, remark=options.remark, report=report
+            options.output,
+            options.id,
+            source,
+            crop_size=options.crop_size,
+            unseeing=options.initial if options.with_validation else None,
+            remark=options.remark,
+            report=report,
         )
         if options.install is not None:
             install(options.output / entry.file, entry, options.install)
@@ -213,6 +227,7 @@ def train_motion(options: argparse.Namespace) -> None:
         options.output,
         limits,
         architecture=options.architecture,
+        heart_only=options.heart_only,
         initial=options.initial,
         report=report,
     )

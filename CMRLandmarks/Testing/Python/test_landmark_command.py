@@ -14,6 +14,8 @@ torch = pytest.importorskip("torch")
 from CMRLandmarksLib import report  # noqa: E402
 from CMRLandmarksLib.dataset import simulated_slices  # noqa: E402
 from CMRLandmarksLib.prediction import load_landmark_model  # noqa: E402
+from CMRLandmarksLib.training_run import TrainingImages, training_banks  # noqa: E402
+from CMRLib.images import write_image  # noqa: E402
 from CMRLib.models import read_manifest  # noqa: E402
 from CMRLib.simulation.splits import TEST_SEED  # noqa: E402
 
@@ -53,6 +55,34 @@ def test_a_run_leaves_weights_metrics_and_an_entry(specialist):
     assert report.own_contrasts(model) == ("cine",)
 
 
+def test_validation_patients_can_train_at_the_end(specialist, command, tmp_path):
+    (labelled,) = simulated_slices([TEST_SEED], ["cine"])
+    for patient in ("patient001", "patient002"):
+        write_image(tmp_path / f"acdc/{patient}_frame01.nii.gz", labelled.image[None], labelled.geometry)
+        write_image(tmp_path / f"acdc/{patient}_frame01_gt.nii.gz", labelled.labels[None], labelled.geometry)
+    folder = tmp_path / "run"
+    arguments = ["landmarks", "--output", str(folder), "--id", "all", "--simulated", "1", "--contrasts", "cine"]
+    arguments += ["--acdc", str(tmp_path / "acdc"), "--with-validation", "--initial", str(specialist)]
+    assert command([*arguments, "--minutes", "0.02", "--batch", "2", "--device", "cpu", "--threads", "1"]) == 0
+    entry = load_landmark_model(folder / "all.safetensors", "cpu").entry
+    assert "training and validation patients" in entry.training_data[0]
+    # What a network was trained on says nothing of its accuracy.
+    before = json.loads((specialist / "stage1" / "metrics.json").read_text())
+    assert entry.accuracy["stage1"]["validation"] == before["validation"]
+
+
+def test_validation_patients_train_separately_from_training_patients(tmp_path):
+    (labelled,) = simulated_slices([TEST_SEED], ["cine"])
+    for number in (1, 2, 3, 5):
+        write_image(tmp_path / f"patient{number:03}_frame01.nii.gz", labelled.image[None], labelled.geometry)
+        write_image(tmp_path / f"patient{number:03}_frame01_gt.nii.gz", labelled.labels[None], labelled.geometry)
+    for with_validation, subjects in ((False, {"patient002", "patient003"}), (True, {f"patient00{n}" for n in "123"})):
+        source = TrainingImages(acdc=tmp_path, simulated=0, with_validation=with_validation)
+        training, validation, _ = training_banks(source)
+        assert set(training.subjects) == subjects
+        assert set(validation.subjects) == {"patient001"}
+
+
 def test_tables_hold_every_contrast_and_every_model(specialist):
     script_module = script("cmr_evaluate")
     slices = list(simulated_slices([TEST_SEED], ["cine", "vne"]))
@@ -77,6 +107,7 @@ def test_tables_hold_every_contrast_and_every_model(specialist):
         (["--simulated", "1", "--contrasts", "cine", "--minutes", "1", "2", "3"], "one for each stage"),
         (["--simulated", "1", "--contrasts", "cine", "--minutes", "0"], "positive time limit"),
         (["--device", "abacus"], "no device called"),
+        (["--simulated", "1", "--with-validation"], "--initial"),
     ],
 )
 def test_bad_arguments_are_one_sentence_and_leave_nothing(command, tmp_path, capsys, arguments, sentence):
