@@ -45,6 +45,13 @@ def points_in_target(points: Tensor, matrix: Tensor, offset: Tensor, shift: Tens
     return target
 
 
+def centroids(mask: Tensor) -> Tensor:
+    """Centres of mass (image, 2) of masks (image, row, column), (row, column) in pixels; NaN where a mask is empty."""
+    axes = [torch.arange(n, dtype=mask.dtype, device=mask.device) for n in mask.shape[1:]]
+    rows, columns = (mask.sum(dim=2 - i) @ axes[i] for i in range(2))
+    return torch.stack([rows, columns], dim=1) / mask.sum(dim=(1, 2))[:, None]
+
+
 def standardised(image: Tensor) -> Tensor:
     """Subtract the mean and divide by the standard deviation of each image's non-zero pixels, which alone are changed.
 

@@ -38,7 +38,7 @@ from CMRLandmarksLib.networks import (
     tissue_loss,
 )
 from CMRLandmarksLib.random_views import crops, upright, zooms
-from CMRLandmarksLib.sampling import points_in_target, sample, standardised
+from CMRLandmarksLib.sampling import centroids, points_in_target, sample, standardised
 
 # Share of the examples whose heart lies outside the field of view.
 HEARTLESS = 0.04
@@ -51,6 +51,26 @@ def _appearance(channels: Tensor, points: Tensor, strength: ContrastStrength, ge
     image = recurved(image, strength.curve, generator)
     image = degraded(image, strength, generator)
     return standardised(masked_to_field(image, points, strength.field_of_view, generator))
+
+
+def _seen(
+    channels: Tensor, points: Tensor, matrix: Tensor, offset: Tensor, size: int, shift: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """A view of images and their landmarks, see `sample`.
+
+    A deformation moves the centre of the LV cavity otherwise than the tissue there, so the LV centre, which is that of
+    the cavity, goes with the cavity.
+    """
+    seen = sample(channels, matrix, offset, size, shift)
+    cavity = centroids(channels[:, 3])[:, None]
+    moved = points_in_target(torch.cat([points, cavity], dim=1), matrix, offset, shift)
+    change = centroids(seen[:, 3]) - moved[:, 3]
+    # A cavity that reaches the view's edge goes on behind it.
+    rim = seen[:, 3].clone()
+    rim[:, 1:-1, 1:-1] = 0.0
+    cut = rim.amax(dim=(1, 2)) > 0.0
+    centre = moved[:, 0] + torch.where(cut[:, None] | change.isnan(), 0.0, change)
+    return seen, torch.cat([centre[:, None], moved[:, 1:3]], dim=1)
 
 
 def _batch(image: Tensor, points: Tensor, present: Tensor, tissue: Tensor, rv_known: Tensor) -> Batch:
@@ -150,8 +170,7 @@ class Stage1Task:
         wander = torch.where(empty[:, None], far, wander)
         offset = middle + wander - torch.einsum("nij,j->ni", matrix, middle)
         shift = elastic(size, side, WHOLE_ELASTIC * side, generator)
-        seen = sample(channels, matrix, offset, side, shift)
-        points = points_in_target(points, matrix, offset, shift)
+        seen, points = _seen(channels, points, matrix, offset, side, shift)
         image = _appearance(seen, points, self.strength, generator)
         return _batch(image, points, 1.0 - empty.float(), seen[:, 1:], rv_known)
 
@@ -161,8 +180,7 @@ class Stage1Task:
         matrix = upright(scale, generator) if self.augment else torch.eye(2) * scale[:, None, None]
         offset = middle - matrix.sum(dim=2) * (ZOOM_SIZE - 1) / 2.0
         shift = elastic(size, ZOOM_SIZE, ZOOM_ELASTIC * ZOOM_SIZE, generator) if self.augment else None
-        seen = sample(channels, matrix, offset, ZOOM_SIZE, shift)
-        points = points_in_target(points, matrix, offset, shift)
+        seen, points = _seen(channels, points, matrix, offset, ZOOM_SIZE, shift)
         image = _appearance(seen, points, self.strength, generator)
         return _batch(image, points, torch.ones(size), seen[:, 1:], rv_known)
 
@@ -210,8 +228,7 @@ class Stage2Task:
         channels, points, rv_known = self.examples.draw(size, generator)
         matrix, offset = crops(points, self.crop_size, generator)
         shift = elastic(size, self.crop_size, CROP_ELASTIC * self.crop_size, generator) if self.augment else None
-        seen = sample(channels, matrix, offset, self.crop_size, shift)
-        points = points_in_target(points, matrix, offset, shift)
+        seen, points = _seen(channels, points, matrix, offset, self.crop_size, shift)
         image = _appearance(seen, points, self.strength, generator)
         return _batch(image, points, torch.ones(size), seen[:, 1:], rv_known)
 
