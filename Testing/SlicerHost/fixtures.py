@@ -1,4 +1,4 @@
-"""What tests can ask for: the host, or the real Slicer that they run in, and the real images."""
+"""What tests can ask for: the host, or the real Slicer that they run in, its scene alone, and the real images."""
 
 import os
 from pathlib import Path
@@ -15,6 +15,29 @@ def real_data():
     if not folder.is_dir():
         pytest.skip(f"REAL IMAGES ARE MISSING: no folder {folder}; set CMR_REAL_DATA to where they are")
     return folder
+
+
+@pytest.fixture
+def scene():
+    """The MRML scene, empty, without the rest of the host."""
+    from CMRLib.standalone import createApplication
+
+    createApplication()
+    import slicer
+
+    slicer.mrmlScene.Clear(0)
+    return slicer.mrmlScene
+
+
+@pytest.fixture
+def one_thread():
+    """torch with one thread, so that what it computes does not depend on the machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

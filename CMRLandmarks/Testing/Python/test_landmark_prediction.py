@@ -24,13 +24,7 @@ from CMRLib.models import write_weights  # noqa: E402
 from CMRLib.simulation.splits import TEST_SEED  # noqa: E402
 from CMRLib.simulation.study import short_axis_geometry  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,8 @@ from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.scene import acquisitions
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray, volumeGeometry, worldToIJK
-from CMRLib.standalone import createApplication
 
-
-@pytest.fixture(autouse=True)
-def scene():
-    createApplication()
-    slicer.mrmlScene.Clear(0)
-    return slicer.mrmlScene
+pytestmark = pytest.mark.usefixtures("scene")
 
 
 @pytest.fixture(scope="module")

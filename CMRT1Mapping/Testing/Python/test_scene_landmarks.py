@@ -13,16 +13,10 @@ from CMRLib.errors import InputError, OutputError
 from CMRLib.provenance import result_attributes
 from CMRLib.scene import aha, bullseye, display, landmarkreview, landmarks, t1maps
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray
-from CMRLib.standalone import createApplication
+
+pytestmark = pytest.mark.usefixtures("scene")
 
 CENTER, ANTERIOR, INFERIOR = (30.0, 34.0), (18.5, 21.25), (44.0, 24.0)
-
-
-@pytest.fixture(autouse=True)
-def scene():
-    createApplication()
-    slicer.mrmlScene.Clear(0)
-    return slicer.mrmlScene
 
 
 @pytest.fixture

@@ -13,15 +13,9 @@ from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.scene import acquisitions, display, t1maps
 from CMRLib.scene.volumes import volumeArray, volumeGeometry
-from CMRLib.standalone import createApplication
 from CMRT1MappingLib.reconstruction import PixelFlag, T1Maps, reconstruct
 
-
-@pytest.fixture(autouse=True)
-def scene():
-    createApplication()
-    slicer.mrmlScene.Clear(0)
-    return slicer.mrmlScene
+pytestmark = pytest.mark.usefixtures("scene")
 
 
 @pytest.fixture(scope="module")

@@ -16,19 +16,13 @@ from CMRLib.scene.studies import saveStudyScene
 from CMRLib.scene.t1reconstruction import pixelCurve, reconstructT1, undoCorrection
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray, volumeGeometry, worldToIJK
 from CMRLib.series import Series, SeriesImages
-from CMRLib.standalone import createApplication
 from CMRT1MappingLib.motion_correction import Correction, correct_and_reconstruct
 from CMRT1MappingLib.motion_estimation import apply_motion
 from CMRT1MappingLib.reconstruction import reconstruct
 
+pytestmark = pytest.mark.usefixtures("scene")
+
 KINDS = ("sequence", "volume")
-
-
-@pytest.fixture(autouse=True)
-def scene():
-    createApplication()
-    slicer.mrmlScene.Clear(0)
-    return slicer.mrmlScene
 
 
 @pytest.fixture(scope="module")

@@ -16,19 +16,13 @@ from CMRLib.scene import plots
 from CMRLib.scene.regions import polygonMask, regionMasks
 from CMRLib.scene.tables import setStatisticsTable
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray
-from CMRLib.standalone import createApplication
 from CMRT1MappingLib.curve import PixelCurve
 from CMRT1MappingLib.reconstruction import PixelFlag
 from CMRT1MappingLib.statistics import RoiStatistics
 
+pytestmark = pytest.mark.usefixtures("scene")
+
 SHAPE = (30, 40)
-
-
-@pytest.fixture(autouse=True)
-def scene():
-    createApplication()
-    slicer.mrmlScene.Clear(0)
-    return slicer.mrmlScene
 
 
 @pytest.fixture

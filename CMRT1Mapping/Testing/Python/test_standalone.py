@@ -13,15 +13,6 @@ from CMRLib.standalone import createApplication
 LIBRARY = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
-def scene():
-    createApplication()
-    import slicer
-
-    slicer.mrmlScene.Clear(0)
-    return slicer.mrmlScene
-
-
 def test_second_call_returns_the_same_application():
     assert createApplication() is createApplication()
 
