@@ -17,17 +17,16 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
 )
-from slicer.util import VTKObservationMixin
 
 from CMRLib import provenance
 from CMRLib.aha import LEVELS
 from CMRLib.bullseye import BullsEye
-from CMRLib.errors import Cancelled, CMRError, InputError
+from CMRLib.errors import CMRError, InputError
 from CMRLib.scene import aha, bullseye, display, landmarks, regions, segmentmeasurement
 from CMRLib.scene.dependencies import ensureTorch
 from CMRLib.scene.landmarkreview import AUTO, CORRECTED, MISSING, SliceReview, readReview, reviewOrder
+from CMRLib.scene.panel import Panel
 from CMRLib.scene.volumes import ijkToWorld
 
 TITLE = "CMR Landmarks"
@@ -82,44 +81,29 @@ class CMRLandmarksParameterNode:
     snapToEpicardium: bool = False
 
 
-class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+class CMRLandmarksWidget(Panel):
     """The panel."""
 
+    title = TITLE
+    sections = ("inputsCollapsibleButton", "reviewCollapsibleButton", "segmentsCollapsibleButton")
+
     def __init__(self, parent: Any = None) -> None:
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
-        self.logic: CMRLandmarksLogic | None = None
-        self._parameterNode: CMRLandmarksParameterNode | None = None
-        self._parameterNodeGuiTag: Any = None
+        Panel.__init__(self, parent)
         self._watched: list[tuple[Any, Any, Callable[..., None]]] = []
         self._shownSettings: tuple[Any, ...] = ()
         self._rows: list[int] = []
         self._picture: BullsEye | None = None
         self._levels: dict[int, str] = {}
         self._isWriting = False
-        self._isRunning = False
-        self._cancelRequested = False
-        self._isClosed = False
 
     def setup(self) -> None:
         """Called when the module is opened for the first time."""
-        ScriptedLoadableModuleWidget.setup(self)
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/CMRLandmarks.ui"))
-        self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
-        uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.logic = CMRLandmarksLogic()
-        self.ui.progressWidget.visible = False
+        self.setupPanel("UI/CMRLandmarks.ui", CMRLandmarksLogic())
         for text in LEVEL_CHOICES:
             self.ui.levelComboBox.addItem(_(text))
 
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.onNodeRemoved)
 
-        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
-        self.ui.cancelButton.connect("clicked(bool)", self.onCancelButton)
         self.ui.reviewTable.connect("itemSelectionChanged()", self.onSliceSelected)
         self.ui.acceptButton.connect("clicked(bool)", self.onAcceptButton)
         self.ui.acceptAllButton.connect("clicked(bool)", self.onAcceptAllButton)
@@ -132,37 +116,16 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.savePictureButton.connect("clicked(bool)", self.onSavePictureButton)
         self.initializeParameterNode()
 
-    def cleanup(self) -> None:
-        """Called when the application closes and when the module is reloaded."""
-        self._isClosed = True
-        self._cancelRequested = True
-        self.setParameterNode(None)
-        self.removeObservers()
-
-    def enter(self) -> None:
-        """Called each time the user opens this module."""
-        self.initializeParameterNode()
-
-    def exit(self) -> None:
-        """Called each time the user opens a different module."""
-        self.setParameterNode(None)
-
-    def onSceneStartClose(self, caller: Any, event: Any) -> None:
-        """Called just before the scene is closed: a run stops, and nothing of this scene is used any more."""
-        self._cancelRequested = True
-        self.setParameterNode(None)
+    def _forgetScene(self) -> None:
         self.logic.forgetMyocardium()
-        self.ui.statusLabel.text = ""
 
-    def onSceneEndClose(self, caller: Any, event: Any) -> None:
-        """Called just after the scene is closed."""
-        if self.parent.isEntered:
-            self.initializeParameterNode()
+    def _forgetShown(self) -> None:
+        self._shownSettings = ()
+        self._picture = None
+        self._watch([])
 
-    def onSceneEndImport(self, caller: Any, event: Any) -> None:
-        """Called after a scene was loaded: the panel shows what was saved with it."""
-        if self.parent.isEntered:
-            self.initializeParameterNode()
+    def _showRunning(self) -> None:
+        self.onParameterNodeModified()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeRemoved(self, caller: Any, event: Any, node: Any) -> None:
@@ -172,29 +135,6 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         landmarks.removeStrayLines()
         if self._parameterNode is not None:
             self._showAll()
-
-    def initializeParameterNode(self) -> None:
-        """Make sure that the parameter node exists and is observed."""
-        self.setParameterNode(self.logic.getParameterNode())
-
-    def setParameterNode(self, parameterNode: CMRLandmarksParameterNode | None) -> None:
-        """Tie the panel to a parameter node, or to none."""
-        if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
-        self._parameterNode = parameterNode
-        self._shownSettings = ()
-        self._picture = None
-        self._watch([])
-        if self._parameterNode is not None:
-            self._parameterNodeGuiTag = self._parameterNode.connectParametersToGui(self._parameterWidgets())
-            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
-            self.onParameterNodeModified()
-
-    def _parameterWidgets(self) -> dict[str, Any]:
-        """Parameter -> its widget, as ``connectGui`` finds them; Slicer 5.10 does not return that one's tag."""
-        named = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
-        return {name: widget for name, widget in named.items() if name}
 
     def onParameterNodeModified(self, caller: Any = None, event: Any = None) -> None:
         """Bring the panel in line with what is selected."""
@@ -270,61 +210,22 @@ class CMRLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if not ensureTorch(TITLE):
                 self._say(_("PyTorch is not installed, so there are no landmarks yet; place them by hand."))
                 return
-            self._run(self._parameterNode)
+            parameters = self._parameterNode
+            with self._writing():
+                self._run(
+                    lambda: self.logic.process(
+                        parameters.inputVolume, device=parameters.device, progress=self._onProgress
+                    ),
+                    self._showFound,
+                )
+            if not self._isClosed and self._parameterNode is not None:
+                self._showAll()
+                self._selectRow(0)
 
-    def _run(self, parameters: CMRLandmarksParameterNode) -> None:
-        self._setRunning(True)
-        volume = parameters.inputVolume
-        try:
-            self._isWriting = True
-            node = self.logic.process(volume, device=parameters.device, progress=self._onProgress)
-        except Cancelled:
-            self._say(_("Cancelled; nothing was changed."))
-        except CMRError as error:
-            self._say(str(error))
-            slicer.util.errorDisplay(str(error), windowTitle=TITLE)
-        else:
-            display.showInSliceViews(volume)
-            self._say(self.logic.summary(node))
-        finally:
-            self._isWriting = False
-            self._setRunning(False)
-        if not self._isClosed and self._parameterNode is not None:
-            self._showAll()
-            self._selectRow(0)
-
-    def _setRunning(self, running: bool) -> None:
-        self._isRunning = running
-        if self._isClosed:
-            return
-        self._cancelRequested = False
-        self.ui.progressWidget.visible = running
-        self.ui.progressBar.value = 0
-        for section in (
-            self.ui.inputsCollapsibleButton,
-            self.ui.reviewCollapsibleButton,
-            self.ui.segmentsCollapsibleButton,
-        ):
-            section.enabled = not running
-        self.onParameterNodeModified()
-        if running:
-            self._say(_("Computing..."))
-            slicer.app.processEvents()
-
-    def _onProgress(self, fraction: float) -> None:
-        if not self._isClosed:
-            self.ui.progressBar.value = round(100 * fraction)
-        slicer.app.processEvents()
-        if self._cancelRequested:
-            raise Cancelled("Cancelled by the user.")
-
-    def _say(self, text: str) -> None:
-        if not self._isClosed:
-            self.ui.statusLabel.text = text
-
-    def onCancelButton(self) -> None:
-        """Stop the run at the next group of slices."""
-        self._cancelRequested = True
+    def _showFound(self, node: Any) -> None:
+        """Show new landmarks on their images."""
+        display.showInSliceViews(landmarks.sourceVolume(node))
+        self._say(self.logic.summary(node))
 
     # Review
 

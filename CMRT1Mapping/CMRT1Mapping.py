@@ -3,13 +3,11 @@
 import logging
 import math
 import time
-from collections.abc import Callable
 from typing import Annotated, Any, Union
 
 import numpy as np
 import qt
 import slicer
-import vtk
 from slicer import (
     vtkMRMLLabelMapVolumeNode,
     vtkMRMLMarkupsClosedCurveNode,
@@ -26,14 +24,13 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
 )
-from slicer.util import VTKObservationMixin
 
 from CMRLib import provenance
 from CMRLib.errors import Cancelled, CMRError, InputError
 from CMRLib.scene import acquisitions, display, motion, motionoutcome, plots, t1maps, t1reconstruction
 from CMRLib.scene.dependencies import ensureTorch, isTorchInstalled
+from CMRLib.scene.panel import Panel
 from CMRLib.scene.t1texts import curveText, summaryOf
 from CMRLib.scene.tables import measureRegions
 from CMRLib.scene.volumes import ijkToWorld
@@ -129,15 +126,19 @@ class CMRT1MappingParameterNode:
     statisticsTable: vtkMRMLTableNode
 
 
-class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+class CMRT1MappingWidget(Panel):
     """The panel."""
 
+    title = TITLE
+    sections = (
+        "inputsCollapsibleButton",
+        "optionsCollapsibleButton",
+        "outputsCollapsibleButton",
+        "motionCollapsibleButton",
+    )
+
     def __init__(self, parent: Any = None) -> None:
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
-        self.logic: CMRT1MappingLogic | None = None
-        self._parameterNode: CMRT1MappingParameterNode | None = None
-        self._parameterNodeGuiTag: Any = None
+        Panel.__init__(self, parent)
         self._crosshair: Any = None
         self._plotView: Any = None
         self._tableView: Any = None
@@ -146,33 +147,17 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._shownColors: tuple[Any, str] = (None, "")
         self._shownMap = ""
         self._shownDisplacement: tuple[Any, bool] = (None, False)
-        self._isRunning = False
-        self._cancelRequested = False
-        self._isClosed = False
 
     def setup(self) -> None:
         """Called when the module is opened for the first time."""
-        ScriptedLoadableModuleWidget.setup(self)
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/CMRT1Mapping.ui"))
-        self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
-        uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.logic = CMRT1MappingLogic()
-
+        self.setupPanel("UI/CMRT1Mapping.ui", CMRT1MappingLogic())
         self.ui.inversionTimesTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
         self._tableView = slicer.qMRMLTableView()
         self._tableView.setMRMLScene(slicer.mrmlScene)
         self._tableView.minimumHeight = 120
         self.ui.statisticsWidget.layout().addWidget(self._tableView)
         self.ui.statisticsWidget.visible = False
-        self.ui.progressWidget.visible = False
 
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
-
-        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
-        self.ui.cancelButton.connect("clicked(bool)", self.onCancelButton)
         self.ui.compareButton.connect("clicked(bool)", self.onCompareButton)
         self.ui.undoButton.connect("clicked(bool)", self.onUndoButton)
         self.ui.measureButton.connect("clicked(bool)", self.onMeasureButton)
@@ -183,70 +168,35 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self) -> None:
         """Called when the application closes and when the module is reloaded."""
-        self._isClosed = True
-        self._cancelRequested = True
-        self.setParameterNode(None)
-        self.removeObservers()
+        Panel.cleanup(self)
         if self._plotView is not None:
             self._plotView.setMRMLPlotViewNode(None)
         if self._tableView is not None:
             self._tableView.setMRMLTableNode(None)
 
-    def enter(self) -> None:
-        """Called each time the user opens this module."""
-        self.initializeParameterNode()
-
-    def exit(self) -> None:
-        """Called each time the user opens a different module."""
-        self.setParameterNode(None)
-
-    def onSceneStartClose(self, caller: Any, event: Any) -> None:
-        """Called just before the scene is closed: a run stops, and nothing of this scene is used any more."""
-        self._cancelRequested = True
-        self.setParameterNode(None)
+    def _forgetScene(self) -> None:
         if self._plotView is not None:
             self._plotView.setMRMLPlotViewNode(None)
         self._tableView.setMRMLTableNode(None)
         self.ui.statisticsWidget.visible = False
-        self.ui.statusLabel.text = ""
 
-    def onSceneEndClose(self, caller: Any, event: Any) -> None:
-        """Called just after the scene is closed."""
-        if self.parent.isEntered:
-            self.initializeParameterNode()
-
-    def onSceneEndImport(self, caller: Any, event: Any) -> None:
-        """Called after a scene was loaded: the panel shows what was saved with it."""
-        if self.parent.isEntered:
-            self.initializeParameterNode()
-
-    def initializeParameterNode(self) -> None:
-        """Make sure that the parameter node exists and is observed."""
-        self.setParameterNode(self.logic.getParameterNode())
-
-    def setParameterNode(self, parameterNode: CMRT1MappingParameterNode | None) -> None:
-        """Tie the panel to a parameter node, or to none."""
-        if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
-        self._parameterNode = parameterNode
+    def _forgetShown(self) -> None:
         self._pixel = None
         self._shownColors = (None, "")
-        self._shownMap = "" if parameterNode is None else parameterNode.shownMap
+        self._shownMap = "" if self._parameterNode is None else self._parameterNode.shownMap
         self._shownDisplacement = (None, False)
-        if self._parameterNode is not None:
-            self._parameterNodeGuiTag = self._parameterNode.connectParametersToGui(self._parameterWidgets())
-            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
-            self._fillInversionTimes()
-            self._showResult()
-            self.onParameterNodeModified()
-        else:
+        if self._parameterNode is None:
             self._observeCursor(False)
 
-    def _parameterWidgets(self) -> dict[str, Any]:
-        """Parameter -> its widget, as ``connectGui`` finds them; Slicer 5.10 does not return that one's tag."""
-        named = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
-        return {name: widget for name, widget in named.items() if name}
+    def _showParameters(self) -> None:
+        self._fillInversionTimes()
+        self._showResult()
+        self.onParameterNodeModified()
+
+    def _showRunning(self) -> None:
+        if self._parameterNode is not None:
+            self._updateButtons()
+            self._followDisplacement()
 
     def onParameterNodeModified(self, caller: Any = None, event: Any = None) -> None:
         """Bring the panel in line with what is selected."""
@@ -346,7 +296,6 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self.ui.statusLabel.text = _("PyTorch is not installed, so there is no T1 map yet.")
                 return
             self._run(
-                parameters,
                 lambda: self.logic.process(
                     parameters.inputNode,
                     phaseNode=parameters.phaseNode,
@@ -358,6 +307,7 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                     progress=self._onProgress,
                     correctMotion=parameters.correctMotion,
                 ),
+                lambda nodes: self._showMaps(parameters, nodes),
             )
 
     def onUndoButton(self) -> None:
@@ -367,73 +317,26 @@ class CMRT1MappingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         parameters = self._parameterNode
         with slicer.util.tryWithErrorDisplay(_("The motion correction could not be undone."), waitCursor=False):
             self._run(
-                parameters,
                 lambda: self.logic.undoCorrection(parameters.inputNode, parameters.device, self._onProgress),
+                lambda nodes: self._showMaps(parameters, nodes),
             )
 
-    def _run(self, parameters: CMRT1MappingParameterNode, compute: Callable[[], dict[str, Any]]) -> None:
-        """Show the maps that ``compute`` makes, or say why there are none."""
-        self._setRunning(True)
-        try:
-            nodes = compute()
-        except Cancelled:
-            self._say(_("Cancelled; nothing was changed."))
-        except CMRError as error:
-            self._say(str(error))
-            slicer.util.errorDisplay(str(error), windowTitle=TITLE)
-        else:
-            with slicer.util.NodeModify(parameters.parameterNode):
-                for role, name in OUTPUTS.items():
-                    parameters.setValue(name, nodes[role])
-            self._shownDisplacement = (None, False)
-            self._showMap(parameters)
-            self._pixel = None
-            self._say(summaryOf(nodes))
-            self.onShowFlagsToggled(parameters.showFlags)
-        finally:
-            self._setRunning(False)
-
-    def _setRunning(self, running: bool) -> None:
-        self._isRunning = running
-        if self._isClosed:
-            return
-        self._cancelRequested = False
-        self.ui.progressWidget.visible = running
-        self.ui.progressBar.value = 0
-        for section in (
-            self.ui.inputsCollapsibleButton,
-            self.ui.optionsCollapsibleButton,
-            self.ui.outputsCollapsibleButton,
-            self.ui.motionCollapsibleButton,
-        ):
-            section.enabled = not running
-        if self._parameterNode is not None:
-            self._updateButtons()
-            self._followDisplacement()
-        if running:
-            self._say(_("Computing..."))
-            slicer.app.processEvents()
-
-    def _onProgress(self, fraction: float) -> None:
-        if not self._isClosed:
-            self.ui.progressBar.value = round(100 * fraction)
-        slicer.app.processEvents()
-        if self._cancelRequested:
-            raise Cancelled("Cancelled by the user.")
-
-    def _say(self, text: str) -> None:
-        if not self._isClosed:
-            self.ui.statusLabel.text = text
+    def _showMaps(self, parameters: CMRT1MappingParameterNode, nodes: dict[str, Any]) -> None:
+        """Select new maps, and show the one that is chosen."""
+        with slicer.util.NodeModify(parameters.parameterNode):
+            for role, name in OUTPUTS.items():
+                parameters.setValue(name, nodes[role])
+        self._shownDisplacement = (None, False)
+        self._showMap(parameters)
+        self._pixel = None
+        self._say(summaryOf(nodes))
+        self.onShowFlagsToggled(parameters.showFlags)
 
     def _showResult(self) -> None:
         """Say what the maps are that the images already have."""
         if not self._isRunning:
             source = self._parameterNode.inputNode
             self._say("" if source is None else summaryOf(t1maps.findT1Maps(source)))
-
-    def onCancelButton(self) -> None:
-        """Stop the run at the next group of pixels."""
-        self._cancelRequested = True
 
     def _showMap(self, parameters: CMRT1MappingParameterNode) -> None:
         """Show what was chosen in the slice views, if it is there."""

@@ -1,0 +1,172 @@
+"""What every module's panel does alike: it lives with the scene, and runs computations that can be cancelled."""
+
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
+from slicer.util import VTKObservationMixin
+
+from CMRLib.errors import Cancelled, CMRError
+
+
+class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Base of the modules' widgets.
+
+    A widget calls :meth:`setupPanel` and then :meth:`initializeParameterNode` in its ``setup``, has ``onApplyButton``
+    and ``onParameterNodeModified``, and overrides the methods that are empty here. Its ``.ui`` file has an apply and a
+    cancel button, a progress bar in a widget of its own, and a status label.
+    """
+
+    title = ""  # of error messages
+    sections: tuple[str, ...] = ()  # parts of the panel that are locked while it computes
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: Any = None
+        self._parameterNode: Any = None
+        self._parameterNodeGuiTag: Any = None
+        self._isRunning = False
+        self._cancelRequested = False
+        self._isClosed = False
+
+    def setupPanel(self, uiFile: str, logic: Any) -> None:
+        """Build the panel from its ``.ui`` file, and follow the scene."""
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath(uiFile))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = logic
+        self.ui.progressWidget.visible = False
+
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
+        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
+        self.ui.cancelButton.connect("clicked(bool)", self.onCancelButton)
+
+    def onApplyButton(self) -> None:
+        """Compute what the module is for."""
+        raise NotImplementedError
+
+    def onParameterNodeModified(self, caller: Any = None, event: Any = None) -> None:
+        """Bring the panel in line with what is selected."""
+        raise NotImplementedError
+
+    def _forgetScene(self) -> None:
+        """Called before the scene is closed: let go of its nodes."""
+
+    def _forgetShown(self) -> None:
+        """Called after another parameter node, or none, was set: what is shown was that of the one before."""
+
+    def _showParameters(self) -> None:
+        """Called after a parameter node was set: show all that belongs to it."""
+        self.onParameterNodeModified()
+
+    def _showRunning(self) -> None:
+        """Called when a computation starts and when it ends."""
+
+    # The scene
+
+    def cleanup(self) -> None:
+        """Called when the application closes and when the module is reloaded."""
+        self._isClosed = True
+        self._cancelRequested = True
+        self.setParameterNode(None)
+        self.removeObservers()
+
+    def enter(self) -> None:
+        """Called each time the user opens this module."""
+        self.initializeParameterNode()
+
+    def exit(self) -> None:
+        """Called each time the user opens a different module."""
+        self.setParameterNode(None)
+
+    def onSceneStartClose(self, caller: Any, event: Any) -> None:
+        """Called just before the scene is closed: a run stops, and nothing of this scene is used any more."""
+        self._cancelRequested = True
+        self.setParameterNode(None)
+        self._forgetScene()
+        self.ui.statusLabel.text = ""
+
+    def onSceneEndClose(self, caller: Any, event: Any) -> None:
+        """Called just after the scene is closed."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller: Any, event: Any) -> None:
+        """Called after a scene was loaded: the panel shows what was saved with it."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self) -> None:
+        """Make sure that the parameter node exists and is observed."""
+        self.setParameterNode(self.logic.getParameterNode())
+
+    def setParameterNode(self, parameterNode: Any) -> None:
+        """Tie the panel to a parameter node, or to none."""
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
+        self._parameterNode = parameterNode
+        self._forgetShown()
+        if self._parameterNode is not None:
+            self._parameterNodeGuiTag = self._parameterNode.connectParametersToGui(self._parameterWidgets())
+            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
+            self._showParameters()
+
+    def _parameterWidgets(self) -> dict[str, Any]:
+        """Parameter -> its widget, as ``connectGui`` finds them; Slicer 5.10 does not return that one's tag."""
+        named = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
+        return {name: widget for name, widget in named.items() if name}
+
+    # Computations
+
+    def _run(self, compute: Callable[[], Any], show: Callable[[Any], None]) -> None:
+        """Compute, and show the result; say why there is none if it is cancelled or cannot be computed."""
+        self._setRunning(True)
+        try:
+            result = compute()
+        except Cancelled:
+            self._say(_("Cancelled; nothing was changed."))
+        except CMRError as error:
+            self._say(str(error))
+            slicer.util.errorDisplay(str(error), windowTitle=self.title)
+        else:
+            show(result)
+        finally:
+            self._setRunning(False)
+
+    def _setRunning(self, running: bool) -> None:
+        self._isRunning = running
+        if self._isClosed:
+            return
+        self._cancelRequested = False
+        self.ui.progressWidget.visible = running
+        self.ui.progressBar.value = 0
+        for name in self.sections:
+            getattr(self.ui, name).enabled = not running
+        self._showRunning()
+        if running:
+            self._say(_("Computing..."))
+            slicer.app.processEvents()
+
+    def _onProgress(self, fraction: float) -> None:
+        if not self._isClosed:
+            self.ui.progressBar.value = round(100 * fraction)
+        slicer.app.processEvents()
+        if self._cancelRequested:
+            raise Cancelled("Cancelled by the user.")
+
+    def onCancelButton(self) -> None:
+        """Stop the run at its next step."""
+        self._cancelRequested = True
+
+    def _say(self, text: str) -> None:
+        if not self._isClosed:
+            self.ui.statusLabel.text = text
