@@ -36,9 +36,8 @@ class PixelFlag(IntFlag):
     """Why a pixel's T1 is absent or not to be trusted; values add up."""
 
     NO_SIGNAL = 1
-    NOT_FITTED = 2
-    POLARITY_UNCERTAIN = 4
-    T1_UNRESOLVED = 8
+    POLARITY_UNCERTAIN = 2
+    T1_UNRESOLVED = 4
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,6 @@ _FLAG_COLORS = {
     PixelFlag.NO_SIGNAL: (0.0, 0.0, 0.0, 0.0),
     PixelFlag.POLARITY_UNCERTAIN: (1.0, 0.0, 1.0, 1.0),
     PixelFlag.T1_UNRESOLVED: (1.0, 0.55, 0.0, 1.0),
-    PixelFlag.NOT_FITTED: (0.6, 0.6, 0.6, 1.0),
 }
 
 
