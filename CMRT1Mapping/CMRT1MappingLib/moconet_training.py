@@ -1,7 +1,7 @@
 """What the trainer needs to train MOCOnet: random moved sets, loss and validation.
 
 As in the thesis (2.2.5 and 2.2.7): random smooth displacements with no mean over the frames, quantile normalisation,
-and zero padding (here to multiples of the coarsest scale). What was changed because it learns faster: AdamW with a
+and zero padding (where a crop reaches beyond an image). What was changed because it learns faster: AdamW with a
 cosine schedule and averaged weights instead of Adam with a falling rate, crops instead of whole images, simulated
 signals that are moved before their magnitude is taken instead of measured images, and the loss (see `motion_loss`).
 

@@ -121,7 +121,8 @@ def estimate_motion(
     cells = [round(n * step / model.spacing_mm / multiple) for n, step in zip(shape, spacing_mm, strict=True)]
     size = [multiple * max(1, count) for count in cells]
     with torch.inference_mode():
-        stack = torch.as_tensor(np.ascontiguousarray(images, dtype=np.float32), device=model.device)
+        # What comes before and after the network is little work, and not every GPU can do it.
+        stack = torch.as_tensor(np.ascontiguousarray(images, dtype=np.float32))
         small = functional.interpolate(stack[:, None], size=size, mode="bilinear", antialias=True, align_corners=False)
         small = quantile_normalise(small[:, 0])[:, None]
         # On the cells of the network's finest scale, which hold all that it knows.
@@ -136,7 +137,7 @@ def estimate_motion(
         full = resize_displacement(displacement, shape)
         heart = functional.interpolate(heart[None, None], size=shape, mode="bilinear", align_corners=False)[0, 0]
         heart = heart.sigmoid()
-    return MotionEstimate(full.cpu().numpy(), heart.cpu().numpy(), model.entry, str(model.device))
+    return MotionEstimate(full.numpy(), heart.numpy(), model.entry, str(model.device))
 
 
 def check_motion_input(images: np.ndarray, spacing_mm: tuple[float, float]) -> None:
@@ -167,8 +168,8 @@ def _look(frames: torch.Tensor, model: MotionModel) -> tuple[torch.Tensor, torch
         frames: (frame, 1, row, column), sizes multiples of the network's.
         model: the network.
     """
-    output = model.network(frames[:, 0][None], near_heart=True)
-    return output.scales[-1][0], output.heart[0]
+    output = model.network(frames[:, 0][None].to(model.device), near_heart=True)
+    return output.scales[-1][0].cpu(), output.heart[0].cpu()
 
 
 def apply_motion(
