@@ -193,14 +193,14 @@ def apply_motion(
 
     from CMRLib.warp import warp
 
-    shift = torch.as_tensor(np.ascontiguousarray(displacement, dtype=np.float32))
-    magnitude = np.ascontiguousarray(images, dtype=np.float32)
-    channels = [magnitude] if phase is None else [magnitude * np.cos(phase), magnitude * np.sin(phase)]
+    shift, magnitude = (torch.as_tensor(np.ascontiguousarray(a, dtype=np.float32)) for a in (displacement, images))
     with torch.inference_mode():
-        moved = warp(torch.from_numpy(np.stack(channels, axis=1).astype(np.float32)), shift, mode=mode).numpy()
-    still = np.all(displacement == 0, axis=1)
-    if phase is None:
-        return np.where(still, magnitude, np.maximum(moved[:, 0], 0.0)), None
-    real, imaginary = moved[:, 0], moved[:, 1]
-    aligned = np.where(still, magnitude, np.hypot(real, imaginary))
-    return aligned, np.where(still, phase, np.arctan2(imaginary, real)).astype(np.float32)
+        still = (shift == 0).all(dim=1)
+        if phase is None:
+            moved = warp(magnitude[:, None], shift, mode=mode)[:, 0].clamp_min(0.0)
+            return torch.where(still, magnitude, moved).numpy(), None
+        angle = torch.as_tensor(np.ascontiguousarray(phase, dtype=np.float32))
+        parts = torch.stack([magnitude * angle.cos(), magnitude * angle.sin()], dim=1)
+        real, imaginary = warp(parts, shift, mode=mode).unbind(dim=1)
+        aligned = torch.where(still, magnitude, torch.hypot(real, imaginary))
+        return aligned.numpy(), torch.where(still, angle, torch.atan2(imaginary, real)).numpy()
