@@ -42,11 +42,14 @@ def warp(images: Tensor, displacement: Tensor, mode: str = "bilinear", padding: 
     from torch.nn import functional
 
     # grid_sample counts from -1 at the centre of the first pixel to 1 at that of the last, columns first.
-    half = torch.tensor([(n - 1) / 2 for n in images.shape[2:]], device=images.device, dtype=displacement.dtype)
-    centre = half[:, None, None]
-    grid = (displacement + indices(displacement.shape[2:], displacement) - centre) / centre.clamp_min(0.5)
+    axes = []
+    for axis in (1, 0):
+        half = max((images.shape[2 + axis] - 1) / 2, 0.5)
+        index = torch.arange(displacement.shape[2 + axis], device=images.device, dtype=displacement.dtype)
+        start = (index - (images.shape[2 + axis] - 1) / 2) / half
+        axes.append(torch.add(start if axis else start[:, None], displacement[:, axis], alpha=1.0 / half))
     sampled = functional.grid_sample(
-        images, grid.flip(1).permute(0, 2, 3, 1), mode=mode, padding_mode=padding, align_corners=True
+        images, torch.stack(axes, dim=-1), mode=mode, padding_mode=padding, align_corners=True
     )
     # Going to grid_sample's coordinates and back rounds, so pixels that stay would change in their last digits.
     still = (displacement[:, :1] == 0) & (displacement[:, 1:] == 0)

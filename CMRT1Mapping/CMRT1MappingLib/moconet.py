@@ -11,6 +11,7 @@ torch is imported by whoever imports this module: import it inside functions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -96,7 +97,7 @@ class Estimator(nn.Module):
         Args:
             features: (set, frame, channel, row, column).
             displacement: (set, frame, 2, row, column) found so far, cells of this scale; of all cells, or of a part.
-            start: row and column of the first cell of that part.
+            start: row and column of that part's first cell among the features.
         """
         sets, frames = features.shape[:2]
         shift = displacement.flatten(0, 1)
@@ -181,7 +182,11 @@ class Moconet(nn.Module):
         if near_heart:
             heart = likely_heart(heart)
             rows, columns = around_heart(heart, 2, MARGIN)
-        rest, _ = self.estimators[0](finest, displacement[..., rows, columns], (rows.start, columns.start))
+        part = displacement[..., rows, columns]
+        reach = 1 + math.ceil(float(part.detach().abs().amax()))
+        top, left = max(0, rows.start - reach), max(0, columns.start - reach)
+        near = finest[..., top : rows.stop + reach, left : columns.stop + reach]
+        rest, _ = self.estimators[0](near, part, (rows.start - top, columns.start - left))
         rest = rest * fade(size, (rows, columns), MARGIN).to(rest)
         margins = (columns.start, size[1] - columns.stop, rows.start, size[0] - rows.stop)
         displacement = centred(displacement + functional.pad(rest, margins))
