@@ -5,8 +5,10 @@ import json
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
+import time
 import types
 import warnings
 from pathlib import Path
@@ -18,6 +20,7 @@ import SimpleITK as sitk  # noqa: N813 (the name its users know)
 from batch_studies import GEOMETRY, true_t1, write_study
 
 from CMRLib.dicom_writer import write_dicom_study
+from CMRLib.errors import MissingDependencyError
 from CMRLib.images import read_image
 from CMRLib.processes import in_processes
 from CMRLib.simulation import simulate_study
@@ -251,6 +254,27 @@ def test_torch_missing(cmr_batch, tmp_path, capsys, monkeypatch):
     assert cmr_batch(["--input", str(folder), "--output", str(tmp_path / "out")]) == 3
     assert "PyTorch cannot be loaded" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("error", [MissingDependencyError("PyTorch cannot be loaded."), ValueError("half loaded")])
+def test_cancelled_while_a_library_hides_it(cmr_batch, tmp_path, capsys, monkeypatch, error, number):
+    def hides(*args, **kwargs):
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            raise error from None
+
+    monkeypatch.setattr("CMRLib.batch.map_t1", hides)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        folders = [str(write_study(tmp_path / name, name)) for name in ("P001", "P002")]
+        assert cmr_batch(["--input", *folders, "--output", str(tmp_path / "out")]) == 130
+    finally:
+        assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+    assert capsys.readouterr().err.startswith("Cancelled; complete studies were kept.")
+    assert not (tmp_path / "out" / "P002").exists()
 
 
 def test_unexpected_error_is_told_without_quoting_files(cmr_batch, tmp_path, capsys, monkeypatch):

@@ -24,33 +24,50 @@ EXIT_DONE, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_MISSING, EXIT_CANCELLED = 0, 1, 2,
 
 def main(arguments: Sequence[str] | None = None, inside_slicer: bool = False) -> int:
     """Run the command with ``arguments`` (those of the process by default) and return its exit status."""
-    terminated = signal.signal(signal.SIGTERM, _cancel)  # schedulers end jobs with it
+    cancellation = _Cancellation()
+    handlers = {signal.SIGTERM: signal.signal(signal.SIGTERM, cancellation)}  # schedulers end jobs with it
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        handlers[signal.SIGINT] = signal.signal(signal.SIGINT, cancellation)
     try:
         from CMRLib.errors import CMRError, MissingDependencyError
 
         try:
-            return _run(_parse(arguments, inside_slicer))
+            return _run(_parse(arguments, inside_slicer), cancellation)
         except MissingDependencyError as error:
-            return _stop(str(error), EXIT_MISSING)
+            return _stop(str(error), EXIT_MISSING, cancellation)
         except CMRError as error:
-            return _stop(str(error), EXIT_USAGE)
+            return _stop(str(error), EXIT_USAGE, cancellation)
     except SystemExit as stop:  # argparse
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     except KeyboardInterrupt:
-        return _stop(
-            "Cancelled; complete studies were kept. Run the same command again for the others.", EXIT_CANCELLED
-        )
+        cancellation.requested = True
+        return _stop("", EXIT_CANCELLED, cancellation)
     except ModuleNotFoundError as error:
-        return _stop(f"{error.name} is not installed; run pip install cmr-mapping or use 3D Slicer.", EXIT_MISSING)
+        sentence = f"{error.name} is not installed; run pip install cmr-mapping or use 3D Slicer."
+        return _stop(sentence, EXIT_MISSING, cancellation)
     finally:
-        signal.signal(signal.SIGTERM, terminated or signal.SIG_DFL)  # None: the application's own, in C++
+        for number, handler in handlers.items():
+            signal.signal(number, handler or signal.SIG_DFL)  # None: the application's own, in C++
 
 
-def _cancel(signal_number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+class _Cancellation:
+    """Handler of signals that end the run.
+
+    It remembers that there was one, because libraries that are interrupted while they load say that they are missing.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __call__(self, signal_number: int, frame: object) -> NoReturn:
+        self.requested = True
+        raise KeyboardInterrupt
 
 
-def _stop(sentence: str, status: int) -> int:
+def _stop(sentence: str, status: int, cancellation: _Cancellation) -> int:
+    if cancellation.requested:
+        sentence = "Cancelled; complete studies were kept. Run the same command again for the others."
+        status = EXIT_CANCELLED
     print(sentence, file=sys.stderr)
     return status
 
@@ -91,7 +108,7 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
     return options
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, cancellation: _Cancellation) -> int:
     from CMRLib.batch import BatchOptions, run_batch
     from CMRLib.errors import OutputError
     from CMRLib.writers import write_summary
@@ -104,14 +121,20 @@ def _run(options: argparse.Namespace) -> int:
         workers=options.workers,
         save_scene=_scene_saver() if options.scene else None,
     )
-    outcomes = run_batch(options.input, options.output, batch, _report)
+
+    def report(outcome: Outcome) -> None:
+        if cancellation.requested:  # the study failed of it
+            raise KeyboardInterrupt
+        _report(outcome)
+
+    outcomes = run_batch(options.input, options.output, batch, report)
     failed = sum(not outcome.ok for outcome in outcomes)
     skipped = sum(outcome.skipped for outcome in outcomes)
     print(f"Studies: {len(outcomes) - failed - skipped} done, {skipped} complete already, {failed} failed")
     try:
         print(f"Summary: {write_summary(options.output, [outcome.results for outcome in outcomes])}")
     except OutputError as error:
-        return _stop(str(error), EXIT_SOME_FAILED)
+        return _stop(str(error), EXIT_SOME_FAILED, cancellation)
     return EXIT_SOME_FAILED if failed else EXIT_DONE
 
 
