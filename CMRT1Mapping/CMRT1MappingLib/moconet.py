@@ -175,7 +175,7 @@ class Moconet(nn.Module):
 
     def forward(self, images: Tensor, near_heart: bool = False) -> MotionOutput:
         """See `MotionOutput`; ``near_heart`` leaves the finest scale out far from the likeliest place of the heart."""
-        finest, scales, heart = self.coarse(images)
+        finest, second, scales, heart = self.coarse(images)
         displacement = doubled(scales[-1])
         size = displacement.shape[-2:]
         rows, columns = slice(0, size[0]), slice(0, size[1])
@@ -183,18 +183,23 @@ class Moconet(nn.Module):
             heart = likely_heart(heart)
             rows, columns = around_heart(heart, 2, MARGIN)
         part = displacement[..., rows, columns]
-        reach = 1 + math.ceil(float(part.detach().abs().amax()))
+        reach = 2 * math.ceil((1.0 + float(part.detach().abs().amax())) / 2.0)
         top, left = max(0, rows.start - reach), max(0, columns.start - reach)
-        near = finest[..., top : rows.stop + reach, left : columns.stop + reach]
-        rest, _ = self.estimators[0](near, part, (rows.start - top, columns.start - left))
+        read = (..., slice(top, rows.stop + reach), slice(left, columns.stop + reach))
+        read_second = (..., *(slice(span.start // 2, span.stop // 2) for span in read[1:]))
+        seen = self._informed(0, finest[read], second[read_second]).unflatten(0, displacement.shape[:2])
+        rest, _ = self.estimators[0](seen, part, (rows.start - top, columns.start - left))
         rest = rest * fade(size, (rows, columns), MARGIN).to(rest)
         margins = (columns.start, size[1] - columns.stop, rows.start, size[0] - rows.stop)
         displacement = centred(displacement + functional.pad(rest, margins))
         return MotionOutput((*scales, displacement), heart)
 
-    def coarse(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
-        """Features (set, frame, channel, row, column) of the finest scale, and ``scales`` without it and ``heart`` as
-        in `MotionOutput`.
+    def coarse(self, images: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...], Tensor]:
+        """What is found without the finest scale.
+
+        Returns:
+            Features (image, channel, row, column) of the finest scale, which have not learnt from the next one yet, and
+            of that next one; ``scales`` up to it and ``heart`` as in `MotionOutput`.
         """
         sets, frames = images.shape[:2]
         x = functional.pixel_unshuffle(images.flatten(0, 1)[:, None], STEM).to(self.heart.head.weight.dtype)
@@ -202,10 +207,8 @@ class Moconet(nn.Module):
         for block in self.encoder:
             x = block(x)
             features.append(x)
-        # Fine features learn from coarse ones what they are part of.
-        for level in reversed(range(len(self.context))):
-            coarse = functional.interpolate(self.context[level](features[level + 1]), scale_factor=2, mode="nearest")
-            features[level] = features[level] + coarse
+        for level in reversed(range(1, len(self.context))):
+            features[level] = self._informed(level, features[level], features[level + 1])
         displacement = images.new_zeros(sets, frames, 2, *features[-1].shape[-2:], dtype=torch.float32)
         scales: list[Tensor] = []
         means: list[Tensor] = []
@@ -215,7 +218,11 @@ class Moconet(nn.Module):
             displacement = centred(displacement + rest)
             scales.append(displacement)
             means.append(mean)
-        return features[0].unflatten(0, (sets, frames)), tuple(scales), self.heart(means)
+        return features[0], features[1], tuple(scales), self.heart(means)
+
+    def _informed(self, level: int, features: Tensor, coarse: Tensor) -> Tensor:
+        """Features with what they are part of, as those of the next scale know."""
+        return features + functional.interpolate(self.context[level](coarse), scale_factor=2, mode="nearest")
 
 
 def _normalised(features: Tensor) -> Tensor:

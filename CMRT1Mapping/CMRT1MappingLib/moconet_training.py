@@ -99,7 +99,7 @@ class MoconetTask:
         error = torch.tensor(after)
         both, sizes = 0.0, 0.0
         for batch in self._wide_validation:
-            _, _, logits = network.coarse(normalised_sets(batch.images).to(device))
+            *_, logits = network.coarse(normalised_sets(batch.images).to(device))
             found = logits.cpu() > 0.0
             seen = functional.avg_pool2d(batch.heart, batch.heart.shape[-1] // found.shape[-1]) > 0.5
             both += float((found & seen).sum())
@@ -125,7 +125,7 @@ class HeartTask(MoconetTask):
         assert isinstance(network, Moconet)
         for part in (network.encoder, network.context, network.estimators):
             part.eval().requires_grad_(False)
-        _, _, heart = network.coarse(batch.images)
+        *_, heart = network.coarse(batch.images)
         loss = heart_loss(heart, batch.heart)
         return loss, {"mask": float(loss.detach())}
 

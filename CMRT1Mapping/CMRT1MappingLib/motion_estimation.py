@@ -202,5 +202,5 @@ def apply_motion(
         angle = torch.as_tensor(np.ascontiguousarray(phase, dtype=np.float32))
         parts = torch.stack([magnitude * angle.cos(), magnitude * angle.sin()], dim=1)
         real, imaginary = warp(parts, shift, mode=mode).unbind(dim=1)
-        aligned = torch.where(still, magnitude, torch.hypot(real, imaginary))
+        aligned = torch.where(still, magnitude, (real.square() + imaginary.square()).sqrt())
         return aligned.numpy(), torch.where(still, angle, torch.atan2(imaginary, real)).numpy()

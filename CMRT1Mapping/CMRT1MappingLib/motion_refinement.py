@@ -8,6 +8,7 @@ fit. The registration is that of Lucas and Kanade (IJCAI 1981), in a window arou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,9 +84,36 @@ def refine_motion(
             step = _step(aligned, _predicted(aligned, inside), inside) * fade
             step = step - step.mean(dim=0)
             change = change + step * _unfolded(here, step)
-        whole = torch.zeros_like(given)
-        whole[:, :, rows, columns] = change
-        refined: np.ndarray = displacement + resize_displacement(whole, shape).numpy()
+        return _with_change(displacement, change, (rows, columns), size)
+
+
+def _with_change(
+    displacement: np.ndarray, change: Tensor, part: tuple[slice, slice], size: Sequence[int]
+) -> np.ndarray:
+    """A displacement changed in a part of the image, the change given on a grid of ``size`` pixels.
+
+    Args:
+        displacement: (frame, 2, row, column).
+        change: (frame, 2, row, column) in pixels of that grid, nearly 0 at the part's edges.
+        part: rows and columns of that grid.
+        size: its rows and columns.
+    """
+    import torch
+
+    from CMRLib.warp import indices, warp
+
+    spans, places, factors = [], [], []
+    for span, n, full in zip(part, size, displacement.shape[2:], strict=True):
+        factor = full / n
+        place = (torch.arange(full) + 0.5) / factor - 0.5 - span.start  # of the full pixels in the part
+        inside = ((place > -0.5) & (place < span.stop - span.start - 0.5)).nonzero()
+        spans.append(slice(int(inside[0]), int(inside[-1]) + 1))
+        places.append(place[spans[-1]])
+        factors.append(factor)
+    grid = torch.stack(torch.meshgrid(*places, indexing="ij"))
+    shift = (grid - indices(grid.shape[1:], grid)).expand(len(change), -1, -1, -1)
+    refined = displacement.copy()
+    refined[:, :, spans[0], spans[1]] += warp(change * torch.tensor(factors)[:, None, None], shift).numpy()
     return refined
 
 
