@@ -10,9 +10,10 @@ file, 130 cancelled.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -32,19 +33,20 @@ def main(arguments: Sequence[str] | None = None, inside_slicer: bool = False) ->
         from CMRLib.errors import CMRError, MissingDependencyError
 
         try:
-            return _run(_parse(arguments, inside_slicer), cancellation)
+            with cancellation.not_hidden():
+                return _run(_parse(arguments, inside_slicer), cancellation)
         except MissingDependencyError as error:
-            return _stop(str(error), EXIT_MISSING, cancellation)
+            return _stop(str(error), EXIT_MISSING)
         except CMRError as error:
-            return _stop(str(error), EXIT_USAGE, cancellation)
+            return _stop(str(error), EXIT_USAGE)
     except SystemExit as stop:  # argparse
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     except KeyboardInterrupt:
-        cancellation.requested = True
-        return _stop("", EXIT_CANCELLED, cancellation)
+        return _stop(
+            "Cancelled; complete studies were kept. Run the same command again for the others.", EXIT_CANCELLED
+        )
     except ModuleNotFoundError as error:
-        sentence = f"{error.name} is not installed; run pip install cmr-mapping or use 3D Slicer."
-        return _stop(sentence, EXIT_MISSING, cancellation)
+        return _stop(f"{error.name} is not installed; run pip install cmr-mapping or use 3D Slicer.", EXIT_MISSING)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler or signal.SIG_DFL)  # None: the application's own, in C++
@@ -63,11 +65,18 @@ class _Cancellation:
         self.requested = True
         raise KeyboardInterrupt
 
+    @contextlib.contextmanager
+    def not_hidden(self) -> Iterator[None]:
+        """Errors after a signal are taken for the interrupt that caused them."""
+        try:
+            yield
+        except Exception:
+            if self.requested:
+                raise KeyboardInterrupt from None
+            raise
 
-def _stop(sentence: str, status: int, cancellation: _Cancellation) -> int:
-    if cancellation.requested:
-        sentence = "Cancelled; complete studies were kept. Run the same command again for the others."
-        status = EXIT_CANCELLED
+
+def _stop(sentence: str, status: int) -> int:
     print(sentence, file=sys.stderr)
     return status
 
@@ -134,7 +143,7 @@ def _run(options: argparse.Namespace, cancellation: _Cancellation) -> int:
     try:
         print(f"Summary: {write_summary(options.output, [outcome.results for outcome in outcomes])}")
     except OutputError as error:
-        return _stop(str(error), EXIT_SOME_FAILED, cancellation)
+        return _stop(str(error), EXIT_SOME_FAILED)
     return EXIT_SOME_FAILED if failed else EXIT_DONE
 
 
