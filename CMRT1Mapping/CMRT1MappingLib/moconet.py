@@ -298,8 +298,12 @@ def motion_loss(
 
 def heart_loss(logits: Tensor, heart: Tensor) -> Tensor:
     """Cross-entropy of `MotionOutput.heart` with the heart (set, row, column) in input pixels."""
-    seen = functional.avg_pool2d(heart[:, None], heart.shape[-1] // logits.shape[-1])[:, 0]
-    return functional.binary_cross_entropy_with_logits(logits, seen)
+    return functional.binary_cross_entropy_with_logits(logits, heart_share(heart, logits))
+
+
+def heart_share(heart: Tensor, logits: Tensor) -> Tensor:
+    """Share of the heart (set, row, column), in input pixels, in each cell of `MotionOutput.heart`."""
+    return functional.avg_pool2d(heart[:, None], heart.shape[-1] // logits.shape[-1])[:, 0]
 
 
 def pooled(displacement: Tensor, factor: int) -> Tensor:

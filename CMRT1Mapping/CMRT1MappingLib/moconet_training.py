@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from CMRLib.array_files import kept_or_made
 from CMRLib.errors import InputError
@@ -25,7 +24,7 @@ from CMRLib.normalise import quantile_normalise
 from CMRLib.simulation.irw_bank import IrwBank, make_bank
 from CMRLib.simulation.irw_sets import MotionBatch, random_sets
 from CMRLib.training.trainer import TrainingOptions, read_average, read_metrics, train
-from CMRT1MappingLib.moconet import COMPACT, Moconet, heart_loss, motion_loss
+from CMRT1MappingLib.moconet import COMPACT, Moconet, heart_loss, heart_share, motion_loss
 from CMRT1MappingLib.moconet_paper import FRAMES, SIZE, PaperMoconet, paper_loss
 from CMRT1MappingLib.motion_estimation import TASK, WORKING_SPACING_MM
 
@@ -101,7 +100,7 @@ class MoconetTask:
         for batch in self._wide_validation:
             *_, logits = network.coarse(normalised_sets(batch.images).to(device))
             found = logits.cpu() > 0.0
-            seen = functional.avg_pool2d(batch.heart, batch.heart.shape[-1] // found.shape[-1]) > 0.5
+            seen = heart_share(batch.heart, found) > 0.5
             both += float((found & seen).sum())
             sizes += float(found.sum() + seen.sum())
         return {
