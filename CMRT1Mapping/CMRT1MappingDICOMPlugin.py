@@ -14,7 +14,7 @@ from CMRLib.scene import acquisitions, display
 from CMRLib.scene.volumes import setVolumeArray
 
 if TYPE_CHECKING:
-    from CMRLib.series import Series
+    from CMRLib.study.series import Series
 
 # Slicer imports this module when it starts. Reading DICOM imports pydicom and SimpleITK, which waits until files are
 # looked at.
@@ -38,7 +38,7 @@ class CMRT1MappingDICOMPluginClass(DICOMPlugin):
 
     def examineFiles(self, files: Sequence[str]) -> list[Any]:
         """What can be loaded of the files of one or more series: one loadable for each acquisition of one slice."""
-        from CMRLib.study import scan_files
+        from CMRLib.study.reading import scan_files
 
         loadables = self.getCachedLoadables(files)
         if loadables is None:
@@ -64,7 +64,7 @@ class CMRT1MappingDICOMPluginClass(DICOMPlugin):
         return True
 
     def _mayBeMR(self, file: str) -> bool:
-        from CMRLib.dicom_headers import MR_IMAGE_CLASSES
+        from CMRLib.study.dicom.headers import MR_IMAGE_CLASSES
 
         sopClass = slicer.dicomDatabase.fileValue(file, self.tags["sopClassUID"])
         return not sopClass or sopClass in MR_IMAGE_CLASSES
@@ -129,7 +129,7 @@ def _addVolume(name: str, array: Any, geometry: Any) -> Any:
 
 def _readAgain(files: Sequence[str]) -> Series:
     """The acquisition in the files of a loadable that was made elsewhere."""
-    from CMRLib.study import scan_files
+    from CMRLib.study.reading import scan_files
 
     found = [series for series in scan_files(files)[0] if series.role == "irw"]
     if len(found) != 1:

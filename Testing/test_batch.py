@@ -19,11 +19,11 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 (the name its users know)
 from batch_studies import GEOMETRY, true_t1, write_study
 
-from CMRLib.dicom_writer import write_dicom_study
 from CMRLib.errors import MissingDependencyError
 from CMRLib.images import read_image
 from CMRLib.processes import in_processes
 from CMRLib.simulation import simulate_study
+from CMRLib.simulation.dicom_writer import write_dicom_study
 
 SCRIPT = Path(__file__).resolve().parents[1] / "Resources" / "Scripts" / "cmr_batch.py"
 ENTRY_KEYS = {"state", "slice", "t1_file", "r2_file", "samples_file", "corrected_irw_file", "motion_px", "r2_before"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from CMRLib.study import read_study
+from CMRLib.study.reading import read_study
 from CMRT1MappingLib.motion_correction import correct_and_reconstruct
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Resources" / "Scripts"))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from CMRLib.study import read_study
+from CMRLib.study.reading import read_study
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ import numpy as np
 
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
-from CMRLib.slice_order import BASE_TO_APEX
+from CMRLib.study.slice_order import BASE_TO_APEX
 from CMRT1MappingLib.statistics import RoiStatistics, roi_statistics
 
 LEVELS = ("basal", "mid", "apical")

@@ -22,8 +22,8 @@ from CMRLib.result_folders import (
     remove_unreadable,
     start_partial,
 )
-from CMRLib.series import Study
-from CMRLib.study import read_study
+from CMRLib.study.reading import read_study
+from CMRLib.study.series import Study
 from CMRLib.writers import new_results, read_results, write_results
 from CMRT1MappingLib.motion_estimation import load_motion_model
 
@@ -88,7 +88,7 @@ def run_batch(
     """Process studies into ``output``.
 
     Args:
-        inputs: folders that :func:`CMRLib.study.read_study` reads; one given twice is processed once.
+        inputs: folders that :func:`CMRLib.study.reading.read_study` reads; one given twice is processed once.
         output: folder for the results, made when missing.
         options: see :class:`BatchOptions`.
         report: called with each outcome as it comes.

@@ -14,7 +14,7 @@ from CMRLib.batch_t1 import T1Result
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.markups_json import MarkupPoint, write_markups
-from CMRLib.series import STACK, Study
+from CMRLib.study.series import STACK, Study
 
 if TYPE_CHECKING:
     from CMRLandmarksLib.prediction import LandmarkPrediction

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from CMRLib.errors import InputError
-from CMRLib.series import Series, SeriesImages, Study
+from CMRLib.study.series import Series, SeriesImages, Study
 from CMRLib.writers import write_t1
 from CMRT1MappingLib.motion_correction import CorrectedMaps, Correction, correct_and_reconstruct
 from CMRT1MappingLib.motion_estimation import TASK

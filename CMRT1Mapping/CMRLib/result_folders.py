@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from CMRLib.errors import OutputError
-from CMRLib.study_json import STUDY_FILE, is_study_id
+from CMRLib.study.study_json import STUDY_FILE, is_study_id
 from CMRLib.writers import read_results
 
 

@@ -19,7 +19,7 @@ from CMRLib.provenance import result_attributes, software_versions
 from CMRT1MappingLib.motion_correction import summary_r2
 
 if TYPE_CHECKING:
-    from CMRLib.series import Series
+    from CMRLib.study.series import Series
     from CMRT1MappingLib.motion_correction import CorrectedMaps
     from CMRT1MappingLib.reconstruction import T1Maps
 

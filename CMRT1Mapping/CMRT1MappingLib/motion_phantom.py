@@ -28,7 +28,7 @@ def phantom_sets(folder: Path, copies: Mapping[str, int] = COPIES) -> list[Evalu
     Raises:
         InputError: the folder does not hold one acquisition with phase and inversion times.
     """
-    from CMRLib.study import read_study
+    from CMRLib.study.reading import read_study
 
     found = [series for series in read_study(folder).series if series.role == "irw"]
     loaded = found[0].load() if len(found) == 1 else None

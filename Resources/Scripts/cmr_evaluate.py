@@ -46,7 +46,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> s
 
 def evaluate_phantom(folder: Path) -> dict[str, Any]:
     """Reconstruct the real ShMOLLI phantom with and without its phase and hold both against the scanner's maps."""
-    from CMRLib.study import read_study
+    from CMRLib.study.reading import read_study
     from CMRT1MappingLib.evaluation import compare_with_scanner
     from CMRT1MappingLib.reconstruction import reconstruct
     from CMRT1MappingLib.scanner_maps import read_scanner_maps

@@ -52,8 +52,8 @@ def main() -> int:
 
 def _simulated_study(folder: Path) -> Path:
     """The folder of a simulated study, written when it is not there yet."""
-    from CMRLib.dicom_writer import write_dicom_study
     from CMRLib.simulation import simulate_study
+    from CMRLib.simulation.dicom_writer import write_dicom_study
 
     if not folder.exists():
         print("Simulating a study", flush=True)

@@ -19,7 +19,7 @@ from CMRLib.markups_json import MarkupPoint, write_markups
 from CMRLib.scene import aha, landmarks
 from CMRLib.scene.studies import saveStudyScene
 from CMRLib.standalone import createApplication
-from CMRLib.study import read_study
+from CMRLib.study.reading import read_study
 from CMRLib.writers import new_results
 
 GEOMETRY = Geometry((-31.0, 12.5, 40.0), (1.2, 1.4, 8.0), (0.8, 0.0, 0.6, 0.0, 1.0, 0.0, -0.6, 0.0, 0.8))

@@ -19,7 +19,7 @@ from CMRLib.geometry import Geometry
 from CMRLib.scene.volumes import setVolumeArray, volumeArray, volumeGeometry
 
 if TYPE_CHECKING:
-    from CMRLib.series import Series
+    from CMRLib.study.series import Series
 
 INVERSION_TIME_INDEX = "InversionTime"
 INVERSION_TIMES = "CMR.InversionTimes"

@@ -7,11 +7,10 @@ import numpy as np
 import pydicom
 import pytest
 
-from CMRLib import dicom_writer
-from CMRLib.dicom_writer import write_dicom_study
 from CMRLib.errors import OutputError
-from CMRLib.simulation import simulate_phantom, simulate_study
-from CMRLib.study import read_study
+from CMRLib.simulation import dicom_writer, simulate_phantom, simulate_study
+from CMRLib.simulation.dicom_writer import write_dicom_study
+from CMRLib.study.reading import read_study
 
 LIKE_A_SCANNER = (
     "ImageType",

@@ -15,7 +15,7 @@ from CMRLib.scene import acquisitions, motion, motionoutcome, t1maps
 from CMRLib.scene.studies import saveStudyScene
 from CMRLib.scene.t1reconstruction import pixelCurve, reconstructT1, undoCorrection
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray, volumeGeometry, worldToIJK
-from CMRLib.series import Series, SeriesImages
+from CMRLib.study.series import Series, SeriesImages
 from CMRT1MappingLib.motion_correction import Correction, correct_and_reconstruct
 from CMRT1MappingLib.motion_estimation import apply_motion
 from CMRT1MappingLib.reconstruction import reconstruct

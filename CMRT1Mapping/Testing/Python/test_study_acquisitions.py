@@ -8,9 +8,9 @@ from dicom_builder import SHMOLLI_SECONDS, SHMOLLI_TIMES, Exam, along_axis, imag
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from CMRLib.dicom_headers import find_dicom_files
 from CMRLib.errors import InputError
-from CMRLib.study import read_study, scan_files
+from CMRLib.study.dicom.headers import find_dicom_files
+from CMRLib.study.reading import read_study, scan_files
 
 MOLLI_TIMES = (100.0, 1100.0, 2100.0, 3100.0, 4100.0, 180.0, 1180.0, 2180.0)
 MOLLI_SECONDS = (0.0, 1.0, 2.0, 3.0, 4.0, 8.0, 9.0, 10.0)

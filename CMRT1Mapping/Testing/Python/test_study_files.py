@@ -15,9 +15,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from CMRLib.dicom_pixels import decode_with_gdcm, read_stored
 from CMRLib.errors import InputError
-from CMRLib.study import read_study, scan_files
+from CMRLib.study.dicom.pixels import decode_with_gdcm, read_stored
+from CMRLib.study.reading import read_study, scan_files
 
 
 @pytest.fixture

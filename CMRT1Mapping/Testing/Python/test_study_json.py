@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 (the name its users know)
 
 from CMRLib.errors import InputError
-from CMRLib.study import read_study
+from CMRLib.study.reading import read_study
 
 TIMES = [100, 1100, 2100, 3100, 4100, 180, 260]
 

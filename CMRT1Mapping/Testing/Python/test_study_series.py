@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from CMRLib.errors import InputError
 from CMRLib.resources import resource_path
-from CMRLib.series import inversion_time_fault, scheme_from_times
-from CMRLib.series_rules import ImageText, load_rules, spaced
-from CMRLib.slice_order import BASE_TO_APEX, Plane, name_slices
-from CMRLib.study import read_study, scan_files
+from CMRLib.study.reading import read_study, scan_files
+from CMRLib.study.rules import ImageText, load_rules, spaced
+from CMRLib.study.series import inversion_time_fault, scheme_from_times
+from CMRLib.study.slice_order import BASE_TO_APEX, Plane, name_slices
 
 TRANSVERSE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 

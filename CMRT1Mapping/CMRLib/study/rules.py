@@ -11,7 +11,7 @@ from typing import Any
 
 from CMRLib.errors import InputError
 from CMRLib.resources import resource_path
-from CMRLib.series import KINDS, ROLES, SCHEMES, STATES
+from CMRLib.study.series import KINDS, ROLES, SCHEMES, STATES
 
 RULES_VARIABLE = "CMR_SERIES_RULES"
 _SCHEMA = "cmr-series-rules/1"
@@ -48,7 +48,7 @@ class RoleRule:
     """One rule for the role of an image; every condition that is set must be met.
 
     Attributes:
-        role: a role of :mod:`CMRLib.series`, or "none" to leave the image out.
+        role: a role of :mod:`CMRLib.study.series`, or "none" to leave the image out.
         kind: "magnitude", "psir" or "".
         reason: for "none", why the image is left out, as a sentence.
         patterns: pairs of the field of :class:`ImageText` and the pattern to be found in it.

@@ -1,6 +1,6 @@
 """Reading a study: a folder of DICOM files at any depth, or a folder with a ``study.json``.
 
-Only headers are read here; :meth:`CMRLib.series.Series.load` reads the pixels of one series.
+Only headers are read here; :meth:`CMRLib.study.series.Series.load` reads the pixels of one series.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from CMRLib.dicom_groups import grouped
-from CMRLib.dicom_headers import FrameHeader, find_dicom_files, read_headers
-from CMRLib.dicom_series import series_of_study
 from CMRLib.errors import InputError
-from CMRLib.series import (
+from CMRLib.study.dicom.groups import grouped
+from CMRLib.study.dicom.headers import FrameHeader, find_dicom_files, read_headers
+from CMRLib.study.dicom.series import series_of_study
+from CMRLib.study.rules import SeriesRules, load_rules
+from CMRLib.study.series import (
     Series,
     SeriesImages,
     Study,
@@ -23,8 +24,7 @@ from CMRLib.series import (
     scheme_from_times,
     with_unique_keys,
 )
-from CMRLib.series_rules import SeriesRules, load_rules
-from CMRLib.study_json import STUDY_FILE, read_study_json
+from CMRLib.study.study_json import STUDY_FILE, read_study_json
 
 __all__ = ["Series", "SeriesImages", "Study", "Unrecognised", "read_study", "scan_files"]
 

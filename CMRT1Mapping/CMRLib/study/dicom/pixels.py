@@ -13,8 +13,8 @@ import SimpleITK as sitk  # noqa: N813 (the name its users know)
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, generate_uid
 
-from CMRLib.dicom_values import without_messages
 from CMRLib.errors import InputError
+from CMRLib.study.dicom.values import without_messages
 
 # Multi-frame Grayscale Byte and Word Secondary Capture: image classes that GDCM reads without any patient geometry.
 _CAPTURE_CLASSES = {8: "1.2.840.10008.5.1.4.1.1.7.2", 16: "1.2.840.10008.5.1.4.1.1.7.3"}

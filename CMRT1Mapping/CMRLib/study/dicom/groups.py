@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from CMRLib.dicom_headers import FrameHeader
 from CMRLib.geometry import Geometry
-from CMRLib.series import Unrecognised
-from CMRLib.series_rules import RoleRule
+from CMRLib.study.dicom.headers import FrameHeader
+from CMRLib.study.rules import RoleRule
+from CMRLib.study.series import Unrecognised
 
 _SAME_POSITION_MM = 0.5
 _SAME_DIRECTION = 1e-3
@@ -52,7 +52,7 @@ class LeftOut:
     entries: dict[tuple[str, str, str], list[FrameHeader]] = field(default_factory=dict)
 
     def add(self, frames: Iterable[FrameHeader], reason: str, lost_role: str = "") -> None:
-        """Leave images out for a reason (one sentence); see :class:`CMRLib.series.Unrecognised` for ``lost_role``."""
+        """Leave images out for a reason (one sentence); see :class:`CMRLib.study.series.Unrecognised` for ``lost_role``."""
         for frame in frames:
             self.entries.setdefault((frame.series_uid, reason, lost_role), []).append(frame)
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from CMRLib.dicom_groups import Acquisition, LeftOut, by_place, grouped, in_acquisition_order, is_same_place
-from CMRLib.dicom_headers import FrameHeader
-from CMRLib.dicom_phase import radians_per_value
-from CMRLib.series import FEWEST_IMAGES, inversion_time_fault, scheme_from_times
-from CMRLib.series_rules import RoleRule, SeriesRules
+from CMRLib.study.dicom.groups import Acquisition, LeftOut, by_place, grouped, in_acquisition_order, is_same_place
+from CMRLib.study.dicom.headers import FrameHeader
+from CMRLib.study.dicom.phase import radians_per_value
+from CMRLib.study.rules import RoleRule, SeriesRules
+from CMRLib.study.series import FEWEST_IMAGES, inversion_time_fault, scheme_from_times
 
 # The images of one acquisition come in one breath-hold, at most a few heart beats apart.
 _LONGEST_PAUSE_S = 10.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from CMRLib.series_rules import SeriesRules
-from CMRLib.slice_order import Plane
+from CMRLib.study.rules import SeriesRules
+from CMRLib.study.slice_order import Plane
 
 UNTOLD_STATE = (
     "Its state (rest, stress or post) cannot be told: it repeats a slice long after the first time and neither its "

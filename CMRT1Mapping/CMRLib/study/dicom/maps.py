@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from CMRLib.dicom_groups import Acquisition, LeftOut, by_place, grouped, in_acquisition_order
-from CMRLib.dicom_headers import FrameHeader
-from CMRLib.series_rules import RoleRule
-from CMRLib.slice_order import Plane, place_along_axis
+from CMRLib.study.dicom.groups import Acquisition, LeftOut, by_place, grouped, in_acquisition_order
+from CMRLib.study.dicom.headers import FrameHeader
+from CMRLib.study.rules import RoleRule
+from CMRLib.study.slice_order import Plane, place_along_axis
 
 _EVEN_SPACING_MM = 0.5
 _MS_PER_UNIT = {"": 1.0, "ms": 1.0, "msec": 1.0, "s": 1000.0, "sec": 1000.0}

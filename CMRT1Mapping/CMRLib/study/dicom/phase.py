@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from CMRLib.dicom_headers import FrameHeader
+from CMRLib.study.dicom.headers import FrameHeader
 
 _RADIANS = {
     **dict.fromkeys(("rad", "radian", "radians"), 1.0),

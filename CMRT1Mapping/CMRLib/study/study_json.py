@@ -14,7 +14,7 @@ import SimpleITK as sitk  # noqa: N813 (the name its users know)
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.images import read_image
-from CMRLib.series import (
+from CMRLib.study.series import (
     KINDS,
     ROLES,
     SCHEMES,

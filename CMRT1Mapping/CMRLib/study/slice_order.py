@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from CMRLib.series import SLICE_NAMES, STATES
+from CMRLib.study.series import SLICE_NAMES, STATES
 
 # In most people the left ventricle's long axis points from base to apex to the left, to the front and down: in LPS,
 # +x, -y, -z, each about as much. A short-axis plane's normal is within some 40 degrees of it; the normal of a

@@ -12,8 +12,8 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from CMRLib.dicom_values import first, integer, number, numbers, seconds, texts, whole, without_messages
 from CMRLib.errors import InputError
+from CMRLib.study.dicom.values import first, integer, number, numbers, seconds, texts, whole, without_messages
 
 MR_IMAGE_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.4": "MR Image Storage",

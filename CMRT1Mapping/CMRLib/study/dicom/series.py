@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from CMRLib.dicom_groups import Acquisition, LeftOut, by_place, files_of, grouped, place_geometry
-from CMRLib.dicom_headers import FrameHeader
-from CMRLib.dicom_irw import find_acquisitions, readable_times
-from CMRLib.dicom_maps import find_maps
-from CMRLib.dicom_phase import radians_per_value
-from CMRLib.dicom_pixels import DicomSource, FrameRef
 from CMRLib.errors import InputError
-from CMRLib.series import ROLES, STACK, STATES, Series, Unrecognised, with_unique_keys
-from CMRLib.series_rules import ImageText, RoleRule, SeriesRules
-from CMRLib.series_states import UNTOLD_STATE, Acquired, tell_states
-from CMRLib.slice_order import Plane, name_slices
+from CMRLib.study.dicom.groups import Acquisition, LeftOut, by_place, files_of, grouped, place_geometry
+from CMRLib.study.dicom.headers import FrameHeader
+from CMRLib.study.dicom.irw import find_acquisitions, readable_times
+from CMRLib.study.dicom.maps import find_maps
+from CMRLib.study.dicom.phase import radians_per_value
+from CMRLib.study.dicom.pixels import DicomSource, FrameRef
+from CMRLib.study.rules import ImageText, RoleRule, SeriesRules
+from CMRLib.study.series import ROLES, STACK, STATES, Series, Unrecognised, with_unique_keys
+from CMRLib.study.slice_order import Plane, name_slices
+from CMRLib.study.states import UNTOLD_STATE, Acquired, tell_states
 
 _NO_RULE = (
     "Nothing says what this series is: no rule fits its description, comments or inversion times; add one to the "
