@@ -20,8 +20,8 @@ from slicer.ScriptedLoadableModule import (
 )
 
 from CMRLib import provenance
-from CMRLib.aha import LEVELS
-from CMRLib.bullseye import BullsEye
+from CMRLib.anatomy.aha import LEVELS
+from CMRLib.anatomy.bullseye import BullsEye
 from CMRLib.errors import CMRError, InputError
 from CMRLib.scene import aha, bullseye, display, landmarks, regions, segmentmeasurement
 from CMRLib.scene.dependencies import ensureTorch

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from CMRLib.files.images import write_image
 from CMRLib.geometry import Geometry
-from CMRLib.images import write_image
 
 INVERSION_TIMES_MS = (100.0, 1100.0, 2100.0, 3100.0, 4100.0, 180.0, 260.0)
 GEOMETRY = Geometry((-31.0, 12.5, 40.0), (1.2, 1.4, 8.0), (0.8, 0.0, 0.6, 0.0, 1.0, 0.0, -0.6, 0.0, 0.8))

@@ -20,7 +20,7 @@ import SimpleITK as sitk  # noqa: N813 (the name its users know)
 from batch_studies import GEOMETRY, true_t1, write_study
 
 from CMRLib.errors import MissingDependencyError
-from CMRLib.images import read_image
+from CMRLib.files.images import read_image
 from CMRLib.processes import in_processes
 from CMRLib.simulation import simulate_study
 from CMRLib.simulation.dicom_writer import write_dicom_study

@@ -12,8 +12,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 (the name its users know)
 from batch_studies import GEOMETRY, INVERSION_TIMES_MS, inversion_recovery, true_t1, write_study
 
-from CMRLib import models
-from CMRLib.images import read_image, write_image
+from CMRLib.files.images import read_image, write_image
+from CMRLib.networks import models
 from CMRLib.resources import resource_path
 from CMRT1MappingLib import motion_correction
 from CMRT1MappingLib.motion_estimation import MotionEstimate

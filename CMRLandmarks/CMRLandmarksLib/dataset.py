@@ -10,14 +10,14 @@ import numpy as np
 
 from CMRLandmarksLib.grid import APEX, DISPLAY_COLUMN, DISPLAY_ROW, GRID_SIZE, rescaled, standard_image
 from CMRLandmarksLib.tissue import LV, MYOCARDIUM, RV, landmarks_of_labels, points_of_landmarks
-from CMRLib.array_files import read_arrays, write_arrays
 from CMRLib.errors import InputError
+from CMRLib.files.arrays import read_arrays, write_arrays
+from CMRLib.files.images import read_image
 from CMRLib.geometry import Geometry
-from CMRLib.images import read_image
 from CMRLib.simulation.anatomy import LEVELS, ParametricAnatomy
 from CMRLib.simulation.contrasts import CONTRASTS, ContrastError, render_contrast, tissue_labels
 from CMRLib.simulation.labelled_anatomy import labelled_images, labels_beside
-from CMRLib.simulation.splits import subject_of
+from CMRLib.training.splits import subject_of
 
 
 @dataclass(frozen=True)

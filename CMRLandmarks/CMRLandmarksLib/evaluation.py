@@ -12,10 +12,10 @@ from CMRLandmarksLib import LANDMARKS
 from CMRLandmarksLib.confidence import FAILURE_MM, area_under_curve
 from CMRLandmarksLib.corruption import CORRUPTIONS, corrupted_copies
 from CMRLandmarksLib.dataset import LabelledSlice, bank_of
-from CMRLandmarksLib.entry_line import angle_between
 from CMRLandmarksLib.grid import rescaled, standard_image
 from CMRLandmarksLib.prediction import LandmarkModel, LandmarkPrediction, predict_landmarks, predict_on_grid
-from CMRLib.aha import SliceLandmarks, label_slice
+from CMRLib.anatomy.aha import SliceLandmarks, label_slice
+from CMRLib.anatomy.entry_line import angle_between
 from CMRLib.geometry import Geometry
 from CMRLib.simulation.anatomy import LEVELS, ParametricAnatomy
 from CMRLib.simulation.contrasts import render_contrast, tissue_labels

@@ -12,10 +12,10 @@ import numpy as np
 from CMRLandmarksLib.confidence import ConfidenceModel, features_of
 from CMRLandmarksLib.grid import Placement, entry_line_placement, rescaled, standard_image, zoom_placement
 from CMRLandmarksLib.tissue import landmarks_of_labels
-from CMRLib.devices import resolve_device
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
-from CMRLib.models import ModelEntry, load_weights
+from CMRLib.networks.devices import resolve_device
+from CMRLib.networks.models import ModelEntry, load_weights
 
 if TYPE_CHECKING:
     import torch
@@ -105,7 +105,7 @@ def load_landmark_model(model: str | Path = DEFAULT_MODEL, device: str = "auto")
     chosen = resolve_device(device)
     weights = load_weights(model, TASK)
     from CMRLandmarksLib.networks import STAGE1, STAGE2, HeatmapNetwork
-    from CMRLib.inference import ready
+    from CMRLib.networks.inference import ready
 
     networks = [
         ready(HeatmapNetwork(shape), weights.part(name), weights.entry, chosen)
@@ -139,7 +139,7 @@ def predict_landmarks(
         image: (slice, row, column).
         geometry: of the image; its pixel spacing matters, and its orientation where it is that of a short-axis plane.
         model: a loaded model, an id or a file.
-        device: for a model that is not loaded yet, as in `CMRLib.devices`.
+        device: for a model that is not loaded yet, as in `CMRLib.networks.devices`.
         batch: slices at a time.
         progress: called with the fraction done between batches; it may raise `CMRLib.errors.Cancelled`.
 

@@ -11,8 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from CMRLandmarksLib.augmentation import affine, chance, uniform
 from CMRLandmarksLib.networks import LINE_PX, ZOOM_LINE_PX
+from CMRLib.training.augmentation import affine, chance, uniform
 
 # Widest errors of the zooms of stage 1 and of the crops of stage 2.
 ZOOM_SCALE, ZOOM_SHIFT_PX = 1.4, 12.0

@@ -23,8 +23,8 @@ from CMRLandmarksLib.evaluation import (
 )
 from CMRLandmarksLib.prediction import LandmarkModel, load_landmark_model
 from CMRLib.errors import InputError
-from CMRLib.models import ModelEntry, add_to_manifest
-from CMRLib.simulation.splits import TEST_SEED, split_of
+from CMRLib.networks.models import ModelEntry, add_to_manifest
+from CMRLib.training.splits import TEST_SEED, split_of
 
 NAMES = {
     "t1_rest": "T1 native, rest",

@@ -12,17 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from CMRLandmarksLib import paper
-from CMRLandmarksLib.augmentation import (
-    PLAIN,
-    ContrastStrength,
-    chance,
-    degraded,
-    elastic,
-    masked_to_field,
-    recurved,
-    remapped,
-    uniform,
-)
 from CMRLandmarksLib.dataset import Bank
 from CMRLandmarksLib.examples import Batch, Examples, pooled
 from CMRLandmarksLib.networks import (
@@ -39,6 +28,17 @@ from CMRLandmarksLib.networks import (
 )
 from CMRLandmarksLib.random_views import crops, upright, zooms
 from CMRLandmarksLib.sampling import centroids, points_in_target, sample, standardised
+from CMRLib.training.augmentation import (
+    PLAIN,
+    ContrastStrength,
+    chance,
+    degraded,
+    elastic,
+    masked_to_field,
+    recurved,
+    remapped,
+    uniform,
+)
 
 # Share of the examples whose heart lies outside the field of view.
 HEARTLESS = 0.04

@@ -21,11 +21,11 @@ from CMRLandmarksLib.grid import GRID_SIZE, GRID_SPACING_MM
 from CMRLandmarksLib.networks import CROP_SIZE, LINE_PX, STAGE1, STAGE2, HeatmapNetwork
 from CMRLandmarksLib.prediction import TASK, LandmarkModel, predict_on_grid
 from CMRLandmarksLib.training import Stage1Task, Stage2Task
-from CMRLib.array_files import kept_or_made
 from CMRLib.errors import InputError
-from CMRLib.models import ModelEntry, write_weights
+from CMRLib.files.arrays import kept_or_made
+from CMRLib.networks.models import ModelEntry, write_weights
 from CMRLib.simulation.contrasts import CONTRASTS
-from CMRLib.simulation.splits import VALIDATION_SEED, split_of
+from CMRLib.training.splits import VALIDATION_SEED, split_of
 from CMRLib.training.trainer import Task, TrainingOptions, read_average, read_metrics, train
 
 TRAINING_SEED = 100_000

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from CMRLib.batch_landmarks import LandmarksResult, find_landmarks
 from CMRLib.batch_t1 import T1Result, map_t1
-from CMRLib.devices import resolve_device
 from CMRLib.errors import CMRError, DeviceError, InputError, MissingDependencyError, OutputError
+from CMRLib.networks.devices import resolve_device
 from CMRLib.processes import in_processes
 from CMRLib.result_folders import (
     check_writable,

@@ -12,8 +12,8 @@ import numpy as np
 
 from CMRLib.batch_t1 import T1Result
 from CMRLib.errors import InputError
+from CMRLib.files.markups import MarkupPoint, write_markups
 from CMRLib.geometry import Geometry
-from CMRLib.markups_json import MarkupPoint, write_markups
 from CMRLib.study.series import STACK, Study
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def find_landmarks(
         study: the study; its series of the roles :data:`ROLES` are taken.
         maps: T1 maps made in the same run, which are taken as well.
         folder: where the files go.
-        device: see :func:`CMRLib.devices.resolve_device`.
+        device: see :func:`CMRLib.networks.devices.resolve_device`.
         results: gets the entries ``landmarks``, ``models`` and ``device``, and in ``errors`` a sentence per series that
             failed.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from CMRLib.errors import OutputError
-from CMRLib.images import write_image
+from CMRLib.files.images import write_image
 from CMRLib.provenance import result_attributes, software_versions
 from CMRT1MappingLib.motion_correction import summary_r2
 

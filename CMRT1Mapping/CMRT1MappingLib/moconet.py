@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from CMRLib.warp import warp
+from CMRLib.networks.warp import warp
 from CMRT1MappingLib.heart_region import around_heart, fade, likely_heart
 
 STEM = 2  # pixels per cell of the finest scale

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from CMRLib.warp import warp
+from CMRLib.networks.warp import warp
 from CMRT1MappingLib.moconet import centred, pooled, roughness
 
 FRAMES, SIZE = 7, 384

@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from CMRLib.array_files import kept_or_made
 from CMRLib.errors import InputError
-from CMRLib.models import ModelEntry, write_weights
-from CMRLib.normalise import quantile_normalise
+from CMRLib.files.arrays import kept_or_made
+from CMRLib.networks.models import ModelEntry, write_weights
+from CMRLib.networks.normalise import quantile_normalise
 from CMRLib.simulation.irw_bank import IrwBank, make_bank
 from CMRLib.simulation.irw_sets import MotionBatch, random_sets
 from CMRLib.training.trainer import TrainingOptions, read_average, read_metrics, train

@@ -23,7 +23,7 @@ from CMRT1MappingLib.motion_refinement import refine_motion
 from CMRT1MappingLib.reconstruction import FitOptions, T1Maps, reconstruct
 
 if TYPE_CHECKING:
-    from CMRLib.models import ModelEntry
+    from CMRLib.networks.models import ModelEntry
 
 FEWEST_HEART_PIXELS = 100  # fewer are taken for no heart
 LARGEST_HEART_CM2 = 180.0  # more is something else; both ventricles of a much dilated heart cover about 120

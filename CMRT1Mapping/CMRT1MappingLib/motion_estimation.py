@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from CMRLib.devices import has_fast_bfloat16, resolve_device
 from CMRLib.errors import InputError
-from CMRLib.models import ModelEntry, load_weights
+from CMRLib.networks.devices import has_fast_bfloat16, resolve_device
+from CMRLib.networks.models import ModelEntry, load_weights
 
 if TYPE_CHECKING:
     import torch
@@ -68,7 +68,7 @@ def load_motion_model(
 
     Args:
         model: id or path.
-        device: see `CMRLib.devices.resolve_device`.
+        device: see `CMRLib.networks.devices.resolve_device`.
         full_precision: compute in float32 also on a processor that is faster in bfloat16, which training uses too;
             displacements differ by a few hundredths of a pixel.
 
@@ -79,7 +79,7 @@ def load_motion_model(
     """
     chosen = resolve_device(device)
     weights = load_weights(model, TASK)
-    from CMRLib.inference import ready
+    from CMRLib.networks.inference import ready
     from CMRT1MappingLib.moconet import Moconet
 
     network = ready(Moconet(), weights.tensors, weights.entry, chosen)
@@ -112,8 +112,8 @@ def estimate_motion(
     import torch
     from torch.nn import functional
 
-    from CMRLib.normalise import quantile_normalise
-    from CMRLib.warp import compose, resize_displacement, warp
+    from CMRLib.networks.normalise import quantile_normalise
+    from CMRLib.networks.warp import compose, resize_displacement, warp
 
     shape = images.shape[1:]
     # The nearest size that the network can take, which changes the working spacing by a few percent.
@@ -191,7 +191,7 @@ def apply_motion(
     """
     import torch
 
-    from CMRLib.warp import warp
+    from CMRLib.networks.warp import warp
 
     shift, magnitude = (torch.as_tensor(np.ascontiguousarray(a, dtype=np.float32)) for a in (displacement, images))
     with torch.inference_mode():

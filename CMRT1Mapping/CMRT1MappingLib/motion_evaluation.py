@@ -73,7 +73,7 @@ def measure_motion(
     """
     import torch
 
-    from CMRLib.warp import folded_share
+    from CMRLib.networks.warp import folded_share
 
     seen = anatomy_seen(displacement, moved)
     mean = seen.mean(axis=0)
@@ -98,7 +98,7 @@ def anatomy_seen(displacement: np.ndarray, moved: np.ndarray) -> np.ndarray:
     """Where the anatomy is that each corrected frame shows: a_i(x) - x, (frame, 2, row, column) pixels."""
     import torch
 
-    from CMRLib.warp import compose
+    from CMRLib.networks.warp import compose
 
     return compose(torch.as_tensor(displacement), torch.as_tensor(moved)).numpy()
 
@@ -113,7 +113,7 @@ def sample(image: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """An image (row, column) at x + offset(x), offset (2, row, column) in pixels; linear, edges repeated."""
     import torch
 
-    from CMRLib.warp import warp
+    from CMRLib.networks.warp import warp
 
     tensor = torch.as_tensor(np.asarray(image, dtype=np.float32))
     return warp(tensor[None, None], torch.as_tensor(offset)[None])[0, 0].numpy()
@@ -127,7 +127,7 @@ def contour_agreement(seen: np.ndarray, myocardium: np.ndarray, spacing_mm: Sequ
     """
     import torch
 
-    from CMRLib.warp import warp
+    from CMRLib.networks.warp import warp
 
     offsets = torch.as_tensor(np.concatenate([seen, seen.mean(axis=0, keepdims=True)]))
     share = torch.as_tensor(np.asarray(myocardium, dtype=np.float32))[None, None]

@@ -69,8 +69,8 @@ def _moved_copy(
 ) -> EvaluationSet:
     import torch
 
+    from CMRLib.networks.warp import invert
     from CMRLib.simulation.motion import random_motion
-    from CMRLib.warp import invert
     from CMRT1MappingLib.motion_estimation import apply_motion
 
     rows, columns = tubes.shape

@@ -56,7 +56,7 @@ def refine_motion(
     import torch
     from torch.nn import functional
 
-    from CMRLib.warp import resize_displacement, warp
+    from CMRLib.networks.warp import resize_displacement, warp
 
     shape = images.shape[1:]
     size = [max(16, round(n * step / WORKING_SPACING_MM)) for n, step in zip(shape, spacing_mm, strict=True)]
@@ -100,7 +100,7 @@ def _with_change(
     """
     import torch
 
-    from CMRLib.warp import indices, warp
+    from CMRLib.networks.warp import indices, warp
 
     spans, places, factors = [], [], []
     for span, n, full in zip(part, size, displacement.shape[2:], strict=True):
@@ -165,7 +165,7 @@ def _unfolded(displacement: Tensor, step: Tensor) -> Tensor:
     """How much of a step each frame can take without coming near a fold, (frame, 1, 1, 1)."""
     import torch
 
-    from CMRLib.warp import jacobian_determinant
+    from CMRLib.networks.warp import jacobian_determinant
 
     share = torch.zeros(len(step), 1, 1, 1)
     least = jacobian_determinant(displacement).amin(dim=(1, 2)).clamp_max(LEAST_DETERMINANT)

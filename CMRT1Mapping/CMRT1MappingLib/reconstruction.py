@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from CMRLib.devices import resolve_device
 from CMRLib.errors import InputError
+from CMRLib.networks.devices import resolve_device
 from CMRT1MappingLib.parallel import map_chunks
 from CMRT1MappingLib.polarity import noise_from_phase, samples_from_phase
 from CMRT1MappingLib.schemes import SchemeFit, check_inversion_times, fit_all_samples, fit_shmolli

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from CMRLib.models import ModelEntry
+    from CMRLib.networks.models import ModelEntry
 
 EXIT_DONE, EXIT_USAGE, EXIT_MISSING, EXIT_CANCELLED = 0, 2, 3, 130
 
@@ -118,7 +118,7 @@ def _add_moconet(networks: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def train_grid(options: argparse.Namespace) -> None:
     """Train the whole grid, one run after the other; finished ones are not trained again."""
-    from CMRLib.devices import resolve_device
+    from CMRLib.networks.devices import resolve_device
 
     resolve_device(options.device)
     from CMRLandmarksLib.training_run import assemble, grid_runs, train_stage
@@ -139,7 +139,7 @@ def train_grid(options: argparse.Namespace) -> None:
 
 def train_landmarks(options: argparse.Namespace) -> None:
     """Train the landmark model and write its weights file once both stages are there."""
-    from CMRLib.devices import resolve_device
+    from CMRLib.networks.devices import resolve_device
 
     resolve_device(options.device)
     import torch
@@ -199,7 +199,7 @@ def train_landmarks(options: argparse.Namespace) -> None:
 
 def train_motion(options: argparse.Namespace) -> None:
     """Train MOCOnet and write its weights file."""
-    from CMRLib.devices import resolve_device
+    from CMRLib.networks.devices import resolve_device
 
     resolve_device(options.device)
     import torch
@@ -243,7 +243,7 @@ def train_motion(options: argparse.Namespace) -> None:
 def install(path: Path, entry: ModelEntry, folder: Path) -> None:
     """Copy a weights file into a folder of models and put it into the manifest there."""
     from CMRLib.errors import OutputError
-    from CMRLib.models import add_to_manifest
+    from CMRLib.networks.models import add_to_manifest
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -77,7 +77,7 @@ def _draw(folder: Path, maps: list[dict[str, str]]) -> Path:
     import matplotlib
     from matplotlib import pyplot
 
-    from CMRLib.images import read_image
+    from CMRLib.files.images import read_image
 
     matplotlib.use("Agg")
     colors, shortest, longest = _color_table(folder / maps[0]["t1_file"])

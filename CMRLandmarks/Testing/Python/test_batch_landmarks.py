@@ -13,9 +13,9 @@ from CMRLib.batch import BatchOptions, run_batch
 from CMRLib.batch_landmarks import find_landmarks
 from CMRLib.batch_t1 import map_t1
 from CMRLib.errors import MissingDependencyError, OutputError
+from CMRLib.files.images import write_image
+from CMRLib.files.markups import MarkupPoint, write_markups
 from CMRLib.geometry import Geometry
-from CMRLib.images import write_image
-from CMRLib.markups_json import MarkupPoint, write_markups
 from CMRLib.scene import aha, landmarks
 from CMRLib.scene.studies import saveStudyScene
 from CMRLib.standalone import createApplication

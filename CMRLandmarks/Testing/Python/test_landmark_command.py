@@ -15,9 +15,9 @@ from CMRLandmarksLib import report  # noqa: E402
 from CMRLandmarksLib.dataset import simulated_slices  # noqa: E402
 from CMRLandmarksLib.prediction import load_landmark_model  # noqa: E402
 from CMRLandmarksLib.training_run import TrainingImages, training_banks  # noqa: E402
-from CMRLib.images import write_image  # noqa: E402
-from CMRLib.models import read_manifest  # noqa: E402
-from CMRLib.simulation.splits import TEST_SEED  # noqa: E402
+from CMRLib.files.images import write_image  # noqa: E402
+from CMRLib.networks.models import read_manifest  # noqa: E402
+from CMRLib.training.splits import TEST_SEED  # noqa: E402
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "Resources" / "Scripts"
 

@@ -9,10 +9,10 @@ from CMRLandmarksLib.dataset import Bank, bank_of, read_data_set, read_labelled_
 from CMRLandmarksLib.grid import standard_image
 from CMRLandmarksLib.tissue import landmarks_of_labels
 from CMRLib.errors import InputError
+from CMRLib.files.images import write_image
 from CMRLib.geometry import Geometry
-from CMRLib.images import write_image
 from CMRLib.simulation.contrasts import CONTRASTS
-from CMRLib.simulation.splits import split_of, subject_of
+from CMRLib.training.splits import split_of, subject_of
 
 
 def drawn_labels(shape=(120, 140), centre=(60.0, 75.0)) -> np.ndarray:

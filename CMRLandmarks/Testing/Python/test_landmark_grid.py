@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from CMRLandmarksLib.entry_line import angle_between, snapped_insertion
 from CMRLandmarksLib.grid import (
     APEX,
     DISPLAY_COLUMN,
@@ -19,6 +18,7 @@ from CMRLandmarksLib.grid import (
     standard_placement,
     zoom_placement,
 )
+from CMRLib.anatomy.entry_line import angle_between, snapped_insertion
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 

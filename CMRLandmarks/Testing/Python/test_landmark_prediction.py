@@ -20,9 +20,9 @@ from CMRLandmarksLib.networks import STAGE1, STAGE2, HeatmapNetwork  # noqa: E40
 from CMRLandmarksLib.prediction import BLANK, load_landmark_model, predict_landmarks  # noqa: E402
 from CMRLib.errors import Cancelled, DeviceError, InputError, MissingDependencyError  # noqa: E402
 from CMRLib.geometry import Geometry  # noqa: E402
-from CMRLib.models import write_weights  # noqa: E402
-from CMRLib.simulation.splits import TEST_SEED  # noqa: E402
+from CMRLib.networks.models import write_weights  # noqa: E402
 from CMRLib.simulation.study import short_axis_geometry  # noqa: E402
+from CMRLib.training.splits import TEST_SEED  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,9 +8,9 @@ import slicer
 
 from CMRLandmarksLib.prediction import DEFAULT_MODEL
 from CMRLib import provenance
+from CMRLib.files.images import read_image
 from CMRLib.geometry import Geometry
-from CMRLib.images import read_image
-from CMRLib.models import read_manifest
+from CMRLib.networks.models import read_manifest
 from CMRLib.scene import aha, landmarks
 from CMRLib.scene.landmarkreview import MISSING, readReview
 from CMRLib.scene.results import findResult

@@ -11,7 +11,8 @@ import slicer
 import vtk
 
 from CMRLib import provenance
-from CMRLib.aha import LEVELS, SEGMENTS, SliceLandmarks, label_slice, levels_along_stack, segment_statistics
+from CMRLib.anatomy.aha import LEVELS, SEGMENTS, SliceLandmarks, label_slice, levels_along_stack, segment_statistics
+from CMRLib.anatomy.statistics import RoiStatistics
 from CMRLib.errors import InputError
 from CMRLib.scene.acquisitions import SLICE, STATE
 from CMRLib.scene.display import labelColorNode, sliceLogics
@@ -20,7 +21,6 @@ from CMRLib.scene.landmarks import slicePoints, sourceVolume
 from CMRLib.scene.results import SOURCE_REFERENCE, findResult, markResult
 from CMRLib.scene.tables import setStatisticsTable
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray, volumeGeometry, worldToIJK
-from CMRT1MappingLib.statistics import RoiStatistics
 
 LABELS_ROLE = "aha_segments"
 TABLE_ROLE = "aha_statistics"
@@ -65,7 +65,7 @@ def divide(landmarksNode: Any, mapNode: Any, myocardium: np.ndarray, rule: str =
         landmarksNode: with landmarks and review.
         mapNode: the map.
         myocardium: true in the myocardium, with the map's axes (slice, row, column).
-        rule: see :func:`CMRLib.aha.segment_borders`.
+        rule: see :func:`CMRLib.anatomy.aha.segment_borders`.
     """
     volume = sourceVolume(landmarksNode)
     entries = readReview(landmarksNode)

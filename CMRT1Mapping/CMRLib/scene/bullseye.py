@@ -12,8 +12,8 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from CMRLib import provenance
-from CMRLib.bullseye import WALL_NAMES, BullsEye, ColorScale, draw_sectors
-from CMRLib.bullseye_svg import bullseye_svg
+from CMRLib.anatomy.bullseye import WALL_NAMES, BullsEye, ColorScale, draw_sectors
+from CMRLib.anatomy.bullseye_svg import bullseye_svg
 from CMRLib.errors import InputError, OutputError
 from CMRLib.geometry import Geometry
 from CMRLib.scene.results import findResult, markResult

@@ -9,9 +9,9 @@ import numpy as np
 import slicer
 from scipy.ndimage import binary_fill_holes
 
-from CMRLandmarksLib.entry_line import snapped_insertion
 from CMRLandmarksLib.prediction import load_landmark_model, predict_landmarks
 from CMRLib import provenance
+from CMRLib.anatomy.entry_line import snapped_insertion
 from CMRLib.errors import Cancelled, InputError
 from CMRLib.scene import landmarks
 from CMRLib.scene.landmarkreview import CORRECTED, readReview

@@ -10,11 +10,11 @@ import slicer
 import vtk
 
 from CMRLib import provenance
+from CMRLib.anatomy.statistics import RoiStatistics, roi_statistics
 from CMRLib.errors import InputError
 from CMRLib.scene.regions import regionMasks
 from CMRLib.scene.results import findResult, markResult
 from CMRLib.scene.volumes import volumeArray
-from CMRT1MappingLib.statistics import RoiStatistics, roi_statistics
 
 STATISTICS_ROLE = "t1_statistics"
 

@@ -63,7 +63,7 @@ def moved(images: np.ndarray, displacement: np.ndarray) -> np.ndarray:
     """
     import torch
 
-    from CMRLib.warp import invert, warp
+    from CMRLib.networks.warp import invert, warp
 
     back = invert(torch.from_numpy(displacement))
     result: np.ndarray = warp(torch.from_numpy(images)[:, None], back, mode="bicubic")[:, 0].numpy()

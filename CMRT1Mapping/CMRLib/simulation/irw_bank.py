@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from CMRLib.array_files import read_arrays, write_arrays
 from CMRLib.errors import InputError
-from CMRLib.images import read_image
+from CMRLib.files.arrays import read_arrays, write_arrays
+from CMRLib.files.images import read_image
 from CMRLib.simulation.anatomy import LEVELS, ParametricAnatomy, SliceAnatomy
 from CMRLib.simulation.canvas import smooth_field
 from CMRLib.simulation.labelled_anatomy import (
@@ -21,8 +21,8 @@ from CMRLib.simulation.labelled_anatomy import (
     labelled_images,
     labels_beside,
 )
-from CMRLib.simulation.splits import SPLITS, split_of, split_of_seed, subject_of
 from CMRLib.simulation.tissue import TISSUES
+from CMRLib.training.splits import SPLITS, split_of, split_of_seed, subject_of
 
 NAMES = tuple(TISSUES)
 SPACING_MM = 1.2

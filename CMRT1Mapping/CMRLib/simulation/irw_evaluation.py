@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from CMRLib.errors import InputError
+from CMRLib.networks.warp import invert
 from CMRLib.simulation.acquisition import acquire, coil_sensitivity, magnetisation_images
 from CMRLib.simulation.anatomy import LEVELS, ParametricAnatomy, SliceAnatomy
 from CMRLib.simulation.irw_bank import mobility_of
@@ -16,10 +17,9 @@ from CMRLib.simulation.labelled_anatomy import LabelledAnatomy, labelled_images
 from CMRLib.simulation.motion import random_motion
 from CMRLib.simulation.schedule import irregular_rr, schedule
 from CMRLib.simulation.signal import INVERSION_EFFICIENCY, SHMOLLI_READOUT, relaxed_signal
-from CMRLib.simulation.splits import TEST_SEED, VALIDATION_SEED, split_of, subject_of
 from CMRLib.simulation.study import LABELS
 from CMRLib.simulation.tissue import TissueValues, tissue_values
-from CMRLib.warp import invert
+from CMRLib.training.splits import TEST_SEED, VALIDATION_SEED, split_of, subject_of
 
 EVALUATION_SETS = 200
 SPACING_MM = 0.9375

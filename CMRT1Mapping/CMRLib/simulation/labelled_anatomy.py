@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage, sparse
 
 from CMRLib.errors import InputError
-from CMRLib.images import read_image
+from CMRLib.files.images import read_image
 from CMRLib.simulation.anatomy import Landmarks, Point, SliceAnatomy, check_level
 
 RIGHT_VENTRICLE, MYOCARDIUM, LEFT_VENTRICLE = 1, 2, 3

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from CMRLib.errors import InputError
-from CMRLib.warp import indices, invert, warp
+from CMRLib.networks.warp import indices, invert, warp
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

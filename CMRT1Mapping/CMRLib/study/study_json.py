@@ -12,8 +12,8 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 (the name its users know)
 
 from CMRLib.errors import InputError
+from CMRLib.files.images import read_image
 from CMRLib.geometry import Geometry
-from CMRLib.images import read_image
 from CMRLib.study.series import (
     KINDS,
     ROLES,

@@ -20,8 +20,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from CMRLib.devices import has_fast_bfloat16, resolve_device
 from CMRLib.errors import InputError, OutputError
+from CMRLib.networks.devices import has_fast_bfloat16, resolve_device
 
 CHECKPOINT, LOG, METRICS = "checkpoint.pt", "log.jsonl", "metrics.json"
 
@@ -57,7 +57,7 @@ class TrainingOptions:
         warmup: part of the run in which the learning rate rises.
         ema: decay per step of the averaged weights, which are what is validated and shipped.
         seed: of weights and examples.
-        device: as in `CMRLib.devices`.
+        device: as in `CMRLib.networks.devices`.
         report_every_s: seconds between reports, each with a checkpoint.
         validate_every_s: seconds between validations.
     """

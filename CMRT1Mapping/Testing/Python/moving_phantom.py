@@ -8,7 +8,7 @@ import numpy as np
 from irw_phantom import Phantom, make_phantom
 from scipy.ndimage import map_coordinates
 
-from CMRLib.models import ModelEntry
+from CMRLib.networks.models import ModelEntry
 from CMRT1MappingLib import motion_correction
 from CMRT1MappingLib.motion_estimation import MotionEstimate, check_motion_input
 

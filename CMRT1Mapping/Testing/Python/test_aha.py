@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from CMRLib.aha import (
+from CMRLib.anatomy.aha import (
     LEVELS,
     SEGMENTS,
     SliceLandmarks,

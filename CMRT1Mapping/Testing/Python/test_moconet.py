@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from CMRLib.inference import fused  # noqa: E402
+from CMRLib.networks.inference import fused  # noqa: E402
 from CMRT1MappingLib.heart_region import around_heart, fade, likely_heart  # noqa: E402
 from CMRT1MappingLib.moconet import (  # noqa: E402
     COMPACT,

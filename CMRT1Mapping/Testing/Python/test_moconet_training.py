@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from CMRLib.errors import InputError  # noqa: E402
-from CMRLib.models import read_manifest  # noqa: E402
+from CMRLib.networks.models import read_manifest  # noqa: E402
 from CMRLib.simulation.irw_bank import make_bank  # noqa: E402
 from CMRLib.training.trainer import TrainingOptions, read_average  # noqa: E402
 from CMRT1MappingLib.moconet import Moconet  # noqa: E402

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from CMRLib.errors import InputError, MissingDependencyError, OutputError
-from CMRLib.models import add_to_manifest, load_weights, read_manifest, write_weights
+from CMRLib.networks.models import add_to_manifest, load_weights, read_manifest, write_weights
 
 torch = pytest.importorskip("torch")
 

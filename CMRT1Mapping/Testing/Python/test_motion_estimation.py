@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from CMRLib.errors import Cancelled, DeviceError, InputError, MissingDependencyError  # noqa: E402
-from CMRLib.models import write_weights  # noqa: E402
+from CMRLib.networks.models import write_weights  # noqa: E402
 from CMRLib.simulation.irw_evaluation import evaluation_set  # noqa: E402
 from CMRT1MappingLib.moconet import Moconet  # noqa: E402
 from CMRT1MappingLib.motion_estimation import (  # noqa: E402

@@ -6,8 +6,8 @@ from scipy.ndimage import gaussian_filter
 
 torch = pytest.importorskip("torch")
 
+from CMRLib.networks.warp import folded_share, jacobian_determinant  # noqa: E402
 from CMRLib.simulation import simulate_study  # noqa: E402
-from CMRLib.warp import folded_share, jacobian_determinant  # noqa: E402
 from CMRT1MappingLib import motion_correction  # noqa: E402
 from CMRT1MappingLib.motion_correction import correct_and_reconstruct  # noqa: E402
 from CMRT1MappingLib.motion_estimation import MotionEstimate  # noqa: E402

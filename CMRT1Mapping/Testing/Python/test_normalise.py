@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from CMRLib.normalise import HIGH, LIMIT, LOW, quantile_normalise  # noqa: E402
+from CMRLib.networks.normalise import HIGH, LIMIT, LOW, quantile_normalise  # noqa: E402
 
 
 def frames(count=3, shape=(40, 50), seed=0):

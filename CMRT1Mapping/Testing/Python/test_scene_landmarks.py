@@ -8,7 +8,7 @@ import slicer
 import vtk
 from irw_phantom import OBLIQUE
 
-from CMRLib.bullseye import make_bullseye
+from CMRLib.anatomy.bullseye import make_bullseye
 from CMRLib.errors import InputError, OutputError
 from CMRLib.provenance import result_attributes
 from CMRLib.scene import aha, bullseye, display, landmarkreview, landmarks, t1maps

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from irw_phantom import OBLIQUE
 
+from CMRLib.anatomy.statistics import RoiStatistics
 from CMRLib.errors import InputError
 from CMRLib.scene import plots
 from CMRLib.scene.regions import polygonMask, regionMasks
@@ -18,7 +19,6 @@ from CMRLib.scene.tables import setStatisticsTable
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray
 from CMRT1MappingLib.curve import PixelCurve
 from CMRT1MappingLib.reconstruction import PixelFlag
-from CMRT1MappingLib.statistics import RoiStatistics
 
 pytestmark = pytest.mark.usefixtures("scene")
 

@@ -8,6 +8,7 @@ from CMRLib.errors import InputError
 
 torch = pytest.importorskip("torch")
 
+from CMRLib.networks.warp import compose, folded_share, indices, jacobian_determinant  # noqa: E402
 from CMRLib.simulation.motion import (  # noqa: E402
     LARGEST_MM,
     SEVERITIES,
@@ -17,7 +18,6 @@ from CMRLib.simulation.motion import (  # noqa: E402
     random_control,
     random_motion,
 )
-from CMRLib.warp import compose, folded_share, indices, jacobian_determinant  # noqa: E402
 
 SHAPE, SPACING = (90, 100), 1.8
 CENTRE = (44.5, 49.5)

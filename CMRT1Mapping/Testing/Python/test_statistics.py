@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from CMRLib.anatomy.statistics import roi_statistics
 from CMRLib.errors import InputError
-from CMRT1MappingLib.statistics import roi_statistics
 
 
 @given(hnp.arrays(float, (4, 5), elements=st.floats(0, 4000)), hnp.arrays(bool, (4, 5)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import slicer
 
-from CMRLib.models import read_manifest
+from CMRLib.networks.models import read_manifest
 from CMRLib.scene import acquisitions, motion, motionoutcome, t1maps
 from CMRLib.scene.volumes import volumeArray
 from CMRLib.simulation import simulate_study

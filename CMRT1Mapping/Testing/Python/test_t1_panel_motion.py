@@ -14,7 +14,7 @@ import slicer
 from irw_phantom import OBLIQUE, SHMOLLI_TIMES
 from moving_phantom import install_known_motion, make_moving_phantom
 
-from CMRLib import models
+from CMRLib.networks import models
 from CMRLib.scene import acquisitions, dependencies, motion, t1maps
 from CMRLib.scene.volumes import ijkToWorld, volumeArray
 from CMRT1MappingLib import motion_correction

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from CMRLib.warp import (  # noqa: E402
+from CMRLib.networks.warp import (  # noqa: E402
     compose,
     folded_share,
     indices,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from CMRLib.errors import MissingDependencyError
-from CMRLib.models import ModelEntry
+from CMRLib.networks.models import ModelEntry
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -22,7 +22,7 @@ def ready(network: Network, tensors: dict[str, Tensor], entry: ModelEntry, devic
         network: with any weights.
         tensors: by name.
         entry: of the weights file that they come from.
-        device: see `CMRLib.devices.resolve_device`.
+        device: see `CMRLib.networks.devices.resolve_device`.
 
     Raises:
         MissingDependencyError: the weights are those of another network.

@@ -6,8 +6,8 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from CMRLib.aha import SEGMENTS
-from CMRLib.bullseye import BORDER, BORDER_COLOR, WALL_NAMES, BullsEye, ColorScale, Sector
+from CMRLib.anatomy.aha import SEGMENTS
+from CMRLib.anatomy.bullseye import BORDER, BORDER_COLOR, WALL_NAMES, BullsEye, ColorScale, Sector
 
 
 def bullseye_svg(bullseye: BullsEye, title: str = "", size: int = 640) -> str:

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from CMRLib.aha import LEVELS, SEGMENTS
+from CMRLib.anatomy.aha import LEVELS, SEGMENTS
 from CMRLib.errors import InputError
 
 # Inner and outer radius of each level's ring.

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from CMRLib.anatomy.statistics import RoiStatistics, roi_statistics
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.study.slice_order import BASE_TO_APEX
-from CMRT1MappingLib.statistics import RoiStatistics, roi_statistics
 
 LEVELS = ("basal", "mid", "apical")
 RULES = ("equal", "insertions")
