@@ -19,9 +19,9 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 (the name its users know)
 from batch_studies import GEOMETRY, true_t1, write_study
 
+from CMRLib.batch.processes import in_processes
 from CMRLib.errors import MissingDependencyError
 from CMRLib.files.images import read_image
-from CMRLib.processes import in_processes
 from CMRLib.simulation import simulate_study
 from CMRLib.simulation.dicom_writer import write_dicom_study
 
@@ -173,7 +173,7 @@ def test_results_of_an_earlier_step_are_kept_by_a_later_one(cmr_batch, tmp_path,
         results["landmarks"].append({"role": "t1", "slice": "mid", "lv_center_px": [1.0, 2.0]})
         return [None]
 
-    monkeypatch.setattr("CMRLib.batch.find_landmarks", marked)
+    monkeypatch.setattr("CMRLib.batch.run.find_landmarks", marked)
     folder = write_study(tmp_path / "in", "P001")
     command = ["--input", str(folder), "--output", str(tmp_path / "out")]
     assert cmr_batch(command) == 0
@@ -266,7 +266,7 @@ def test_cancelled_while_a_library_hides_it(cmr_batch, tmp_path, capsys, monkeyp
         except KeyboardInterrupt:
             raise error from None
 
-    monkeypatch.setattr("CMRLib.batch.map_t1", hides)
+    monkeypatch.setattr("CMRLib.batch.run.map_t1", hides)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         folders = [str(write_study(tmp_path / name, name)) for name in ("P001", "P002")]
@@ -282,7 +282,7 @@ def test_unexpected_error_is_told_without_quoting_files(cmr_batch, tmp_path, cap
         raise KeyError("SMITH^JOHN")
 
     folders = [str(write_study(tmp_path / name, name)) for name in ("P001", "P002")]
-    monkeypatch.setattr("CMRLib.batch.map_t1", broken)
+    monkeypatch.setattr("CMRLib.batch.run.map_t1", broken)
     assert cmr_batch(["--input", *folders, "--output", str(tmp_path / "out")]) == 1
     printed = capsys.readouterr().err
     assert printed.count("Unexpected KeyError at test_batch.py:") == 2 and "SMITH" not in printed

@@ -40,7 +40,7 @@ def network(monkeypatch):
         displacement[:] = SHIFTS[:, :, None, None]
         return MotionEstimate(displacement, np.ones(images.shape[1:], np.float32), model.entry, "cpu")
 
-    monkeypatch.setattr("CMRLib.batch.load_motion_model", lambda device: MODEL)
+    monkeypatch.setattr("CMRLib.batch.run.load_motion_model", lambda device: MODEL)
     monkeypatch.setattr(motion_correction, "estimate_motion", estimate)
     monkeypatch.setattr(
         motion_correction, "refine_motion", lambda images, displacement, heart, spacing_mm: displacement
@@ -134,7 +134,7 @@ def same_maps(one, other):
 
 
 def test_switched_off_neither_loads_nor_says_anything_of_it(cmr_batch, tmp_path, monkeypatch):
-    monkeypatch.setattr("CMRLib.batch.load_motion_model", lambda device: pytest.fail("the network was loaded"))
+    monkeypatch.setattr("CMRLib.batch.run.load_motion_model", lambda device: pytest.fail("the network was loaded"))
     moving_study(tmp_path / "in")
     command = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--no-motion-correction"]
     assert cmr_batch(command) == 0
@@ -151,7 +151,7 @@ def test_maps_are_made_again_when_the_choice_changes_and_kept_by_other_steps(cmr
         results["landmarks"].append({"role": "t1", "slice": "mid", "lv_center_px": [1.0, 2.0]})
         return [None]
 
-    monkeypatch.setattr("CMRLib.batch.find_landmarks", marked)
+    monkeypatch.setattr("CMRLib.batch.run.find_landmarks", marked)
     moving_study(tmp_path / "in")
     command = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out")]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from CMRLib.batch import Outcome, SceneSaver
+    from CMRLib.batch.run import Outcome, SceneSaver
 
 EXIT_DONE, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_MISSING, EXIT_CANCELLED = 0, 1, 2, 3, 130
 
@@ -82,8 +82,8 @@ def _stop(sentence: str, status: int) -> int:
 
 
 def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Namespace:
-    from CMRLib.batch import AVAILABLE_STEPS, DEFAULT_STEPS
-    from CMRLib.writers import STEPS
+    from CMRLib.batch.results import STEPS
+    from CMRLib.batch.run import AVAILABLE_STEPS, DEFAULT_STEPS
 
     parser = argparse.ArgumentParser(prog="cmr-batch", description="Process cardiac MR studies without a window.")
     parser.add_argument("--input", nargs="+", type=Path, required=True, metavar="STUDY", help="folders of studies")
@@ -118,9 +118,9 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
 
 
 def _run(options: argparse.Namespace, cancellation: _Cancellation) -> int:
-    from CMRLib.batch import BatchOptions, run_batch
+    from CMRLib.batch.results import write_summary
+    from CMRLib.batch.run import BatchOptions, run_batch
     from CMRLib.errors import OutputError
-    from CMRLib.writers import write_summary
 
     batch = BatchOptions(
         steps=tuple(options.steps.split(",")),

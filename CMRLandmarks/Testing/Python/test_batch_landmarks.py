@@ -9,9 +9,9 @@ import slicer
 
 from CMRLandmarksLib import prediction
 from CMRLandmarksLib.prediction import NO_HEART, LandmarkPrediction
-from CMRLib.batch import BatchOptions, run_batch
-from CMRLib.batch_landmarks import find_landmarks
-from CMRLib.batch_t1 import map_t1
+from CMRLandmarksLib.step import find_landmarks
+from CMRLib.batch.results import new_results
+from CMRLib.batch.run import BatchOptions, run_batch
 from CMRLib.errors import MissingDependencyError, OutputError
 from CMRLib.files.images import write_image
 from CMRLib.files.markups import MarkupPoint, write_markups
@@ -20,7 +20,7 @@ from CMRLib.scene import aha, landmarks
 from CMRLib.scene.studies import saveStudyScene
 from CMRLib.standalone import createApplication
 from CMRLib.study.reading import read_study
-from CMRLib.writers import new_results
+from CMRT1MappingLib.step import map_t1
 
 GEOMETRY = Geometry((-31.0, 12.5, 40.0), (1.2, 1.4, 8.0), (0.8, 0.0, 0.6, 0.0, 1.0, 0.0, -0.6, 0.0, 0.8))
 CENTER, ANTERIOR, INFERIOR = (10.0, 12.25), (4.5, 6.0), (15.0, 7.0)

@@ -9,8 +9,7 @@ from typing import Any
 import slicer
 import vtk
 
-from CMRLib.batch_landmarks import LandmarksResult
-from CMRLib.batch_t1 import T1Result
+from CMRLandmarksLib.step import LandmarksResult
 from CMRLib.errors import OutputError
 from CMRLib.provenance import result_attributes
 from CMRLib.scene.acquisitions import createAcquisition, phaseOf, seriesAttributes
@@ -19,6 +18,7 @@ from CMRLib.scene.landmarks import ROLE, storeLandmarks, updateEntryLines
 from CMRLib.scene.t1reconstruction import storeResults
 from CMRLib.scene.volumes import setVolumeArray
 from CMRLib.standalone import createApplication
+from CMRT1MappingLib.step import T1Result
 
 WEAKER_FIELD_T = 1.5  # whose colors are taken where the files do not tell the field
 

@@ -9,7 +9,6 @@ from irw_phantom import OBLIQUE, SHMOLLI_TIMES
 from moving_phantom import ENTRY, install_known_motion, make_moving_phantom
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from CMRLib.batch_t1 import T1Result
 from CMRLib.errors import InputError
 from CMRLib.scene import acquisitions, motion, motionoutcome, t1maps
 from CMRLib.scene.studies import saveStudyScene
@@ -19,6 +18,7 @@ from CMRLib.study.series import Series, SeriesImages
 from CMRT1MappingLib.motion_correction import Correction, correct_and_reconstruct
 from CMRT1MappingLib.motion_estimation import apply_motion
 from CMRT1MappingLib.reconstruction import reconstruct
+from CMRT1MappingLib.step import T1Result
 
 pytestmark = pytest.mark.usefixtures("scene")
 

@@ -8,9 +8,9 @@ import os
 import shutil
 from pathlib import Path
 
+from CMRLib.batch.results import read_results
 from CMRLib.errors import OutputError
 from CMRLib.study.study_json import STUDY_FILE, is_study_id
-from CMRLib.writers import read_results
 
 
 def check_writable(output: Path) -> None:

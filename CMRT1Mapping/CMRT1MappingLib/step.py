@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from CMRLib.batch.results import write_t1
 from CMRLib.errors import InputError
 from CMRLib.study.series import Series, SeriesImages, Study
-from CMRLib.writers import write_t1
 from CMRT1MappingLib.motion_correction import CorrectedMaps, Correction, correct_and_reconstruct
 from CMRT1MappingLib.motion_estimation import TASK
 from CMRT1MappingLib.reconstruction import FitOptions, T1Maps, reconstruct

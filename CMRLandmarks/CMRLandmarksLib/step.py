@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from CMRLib.batch_t1 import T1Result
 from CMRLib.errors import InputError
 from CMRLib.files.markups import MarkupPoint, write_markups
 from CMRLib.geometry import Geometry
 from CMRLib.study.series import STACK, Study
+from CMRT1MappingLib.step import T1Result
 
 if TYPE_CHECKING:
     from CMRLandmarksLib.prediction import LandmarkPrediction

@@ -9,12 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from CMRLib.batch_landmarks import LandmarksResult, find_landmarks
-from CMRLib.batch_t1 import T1Result, map_t1
-from CMRLib.errors import CMRError, DeviceError, InputError, MissingDependencyError, OutputError
-from CMRLib.networks.devices import resolve_device
-from CMRLib.processes import in_processes
-from CMRLib.result_folders import (
+from CMRLandmarksLib.step import LandmarksResult, find_landmarks
+from CMRLib.batch.folders import (
     check_writable,
     name_of_unreadable,
     put_in_place,
@@ -22,10 +18,14 @@ from CMRLib.result_folders import (
     remove_unreadable,
     start_partial,
 )
+from CMRLib.batch.processes import in_processes
+from CMRLib.batch.results import new_results, read_results, write_results
+from CMRLib.errors import CMRError, DeviceError, InputError, MissingDependencyError, OutputError
+from CMRLib.networks.devices import resolve_device
 from CMRLib.study.reading import read_study
 from CMRLib.study.series import Study
-from CMRLib.writers import new_results, read_results, write_results
 from CMRT1MappingLib.motion_estimation import load_motion_model
+from CMRT1MappingLib.step import T1Result, map_t1
 
 if TYPE_CHECKING:
     from CMRT1MappingLib.motion_estimation import MotionModel
