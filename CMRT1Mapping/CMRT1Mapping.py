@@ -28,13 +28,14 @@ from slicer.ScriptedLoadableModule import (
 
 from CMRLib import provenance
 from CMRLib.errors import Cancelled, CMRError, InputError
-from CMRLib.scene import acquisitions, display, motion, motionoutcome, plots, t1maps, t1reconstruction
+from CMRLib.scene import acquisitions, display
 from CMRLib.scene.dependencies import ensureTorch, isTorchInstalled
 from CMRLib.scene.panel import Panel
-from CMRLib.scene.t1texts import curveText, summaryOf
 from CMRLib.scene.tables import measureRegions
 from CMRLib.scene.volumes import ijkToWorld
-from CMRT1MappingLib.curve import PixelCurve
+from CMRT1MappingLib.fit.curve import PixelCurve
+from CMRT1MappingLib.scene import motion, motionoutcome, plots, t1maps, t1reconstruction
+from CMRT1MappingLib.scene.t1texts import curveText, summaryOf
 
 TITLE = "CMR T1 Mapping"
 SCHEMES = ["ShMOLLI", "MOLLI", "Look-Locker"]
@@ -516,7 +517,7 @@ class CMRT1MappingLogic(ScriptedLoadableModuleLogic):
     def process(self, inputNode: Any, **arguments: Any) -> dict[str, Any]:
         """Compute the T1 map of an acquisition and the maps that go with it.
 
-        See :func:`CMRLib.scene.t1reconstruction.reconstructT1` for arguments, result and errors.
+        See :func:`CMRT1MappingLib.scene.t1reconstruction.reconstructT1` for arguments, result and errors.
         """
         started = time.perf_counter()
         nodes = t1reconstruction.reconstructT1(inputNode, **arguments)
@@ -525,7 +526,7 @@ class CMRT1MappingLogic(ScriptedLoadableModuleLogic):
         return nodes
 
     def undoCorrection(self, inputNode: Any, device: str = "auto", progress: Any = None) -> dict[str, Any]:
-        """Map the images as acquired; see :func:`CMRLib.scene.t1reconstruction.undoCorrection`."""
+        """Map the images as acquired; see :func:`CMRT1MappingLib.scene.t1reconstruction.undoCorrection`."""
         nodes = t1reconstruction.undoCorrection(inputNode, device, progress)
         logging.info("Motion correction undone")
         return nodes

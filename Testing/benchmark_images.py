@@ -39,7 +39,7 @@ class Images:
 def real_phantom(folder: Path) -> Images:
     """The ShMOLLI scan of a nine-tube phantom, against the T1 map that the scanner made of it."""
     from CMRLib.study.reading import read_study
-    from CMRT1MappingLib.scanner_maps import read_scanner_maps
+    from CMRT1MappingLib.research.scanner_maps import read_scanner_maps
 
     scanner = read_scanner_maps(sorted(folder.rglob("*.dcm")))
     (series,) = [s for s in read_study(folder).series if s.role == "irw"]

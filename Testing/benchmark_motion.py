@@ -14,7 +14,7 @@ import SimpleITK as sitk  # noqa: N813 (the name that its own examples give it)
 from benchmark_peers import make_peers_environment
 
 from CMRLib.errors import MissingDependencyError
-from CMRT1MappingLib.motion_report import Method
+from CMRT1MappingLib.research.motion_report import Method
 
 WORKER = Path(__file__).with_name("benchmark_motion_elastix.py")
 # Chosen on 7 tuning sets of all severities by the displacement left: 0.81 px, against 0.87 px without the coarsest

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from CMRLib.resources import resource_path
-from CMRLib.simulation.irw_evaluation import EvaluationSet, evaluation_set
-from CMRT1MappingLib.motion_evaluation import anatomy_seen, sample
-from CMRT1MappingLib.motion_report import Method, fitted
+from CMRT1MappingLib.research.irw_evaluation import EvaluationSet, evaluation_set
+from CMRT1MappingLib.research.motion_evaluation import anatomy_seen, sample
+from CMRT1MappingLib.research.motion_report import Method, fitted
 
 T1_TABLE, T1_RANGE_MS = "ColorTables/CMR_T1_1.5T.txt", (0.0, 2000.0)
 R2_RANGE = (0.8, 1.0)

@@ -27,7 +27,7 @@ def cmr_mapping(magnitude: np.ndarray, phase: np.ndarray, times_ms: np.ndarray, 
     """This repository's reconstruction of the whole image."""
     import torch
 
-    from CMRT1MappingLib.reconstruction import reconstruct
+    from CMRT1MappingLib.fit.reconstruction import reconstruct
 
     torch.set_num_threads(cores)
 

@@ -15,8 +15,8 @@ from batch_studies import GEOMETRY, INVERSION_TIMES_MS, inversion_recovery, true
 from CMRLib.files.images import read_image, write_image
 from CMRLib.networks import models
 from CMRLib.resources import resource_path
-from CMRT1MappingLib import motion_correction
-from CMRT1MappingLib.motion_estimation import MotionEstimate
+from CMRT1MappingLib.motion import correction as motion_correction
+from CMRT1MappingLib.motion.estimation import MotionEstimate
 
 SCRIPT = Path(__file__).resolve().parents[1] / "Resources" / "Scripts" / "cmr_batch.py"
 SHIFTS = np.array([[0, 3], [0, -2], [0, 1], [0, 0], [0, -3], [0, 2], [0, -1]])  # zero mean, (row, column)

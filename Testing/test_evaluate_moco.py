@@ -10,10 +10,10 @@ import benchmark_motion_pictures
 import numpy as np
 import pytest
 
-from CMRLib.simulation.irw_evaluation import evaluation_set
-from CMRT1MappingLib import motion_report
-from CMRT1MappingLib.motion_evaluation import MotionErrors
-from CMRT1MappingLib.motion_report import Method, SetResult
+from CMRT1MappingLib.research import motion_report
+from CMRT1MappingLib.research.irw_evaluation import evaluation_set
+from CMRT1MappingLib.research.motion_evaluation import MotionErrors
+from CMRT1MappingLib.research.motion_report import Method, SetResult
 
 
 def errors(displacement, t1=30.0):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from CMRLib.study.reading import read_study
-from CMRT1MappingLib.motion_correction import correct_and_reconstruct
+from CMRT1MappingLib.motion.correction import correct_and_reconstruct
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Resources" / "Scripts"))
 from cmr_evaluate import real_data_folder

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from CMRLib.batch.results import write_t1
 from CMRLib.errors import InputError
 from CMRLib.study.series import Series, SeriesImages, Study
-from CMRT1MappingLib.motion_correction import CorrectedMaps, Correction, correct_and_reconstruct
-from CMRT1MappingLib.motion_estimation import TASK
-from CMRT1MappingLib.reconstruction import FitOptions, T1Maps, reconstruct
+from CMRT1MappingLib.fit.reconstruction import FitOptions, T1Maps, reconstruct
+from CMRT1MappingLib.motion.correction import CorrectedMaps, Correction, correct_and_reconstruct
+from CMRT1MappingLib.motion.estimation import TASK
 
 if TYPE_CHECKING:
-    from CMRT1MappingLib.motion_estimation import MotionModel
+    from CMRT1MappingLib.motion.estimation import MotionModel
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,9 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> s
 def evaluate_phantom(folder: Path) -> dict[str, Any]:
     """Reconstruct the real ShMOLLI phantom with and without its phase and hold both against the scanner's maps."""
     from CMRLib.study.reading import read_study
-    from CMRT1MappingLib.evaluation import compare_with_scanner
-    from CMRT1MappingLib.reconstruction import reconstruct
-    from CMRT1MappingLib.scanner_maps import read_scanner_maps
+    from CMRT1MappingLib.fit.reconstruction import reconstruct
+    from CMRT1MappingLib.research.fit_evaluation import compare_with_scanner
+    from CMRT1MappingLib.research.scanner_maps import read_scanner_maps
 
     scanner = read_scanner_maps(sorted(folder.rglob("*.dcm")))
     (series,) = [s for s in read_study(folder).series if s.role == "irw"]
@@ -77,7 +77,7 @@ def evaluate_phantom(folder: Path) -> dict[str, Any]:
 
 def evaluate_precision() -> dict[str, Any]:
     """Bias and spread of T1 over noise, heart rate and tissue, against the Cramér-Rao bound."""
-    from CMRT1MappingLib.evaluation import Precision, shmolli_precision
+    from CMRT1MappingLib.research.fit_evaluation import Precision, shmolli_precision
 
     conditions = []
     rows = []
@@ -124,8 +124,8 @@ def evaluate_moco(arguments: argparse.Namespace) -> int:
     import torch
 
     from CMRLib.errors import CMRError, MissingDependencyError
-    from CMRT1MappingLib import motion_methods, motion_phantom, motion_report
-    from CMRT1MappingLib.motion_estimation import load_motion_model
+    from CMRT1MappingLib.motion.estimation import load_motion_model
+    from CMRT1MappingLib.research import motion_methods, motion_phantom, motion_report
 
     torch.set_num_threads(arguments.threads)
     acdc, phantom = arguments.data / "acdc-dev", arguments.data / "shmolli-phantom"

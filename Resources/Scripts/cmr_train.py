@@ -205,7 +205,7 @@ def train_motion(options: argparse.Namespace) -> None:
     import torch
 
     from CMRLib.training.trainer import TrainingOptions
-    from CMRT1MappingLib.moconet_training import assemble, motion_banks, train_moconet
+    from CMRT1MappingLib.research.moconet_training import assemble, motion_banks, train_moconet
 
     if options.threads:
         torch.set_num_threads(options.threads)

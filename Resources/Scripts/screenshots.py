@@ -163,9 +163,9 @@ def _stack_of_t1_maps(slices: Any) -> Any:
     import slicer
 
     from CMRLib.geometry import Geometry
-    from CMRLib.scene import t1maps
     from CMRLib.scene.volumes import setVolumeArray
-    from CMRT1MappingLib.reconstruction import reconstruct
+    from CMRT1MappingLib.fit.reconstruction import reconstruct
+    from CMRT1MappingLib.scene import t1maps
 
     first = slices[0].geometry
     step = float(np.linalg.norm(np.subtract(slices[1].geometry.origin, first.origin)))

@@ -16,12 +16,12 @@ import numpy as np
 from CMRLib.errors import OutputError
 from CMRLib.files.images import write_image
 from CMRLib.provenance import result_attributes, software_versions
-from CMRT1MappingLib.motion_correction import summary_r2
+from CMRT1MappingLib.motion.correction import summary_r2
 
 if TYPE_CHECKING:
     from CMRLib.study.series import Series
-    from CMRT1MappingLib.motion_correction import CorrectedMaps
-    from CMRT1MappingLib.reconstruction import T1Maps
+    from CMRT1MappingLib.fit.reconstruction import T1Maps
+    from CMRT1MappingLib.motion.correction import CorrectedMaps
 
 RESULTS_SCHEMA = "cmr-results/1"
 RESULTS_FILE = "results.json"
@@ -85,7 +85,7 @@ def write_t1(
     aligned one.
 
     ``motion_correction`` is "corrected", "not needed", "no better", "not possible" or "off". ``motion_px``,
-    ``r2_before`` and ``r2_after`` are as in :class:`CMRT1MappingLib.motion_correction.CorrectedMaps`; where motion was
+    ``r2_before`` and ``r2_after`` are as in :class:`CMRT1MappingLib.motion.correction.CorrectedMaps`; where motion was
     not estimated, ``r2_before`` is that of all fitted pixels, and the others are None.
 
     Args:

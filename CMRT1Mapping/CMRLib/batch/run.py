@@ -24,11 +24,11 @@ from CMRLib.errors import CMRError, DeviceError, InputError, MissingDependencyEr
 from CMRLib.networks.devices import resolve_device
 from CMRLib.study.reading import read_study
 from CMRLib.study.series import Study
-from CMRT1MappingLib.motion_estimation import load_motion_model
+from CMRT1MappingLib.motion.estimation import load_motion_model
 from CMRT1MappingLib.step import T1Result, map_t1
 
 if TYPE_CHECKING:
-    from CMRT1MappingLib.motion_estimation import MotionModel
+    from CMRT1MappingLib.motion.estimation import MotionModel
 
 AVAILABLE_STEPS = ("t1", "landmarks")
 DEFAULT_STEPS = ("t1",)

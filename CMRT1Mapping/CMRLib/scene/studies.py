@@ -15,9 +15,9 @@ from CMRLib.provenance import result_attributes
 from CMRLib.scene.acquisitions import createAcquisition, phaseOf, seriesAttributes
 from CMRLib.scene.display import showInSliceViews, t1ColorsForField
 from CMRLib.scene.landmarks import ROLE, storeLandmarks, updateEntryLines
-from CMRLib.scene.t1reconstruction import storeResults
 from CMRLib.scene.volumes import setVolumeArray
 from CMRLib.standalone import createApplication
+from CMRT1MappingLib.scene.t1reconstruction import storeResults
 from CMRT1MappingLib.step import T1Result
 
 WEAKER_FIELD_T = 1.5  # whose colors are taken where the files do not tell the field

@@ -141,8 +141,8 @@ def _motion(anatomy: SliceAnatomy, severity: str, frames: int, spacing_mm: float
     """A random displacement as in `Truth`; None for the severity "none"."""
     import torch
 
-    from CMRLib.simulation.irw_bank import mobility_of
     from CMRLib.simulation.motion import random_motion
+    from CMRT1MappingLib.research.irw_bank import mobility_of
 
     if severity == "none":
         return None

@@ -9,8 +9,8 @@ from irw_phantom import Phantom, make_phantom
 from scipy.ndimage import map_coordinates
 
 from CMRLib.networks.models import ModelEntry
-from CMRT1MappingLib import motion_correction
-from CMRT1MappingLib.motion_estimation import MotionEstimate, check_motion_input
+from CMRT1MappingLib.motion import correction as motion_correction
+from CMRT1MappingLib.motion.estimation import MotionEstimate, check_motion_input
 
 ENTRY = ModelEntry(
     "known-motion", "motion", "none", "none.safetensors", "0" * 64, 1, {}, ("none",), "CC0-1.0", "2026-11-21"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from CMRT1MappingLib.evaluation import shmolli_precision
+from CMRT1MappingLib.research.fit_evaluation import shmolli_precision
 
 NATIVE_TISSUES = (960.0, 1166.0, 1570.0)  # ms: myocardium at 1.5 and 3 T, blood
 

@@ -5,15 +5,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from CMRLib.networks.inference import fused  # noqa: E402
-from CMRT1MappingLib.heart_region import around_heart, fade, likely_heart  # noqa: E402
-from CMRT1MappingLib.moconet import (  # noqa: E402
+from CMRT1MappingLib.motion.heart_region import around_heart, fade, likely_heart  # noqa: E402
+from CMRT1MappingLib.motion.moconet import (  # noqa: E402
     COMPACT,
     Moconet,
     cost_volume,
     doubled,
     motion_loss,
 )
-from CMRT1MappingLib.moconet_paper import FRAMES, SIZE, PaperMoconet, paper_loss  # noqa: E402
+from CMRT1MappingLib.research.moconet_paper import FRAMES, SIZE, PaperMoconet, paper_loss  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ torch = pytest.importorskip("torch")
 
 from CMRLib.errors import InputError  # noqa: E402
 from CMRLib.networks.models import read_manifest  # noqa: E402
-from CMRLib.simulation.irw_bank import make_bank  # noqa: E402
 from CMRLib.training.trainer import TrainingOptions, read_average  # noqa: E402
-from CMRT1MappingLib.moconet import Moconet  # noqa: E402
-from CMRT1MappingLib.moconet_training import MoconetTask, PaperMoconetTask, assemble, train_moconet  # noqa: E402
-from CMRT1MappingLib.motion_estimation import load_motion_model  # noqa: E402
+from CMRT1MappingLib.motion.estimation import load_motion_model  # noqa: E402
+from CMRT1MappingLib.motion.moconet import Moconet  # noqa: E402
+from CMRT1MappingLib.research.irw_bank import make_bank  # noqa: E402
+from CMRT1MappingLib.research.moconet_training import MoconetTask, PaperMoconetTask, assemble, train_moconet  # noqa: E402
 
 SCRIPT = Path(__file__).parents[3] / "Resources/Scripts/cmr_train.py"
 
@@ -26,8 +26,8 @@ def banks():
 
 @pytest.fixture(autouse=True)
 def little_validation(monkeypatch):
-    monkeypatch.setattr("CMRT1MappingLib.moconet_training.VALIDATION_BATCHES", 2)
-    monkeypatch.setattr("CMRT1MappingLib.moconet_training.WIDE_VALIDATION_BATCHES", 1)
+    monkeypatch.setattr("CMRT1MappingLib.research.moconet_training.VALIDATION_BATCHES", 2)
+    monkeypatch.setattr("CMRT1MappingLib.research.moconet_training.WIDE_VALIDATION_BATCHES", 1)
 
 
 @pytest.fixture(scope="module")

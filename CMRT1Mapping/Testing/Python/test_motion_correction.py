@@ -7,10 +7,10 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from CMRLib.errors import Cancelled, InputError
-from CMRT1MappingLib import motion_correction
-from CMRT1MappingLib.motion_correction import Correction, correct_and_reconstruct, summary_r2
-from CMRT1MappingLib.motion_estimation import MotionEstimate
-from CMRT1MappingLib.reconstruction import reconstruct
+from CMRT1MappingLib.fit.reconstruction import reconstruct
+from CMRT1MappingLib.motion import correction as motion_correction
+from CMRT1MappingLib.motion.correction import Correction, correct_and_reconstruct, summary_r2
+from CMRT1MappingLib.motion.estimation import MotionEstimate
 
 TIMES_MS = np.array([100.0, 1100.0, 2100.0, 3100.0, 4100.0, 180.0, 260.0])
 SHIFTS = np.array([[3, -2], [0, 1], [-2, 2], [1, 0], [-3, 0], [1, 1], [0, -2]])  # zero mean, (row, column)

@@ -10,16 +10,16 @@ torch = pytest.importorskip("torch")
 
 from CMRLib.errors import Cancelled, DeviceError, InputError, MissingDependencyError  # noqa: E402
 from CMRLib.networks.models import write_weights  # noqa: E402
-from CMRLib.simulation.irw_evaluation import evaluation_set  # noqa: E402
-from CMRT1MappingLib.moconet import Moconet  # noqa: E402
-from CMRT1MappingLib.motion_estimation import (  # noqa: E402
+from CMRT1MappingLib.motion.estimation import (  # noqa: E402
     TASK,
     WORKING_SPACING_MM,
     apply_motion,
     estimate_motion,
     load_motion_model,
 )
-from CMRT1MappingLib.motion_evaluation import anatomy_seen  # noqa: E402
+from CMRT1MappingLib.motion.moconet import Moconet  # noqa: E402
+from CMRT1MappingLib.research.irw_evaluation import evaluation_set  # noqa: E402
+from CMRT1MappingLib.research.motion_evaluation import anatomy_seen  # noqa: E402
 
 SPACING = (WORKING_SPACING_MM, WORKING_SPACING_MM)
 

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from CMRT1MappingLib.motion_evaluation import (
+from CMRT1MappingLib.fit.reconstruction import reconstruct
+from CMRT1MappingLib.research.motion_evaluation import (
     anatomy_seen,
     contour_agreement,
     distances,
     measure_motion,
     sample,
 )
-from CMRT1MappingLib.reconstruction import reconstruct
 
 SHAPE = (64, 72)
 CENTRE = (31.0, 36.0)

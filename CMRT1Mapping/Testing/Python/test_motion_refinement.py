@@ -8,10 +8,10 @@ torch = pytest.importorskip("torch")
 
 from CMRLib.networks.warp import folded_share, jacobian_determinant  # noqa: E402
 from CMRLib.simulation import simulate_study  # noqa: E402
-from CMRT1MappingLib import motion_correction  # noqa: E402
-from CMRT1MappingLib.motion_correction import correct_and_reconstruct  # noqa: E402
-from CMRT1MappingLib.motion_estimation import MotionEstimate  # noqa: E402
-from CMRT1MappingLib.motion_refinement import refine_motion  # noqa: E402
+from CMRT1MappingLib.motion import correction as motion_correction  # noqa: E402
+from CMRT1MappingLib.motion.correction import correct_and_reconstruct  # noqa: E402
+from CMRT1MappingLib.motion.estimation import MotionEstimate  # noqa: E402
+from CMRT1MappingLib.motion.refinement import refine_motion  # noqa: E402
 
 SPACING = (1.4, 1.4)
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from CMRLib.errors import Cancelled, DeviceError, InputError
 from CMRLib.simulation import simulate_study
-from CMRT1MappingLib.curve import curve_at
-from CMRT1MappingLib.reconstruction import FitOptions, PixelFlag, reconstruct, signal_floor
+from CMRT1MappingLib.fit.curve import curve_at
+from CMRT1MappingLib.fit.reconstruction import FitOptions, PixelFlag, reconstruct, signal_floor
 
 SHMOLLI_TIMES = (100.0, 1100.0, 2100.0, 3100.0, 4100.0, 180.0, 260.0)
 MOLLI_TIMES = (100.0, 180.0, 1000.0, 1080.0, 1900.0, 1980.0, 2800.0, 3700.0)

@@ -11,8 +11,9 @@ from irw_phantom import OBLIQUE
 from CMRLib.anatomy.bullseye import make_bullseye
 from CMRLib.errors import InputError, OutputError
 from CMRLib.provenance import result_attributes
-from CMRLib.scene import aha, bullseye, display, landmarkreview, landmarks, t1maps
+from CMRLib.scene import aha, bullseye, display, landmarkreview, landmarks
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray
+from CMRT1MappingLib.scene import t1maps
 
 pytestmark = pytest.mark.usefixtures("scene")
 

@@ -11,9 +11,10 @@ from vtk.util.numpy_support import vtk_to_numpy
 from CMRLib import __version__
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
-from CMRLib.scene import acquisitions, display, t1maps
+from CMRLib.scene import acquisitions, display
 from CMRLib.scene.volumes import volumeArray, volumeGeometry
-from CMRT1MappingLib.reconstruction import PixelFlag, T1Maps, reconstruct
+from CMRT1MappingLib.fit.reconstruction import PixelFlag, T1Maps, reconstruct
+from CMRT1MappingLib.scene import t1maps
 
 pytestmark = pytest.mark.usefixtures("scene")
 

@@ -10,14 +10,15 @@ from moving_phantom import ENTRY, install_known_motion, make_moving_phantom
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from CMRLib.errors import InputError
-from CMRLib.scene import acquisitions, motion, motionoutcome, t1maps
+from CMRLib.scene import acquisitions
 from CMRLib.scene.studies import saveStudyScene
-from CMRLib.scene.t1reconstruction import pixelCurve, reconstructT1, undoCorrection
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray, volumeGeometry, worldToIJK
 from CMRLib.study.series import Series, SeriesImages
-from CMRT1MappingLib.motion_correction import Correction, correct_and_reconstruct
-from CMRT1MappingLib.motion_estimation import apply_motion
-from CMRT1MappingLib.reconstruction import reconstruct
+from CMRT1MappingLib.fit.reconstruction import reconstruct
+from CMRT1MappingLib.motion.correction import Correction, correct_and_reconstruct
+from CMRT1MappingLib.motion.estimation import apply_motion
+from CMRT1MappingLib.scene import motion, motionoutcome, t1maps
+from CMRT1MappingLib.scene.t1reconstruction import pixelCurve, reconstructT1, undoCorrection
 from CMRT1MappingLib.step import T1Result
 
 pytestmark = pytest.mark.usefixtures("scene")

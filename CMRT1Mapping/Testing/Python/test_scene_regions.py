@@ -13,12 +13,12 @@ from irw_phantom import OBLIQUE
 
 from CMRLib.anatomy.statistics import RoiStatistics
 from CMRLib.errors import InputError
-from CMRLib.scene import plots
 from CMRLib.scene.regions import polygonMask, regionMasks
 from CMRLib.scene.tables import setStatisticsTable
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray
-from CMRT1MappingLib.curve import PixelCurve
-from CMRT1MappingLib.reconstruction import PixelFlag
+from CMRT1MappingLib.fit.curve import PixelCurve
+from CMRT1MappingLib.fit.reconstruction import PixelFlag
+from CMRT1MappingLib.scene import plots
 
 pytestmark = pytest.mark.usefixtures("scene")
 

@@ -11,13 +11,13 @@ from CMRLib.errors import InputError
 torch = pytest.importorskip("torch")
 
 from CMRLib.networks.warp import compose, folded_share, warp  # noqa: E402
-from CMRLib.simulation.irw_evaluation import (  # noqa: E402
+from CMRLib.training.splits import split_of, subject_of  # noqa: E402
+from CMRT1MappingLib.research.irw_evaluation import (  # noqa: E402
     EVALUATION_SETS,
     evaluation_set,
     severity_of_set,
     tuning_set,
 )
-from CMRLib.training.splits import split_of, subject_of  # noqa: E402
 
 __all__ = ["patients"]
 

@@ -11,11 +11,11 @@ from CMRLib.errors import InputError, OutputError
 torch = pytest.importorskip("torch")
 
 from CMRLib.networks.warp import folded_share, warp  # noqa: E402
-from CMRLib.simulation import irw_sets  # noqa: E402
-from CMRLib.simulation.irw_appearance import SetAppearance, random_appearance  # noqa: E402
-from CMRLib.simulation.irw_bank import KINDS, NAMES, SIZE, IrwBank, make_bank  # noqa: E402
-from CMRLib.simulation.irw_sets import random_sets  # noqa: E402
 from CMRLib.training.splits import split_of, split_of_seed  # noqa: E402
+from CMRT1MappingLib.research import irw_sets  # noqa: E402
+from CMRT1MappingLib.research.irw_appearance import SetAppearance, random_appearance  # noqa: E402
+from CMRT1MappingLib.research.irw_bank import KINDS, NAMES, SIZE, IrwBank, make_bank  # noqa: E402
+from CMRT1MappingLib.research.irw_sets import random_sets  # noqa: E402
 
 
 @pytest.fixture(scope="module")

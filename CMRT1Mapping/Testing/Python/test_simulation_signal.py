@@ -9,7 +9,7 @@ from CMRLib.errors import InputError
 from CMRLib.simulation import molli_inversion_times, schedule, shmolli_inversion_times, simulate_pixels
 from CMRLib.simulation.signal import Readout, ideal_signals, inversion_recovery_signals, relaxed_signal
 from CMRLib.simulation.tissue import TISSUES, tissue_values
-from CMRT1MappingLib.reconstruction import reconstruct
+from CMRT1MappingLib.fit.reconstruction import reconstruct
 
 
 def read_t1(signals, times, scheme="shmolli"):

@@ -9,8 +9,8 @@ from CMRLib.simulation import ParametricAnatomy, simulate_phantom, simulate_pixe
 from CMRLib.simulation.acquisition import acquire, fat_sign
 from CMRLib.simulation.phantom import TUBE_T1_MS, TUBE_T2_MS
 from CMRLib.simulation.signal import Readout
-from CMRT1MappingLib.motion_estimation import apply_motion
-from CMRT1MappingLib.reconstruction import reconstruct
+from CMRT1MappingLib.fit.reconstruction import reconstruct
+from CMRT1MappingLib.motion.estimation import apply_motion
 
 SMALL = {"shape": (144, 192), "spacing_mm": 1.875}
 

@@ -11,10 +11,11 @@ import slicer
 from irw_phantom import OBLIQUE, SHMOLLI_TIMES, TUBES_MS, make_phantom
 
 from CMRLib.errors import Cancelled, DeviceError, InputError
-from CMRLib.scene import acquisitions, t1maps
-from CMRLib.scene.t1reconstruction import pixelAt, pixelCurve
+from CMRLib.scene import acquisitions
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray
-from CMRT1MappingLib.reconstruction import FitOptions, reconstruct
+from CMRT1MappingLib.fit.reconstruction import FitOptions, reconstruct
+from CMRT1MappingLib.scene import t1maps
+from CMRT1MappingLib.scene.t1reconstruction import pixelAt, pixelCurve
 
 MODULE = Path(__file__).resolve().parents[2] / "CMRT1Mapping.py"
 

@@ -10,8 +10,9 @@ import pytest
 import slicer
 from irw_phantom import OBLIQUE, SHMOLLI_TIMES, TUBES_MS, make_phantom
 
-from CMRLib.scene import acquisitions, dependencies, t1maps
+from CMRLib.scene import acquisitions, dependencies
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray
+from CMRT1MappingLib.scene import t1maps
 
 MODULE = Path(__file__).resolve().parents[2] / "CMRT1Mapping.py"
 

@@ -7,10 +7,11 @@ import pytest
 import slicer
 
 from CMRLib.networks.models import read_manifest
-from CMRLib.scene import acquisitions, motion, motionoutcome, t1maps
+from CMRLib.scene import acquisitions
 from CMRLib.scene.volumes import volumeArray
 from CMRLib.simulation import simulate_study
-from CMRT1MappingLib.motion_estimation import DEFAULT_MODEL
+from CMRT1MappingLib.motion.estimation import DEFAULT_MODEL
+from CMRT1MappingLib.scene import motion, motionoutcome, t1maps
 
 MODULE = Path(__file__).resolve().parents[2] / "CMRT1Mapping.py"
 

@@ -15,12 +15,13 @@ from irw_phantom import OBLIQUE, SHMOLLI_TIMES
 from moving_phantom import install_known_motion, make_moving_phantom
 
 from CMRLib.networks import models
-from CMRLib.scene import acquisitions, dependencies, motion, t1maps
+from CMRLib.scene import acquisitions, dependencies
 from CMRLib.scene.volumes import ijkToWorld, volumeArray
-from CMRT1MappingLib import motion_correction
-from CMRT1MappingLib.motion_correction import correct_and_reconstruct
-from CMRT1MappingLib.motion_estimation import DEFAULT_MODEL, load_motion_model
-from CMRT1MappingLib.reconstruction import reconstruct
+from CMRT1MappingLib.fit.reconstruction import reconstruct
+from CMRT1MappingLib.motion import correction as motion_correction
+from CMRT1MappingLib.motion.correction import correct_and_reconstruct
+from CMRT1MappingLib.motion.estimation import DEFAULT_MODEL, load_motion_model
+from CMRT1MappingLib.scene import motion, t1maps
 
 MODULE = Path(__file__).resolve().parents[2] / "CMRT1Mapping.py"
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion
 
-from CMRLib.scene import t1maps
 from CMRLib.scene.volumes import ijkToWorld, volumeArray, volumeGeometry
 from CMRLib.study.reading import read_study
+from CMRT1MappingLib.scene import t1maps
 
 MODULES = Path(__file__).resolve().parents[2]
 COLOR_BAR = 368  # the scanner drew its own color bar into its T1 map from this column on

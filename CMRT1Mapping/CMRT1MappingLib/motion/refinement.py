@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from CMRT1MappingLib.motion_estimation import WORKING_SPACING_MM
+from CMRT1MappingLib.motion.estimation import WORKING_SPACING_MM
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +42,7 @@ def refine_motion(
     Args:
         images: magnitude (frame, row, column), any unit.
         displacement: float32 (frame, 2, row, column), (row, column) shift in pixels, zero mean over the frames, as of
-            :class:`CMRT1MappingLib.motion_estimation.MotionEstimate`.
+            :class:`CMRT1MappingLib.motion.estimation.MotionEstimate`.
         heart: bool (row, column), where the images are compared.
         spacing_mm: distance of rows and of columns.
         iterations: how often images are predicted and registered.

@@ -21,12 +21,12 @@ from CMRLib.errors import InputError
 from CMRLib.files.arrays import kept_or_made
 from CMRLib.networks.models import ModelEntry, write_weights
 from CMRLib.networks.normalise import quantile_normalise
-from CMRLib.simulation.irw_bank import IrwBank, make_bank
-from CMRLib.simulation.irw_sets import MotionBatch, random_sets
 from CMRLib.training.trainer import TrainingOptions, read_average, read_metrics, train
-from CMRT1MappingLib.moconet import COMPACT, Moconet, heart_loss, heart_share, motion_loss
-from CMRT1MappingLib.moconet_paper import FRAMES, SIZE, PaperMoconet, paper_loss
-from CMRT1MappingLib.motion_estimation import TASK, WORKING_SPACING_MM
+from CMRT1MappingLib.motion.estimation import TASK, WORKING_SPACING_MM
+from CMRT1MappingLib.motion.moconet import COMPACT, Moconet, heart_loss, heart_share, motion_loss
+from CMRT1MappingLib.research.irw_bank import IrwBank, make_bank
+from CMRT1MappingLib.research.irw_sets import MotionBatch, random_sets
+from CMRT1MappingLib.research.moconet_paper import FRAMES, SIZE, PaperMoconet, paper_loss
 
 CROP = 96
 # Now and then sets with more of the body, a quarter as many, from which the network learns what is not the heart.

@@ -12,7 +12,6 @@ from CMRLib.errors import InputError
 from CMRLib.networks.warp import invert
 from CMRLib.simulation.acquisition import acquire, coil_sensitivity, magnetisation_images
 from CMRLib.simulation.anatomy import LEVELS, ParametricAnatomy, SliceAnatomy
-from CMRLib.simulation.irw_bank import mobility_of
 from CMRLib.simulation.labelled_anatomy import LabelledAnatomy, labelled_images
 from CMRLib.simulation.motion import random_motion
 from CMRLib.simulation.schedule import irregular_rr, schedule
@@ -20,6 +19,7 @@ from CMRLib.simulation.signal import INVERSION_EFFICIENCY, SHMOLLI_READOUT, rela
 from CMRLib.simulation.study import LABELS
 from CMRLib.simulation.tissue import TissueValues, tissue_values
 from CMRLib.training.splits import TEST_SEED, VALIDATION_SEED, split_of, subject_of
+from CMRT1MappingLib.research.irw_bank import mobility_of
 
 EVALUATION_SETS = 200
 SPACING_MM = 0.9375

@@ -28,11 +28,11 @@ from CMRLib.scene.acquisitions import (
 )
 from CMRLib.scene.display import CodedTerm, MapDisplay, colorNode, setMapDisplay
 from CMRLib.scene.results import DISPLACEMENT, SOURCE_REFERENCE, findResult, markResult
-from CMRLib.scene.t1maps import R2_DISPLAY
 from CMRLib.scene.volumes import setVolumeArray
+from CMRT1MappingLib.scene.t1maps import R2_DISPLAY
 
 if TYPE_CHECKING:
-    from CMRT1MappingLib.motion_correction import CorrectedMaps
+    from CMRT1MappingLib.motion.correction import CorrectedMaps
 
 IMAGES = "corrected_images"
 IMAGES_PHASE = "corrected_phase"
@@ -71,7 +71,7 @@ def storeCorrection(
         source: the acquisition.
         corrected: the corrected images, their displacement, and the maps before.
         geometry: of one image.
-        parameters: see :func:`CMRLib.scene.t1maps.storeT1Maps`.
+        parameters: see :func:`CMRT1MappingLib.scene.t1maps.storeT1Maps`.
 
     Returns:
         Role (key of :data:`NAMES`) -> node.

@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 
 from CMRLib.errors import InputError
-from CMRT1MappingLib.evaluation import ScannerMaps
+from CMRT1MappingLib.research.fit_evaluation import ScannerMaps
 
 COLOUR_BAR_COLUMNS = 16  # at the right edge of the T1 map, burnt into the pixels
 

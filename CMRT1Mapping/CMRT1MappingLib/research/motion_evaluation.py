@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from CMRT1MappingLib.reconstruction import T1Maps
+from CMRT1MappingLib.fit.reconstruction import T1Maps
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,11 +9,11 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from CMRLib import provenance
-from CMRLib.scene import motionoutcome, plots, t1maps
 from CMRLib.scene.volumes import volumeArray
-from CMRT1MappingLib.curve import PixelCurve
-from CMRT1MappingLib.motion_correction import Correction
-from CMRT1MappingLib.reconstruction import PixelFlag
+from CMRT1MappingLib.fit.curve import PixelCurve
+from CMRT1MappingLib.fit.reconstruction import PixelFlag
+from CMRT1MappingLib.motion.correction import Correction
+from CMRT1MappingLib.scene import motionoutcome, plots, t1maps
 
 
 def summaryOf(nodes: Mapping[str, Any]) -> str:

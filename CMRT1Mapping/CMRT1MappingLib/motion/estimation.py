@@ -17,7 +17,7 @@ from CMRLib.networks.models import ModelEntry, load_weights
 if TYPE_CHECKING:
     import torch
 
-    from CMRT1MappingLib.moconet import Moconet
+    from CMRT1MappingLib.motion.moconet import Moconet
 
 TASK = "motion"
 DEFAULT_MODEL = "moconet"
@@ -80,7 +80,7 @@ def load_motion_model(
     chosen = resolve_device(device)
     weights = load_weights(model, TASK)
     from CMRLib.networks.inference import ready
-    from CMRT1MappingLib.moconet import Moconet
+    from CMRT1MappingLib.motion.moconet import Moconet
 
     network = ready(Moconet(), weights.tensors, weights.entry, chosen)
     if chosen.type == "cpu" and has_fast_bfloat16(chosen) and not full_precision:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from CMRLib.errors import InputError
-from CMRT1MappingLib.reconstruction import FitOptions, PixelFlag, fit_stack
-from CMRT1MappingLib.schemes import check_inversion_times
+from CMRT1MappingLib.fit.reconstruction import FitOptions, PixelFlag, fit_stack
+from CMRT1MappingLib.fit.schemes import check_inversion_times
 
 CURVE_POINTS = 200
 
@@ -24,7 +24,7 @@ class PixelCurve:
         t1, t1_star, t1_error: ms.
         r2: 0 to 1.
         samples: number of samples used; 0 where there is no signal to fit.
-        flags: see :class:`CMRT1MappingLib.reconstruction.PixelFlag`.
+        flags: see :class:`CMRT1MappingLib.fit.reconstruction.PixelFlag`.
     """
 
     inversion_times_ms: np.ndarray

@@ -12,10 +12,10 @@ import numpy as np
 
 from CMRLib.errors import InputError
 from CMRLib.networks.devices import resolve_device
-from CMRT1MappingLib.parallel import map_chunks
-from CMRT1MappingLib.polarity import noise_from_phase, samples_from_phase
-from CMRT1MappingLib.schemes import SchemeFit, check_inversion_times, fit_all_samples, fit_shmolli
-from CMRT1MappingLib.signal_model import inversion_recovery_signal, t1_variance_per_noise_variance
+from CMRT1MappingLib.fit.parallel import map_chunks
+from CMRT1MappingLib.fit.polarity import noise_from_phase, samples_from_phase
+from CMRT1MappingLib.fit.schemes import SchemeFit, check_inversion_times, fit_all_samples, fit_shmolli
+from CMRT1MappingLib.fit.signal_model import inversion_recovery_signal, t1_variance_per_noise_variance
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,7 @@ class FitOptions:
 
     Attributes:
         last_test: which residual ShMOLLI's last test compares with: ``scanner`` or ``paper``
-            (see :func:`CMRT1MappingLib.schemes.fit_shmolli`).
+            (see :func:`CMRT1MappingLib.fit.schemes.fit_shmolli`).
         noise_sd: standard deviation of the noise in image units; None estimates it from the fit of the whole image.
     """
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from CMRT1MappingLib.varpro import ExponentialFit, fit_exponential
+from CMRT1MappingLib.fit.varpro import ExponentialFit, fit_exponential
 
 if TYPE_CHECKING:
     import torch

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from CMRLib.simulation.irw_evaluation import EvaluationSet
-from CMRT1MappingLib.motion_correction import correct_and_reconstruct
-from CMRT1MappingLib.motion_estimation import MotionModel, estimate_motion
-from CMRT1MappingLib.motion_refinement import refine_motion
-from CMRT1MappingLib.motion_report import UNCORRECTED, Method, with_phase
+from CMRT1MappingLib.motion.correction import correct_and_reconstruct
+from CMRT1MappingLib.motion.estimation import MotionModel, estimate_motion
+from CMRT1MappingLib.motion.refinement import refine_motion
+from CMRT1MappingLib.research.irw_evaluation import EvaluationSet
+from CMRT1MappingLib.research.motion_report import UNCORRECTED, Method, with_phase
 
 REFINED = "MOCOnet, refined"
 

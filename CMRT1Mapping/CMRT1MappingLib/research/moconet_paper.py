@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from CMRLib.networks.warp import warp
-from CMRT1MappingLib.moconet import centred, pooled, roughness
+from CMRT1MappingLib.motion.moconet import centred, pooled, roughness
 
 FRAMES, SIZE = 7, 384
 LOSS_WEIGHTS = (0.08, 0.02, 0.01, 0.005)  # coarse to fine

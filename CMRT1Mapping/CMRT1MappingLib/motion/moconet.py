@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from CMRLib.networks.warp import warp
-from CMRT1MappingLib.heart_region import around_heart, fade, likely_heart
+from CMRT1MappingLib.motion.heart_region import around_heart, fade, likely_heart
 
 STEM = 2  # pixels per cell of the finest scale
 MARGIN = 8  # cells of the finest scale around the heart

@@ -9,7 +9,7 @@ import slicer
 import vtk
 
 if TYPE_CHECKING:
-    from CMRT1MappingLib.curve import PixelCurve
+    from CMRT1MappingLib.fit.curve import PixelCurve
 
 TIME = "Inversion time [ms]"
 SIGNAL = "Signal"

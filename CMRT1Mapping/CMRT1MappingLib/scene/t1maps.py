@@ -24,10 +24,10 @@ from CMRLib.scene.display import (
 )
 from CMRLib.scene.results import findResult, markResult
 from CMRLib.scene.volumes import setVolumeArray
-from CMRT1MappingLib.reconstruction import PixelFlag
+from CMRT1MappingLib.fit.reconstruction import PixelFlag
 
 if TYPE_CHECKING:
-    from CMRT1MappingLib.reconstruction import T1Maps
+    from CMRT1MappingLib.fit.reconstruction import T1Maps
 
 FITTED_IMAGES = "CMR.FittedImages"  # the images that were fitted, where they are not those of the source
 

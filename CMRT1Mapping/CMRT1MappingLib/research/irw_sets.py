@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 
 from CMRLib.networks.warp import indices
-from CMRLib.simulation.irw_appearance import SetAppearance, degraded, random_appearance
-from CMRLib.simulation.irw_bank import (
+from CMRLib.simulation.motion import ControlGrid, inverse_of, normal, random_control, uniform
+from CMRLib.simulation.tissue import TISSUES
+from CMRT1MappingLib.research.irw_appearance import SetAppearance, degraded, random_appearance
+from CMRT1MappingLib.research.irw_bank import (
     DENSITY_STEP,
     KINDS,
     NAMES,
@@ -21,8 +23,6 @@ from CMRLib.simulation.irw_bank import (
     T1_ZERO,
     IrwBank,
 )
-from CMRLib.simulation.motion import ControlGrid, inverse_of, normal, random_control, uniform
-from CMRLib.simulation.tissue import TISSUES
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

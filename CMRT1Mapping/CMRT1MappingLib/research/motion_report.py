@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from CMRLib.simulation.irw_evaluation import SPACING_MM, EvaluationSet, evaluation_set, severity_of_set
-from CMRT1MappingLib.motion_estimation import apply_motion
-from CMRT1MappingLib.motion_evaluation import MotionErrors, measure_motion
-from CMRT1MappingLib.reconstruction import T1Maps, reconstruct
+from CMRT1MappingLib.fit.reconstruction import T1Maps, reconstruct
+from CMRT1MappingLib.motion.estimation import apply_motion
+from CMRT1MappingLib.research.irw_evaluation import SPACING_MM, EvaluationSet, evaluation_set, severity_of_set
+from CMRT1MappingLib.research.motion_evaluation import MotionErrors, measure_motion
 
 Table = Callable[[Sequence[str], Sequence[Sequence[object]]], str]
 HEADER = ("displacement (px)", "worst set (px)", "T1 error (ms)", "R²", "Dice", "HD95 (mm)", "folded")
@@ -146,7 +146,7 @@ def measure_sets(
     """Make and measure sets one after the other.
 
     Args:
-        numbers: of `CMRLib.simulation.irw_evaluation.evaluation_set`.
+        numbers: of `CMRT1MappingLib.research.irw_evaluation.evaluation_set`.
         acdc: folder of the patients, which odd numbers need.
         methods: by name.
         cache: folder for the answers of slow methods; None keeps nothing.

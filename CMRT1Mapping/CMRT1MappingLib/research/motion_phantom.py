@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from CMRLib.errors import InputError
-from CMRLib.simulation.irw_evaluation import EvaluationSet
-from CMRT1MappingLib.reconstruction import reconstruct
+from CMRT1MappingLib.fit.reconstruction import reconstruct
+from CMRT1MappingLib.research.irw_evaluation import EvaluationSet
 
 # Number of moved copies by severity. Phantoms do not move; whatever moves these is random, so a few are enough.
 COPIES: Mapping[str, int] = {"none": 1, "moderate": 5, "severe": 5}
@@ -71,7 +71,7 @@ def _moved_copy(
 
     from CMRLib.networks.warp import invert
     from CMRLib.simulation.motion import random_motion
-    from CMRT1MappingLib.motion_estimation import apply_motion
+    from CMRT1MappingLib.motion.estimation import apply_motion
 
     rows, columns = tubes.shape
     row, column = (float(place.mean()) for place in np.nonzero(tubes))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from CMRLib.errors import InputError
-from CMRT1MappingLib.polarity import SignedFit, fit_with_polarity
-from CMRT1MappingLib.varpro import ExponentialFit
+from CMRT1MappingLib.fit.polarity import SignedFit, fit_with_polarity
+from CMRT1MappingLib.fit.varpro import ExponentialFit
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,6 @@ import slicer
 
 from CMRLib.errors import Cancelled, InputError
 from CMRLib.geometry import Geometry
-from CMRLib.scene import motion, motionoutcome, t1maps
 from CMRLib.scene.acquisitions import (
     PHASE,
     acquisitionImages,
@@ -21,10 +20,11 @@ from CMRLib.scene.acquisitions import (
 )
 from CMRLib.scene.results import findResult
 from CMRLib.scene.volumes import worldToIJK
-from CMRT1MappingLib.curve import PixelCurve, curve_at
-from CMRT1MappingLib.motion_correction import CorrectedMaps, correct_and_reconstruct
-from CMRT1MappingLib.reconstruction import FitOptions, T1Maps, reconstruct
-from CMRT1MappingLib.schemes import check_inversion_times
+from CMRT1MappingLib.fit.curve import PixelCurve, curve_at
+from CMRT1MappingLib.fit.reconstruction import FitOptions, T1Maps, reconstruct
+from CMRT1MappingLib.fit.schemes import check_inversion_times
+from CMRT1MappingLib.motion.correction import CorrectedMaps, correct_and_reconstruct
+from CMRT1MappingLib.scene import motion, motionoutcome, t1maps
 
 
 def checkInput(
@@ -75,7 +75,7 @@ def reconstructT1(
     """Compute the T1 map of an acquisition and the maps that go with it.
 
     Where correcting the motion between the images makes them fit better, the maps are those of the corrected images,
-    and what belongs to the correction is kept too (:func:`CMRLib.scene.motion.storeCorrection`). Otherwise the images
+    and what belongs to the correction is kept too (:func:`CMRT1MappingLib.scene.motion.storeCorrection`). Otherwise the images
     are fitted as acquired, and what an earlier run left of a correction is removed.
 
     Args:
@@ -85,7 +85,7 @@ def reconstructT1(
         scheme: ShMOLLI, MOLLI or Look-Locker, in any case.
         lastTest: ShMOLLI's last test as the ``scanner`` or the ``paper`` has it.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        outputs: result (key of :data:`CMRLib.scene.t1maps.MAP_NAMES`) -> node to put it into; None finds or creates
+        outputs: result (key of :data:`CMRT1MappingLib.scene.t1maps.MAP_NAMES`) -> node to put it into; None finds or creates
             nodes.
         colors: field strength whose normal myocardium is green, for a new T1 map.
         progress: called with the fraction done; what it raises ends the run, with all nodes as they were.
@@ -140,7 +140,7 @@ def storeResults(
     """Put maps, and what belongs to the motion correction that they were made with, into nodes.
 
     Args:
-        source, maps, geometry, phaseNode, outputs, colors: see :func:`CMRLib.scene.t1maps.storeT1Maps`.
+        source, maps, geometry, phaseNode, outputs, colors: see :func:`CMRT1MappingLib.scene.t1maps.storeT1Maps`.
         corrected: how the maps came about, None where motion was not to be corrected.
         parameters: what was chosen, see there; what became of the correction is added.
 

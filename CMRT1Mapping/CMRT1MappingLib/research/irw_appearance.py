@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from CMRLib.errors import InputError
-from CMRLib.simulation.irw_bank import NAMES
 from CMRLib.simulation.motion import normal, uniform
 from CMRLib.simulation.schedule import Schedule, irregular_rr, schedule
 from CMRLib.simulation.signal import inversion_recovery_signals
 from CMRLib.simulation.tissue import BLOOD, FIELD_STRENGTHS, TissueValues, tissue_values
+from CMRT1MappingLib.research.irw_bank import NAMES
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

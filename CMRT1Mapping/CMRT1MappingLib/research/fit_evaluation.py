@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from CMRT1MappingLib.reconstruction import FitOptions, PixelFlag, T1Maps, reconstruct
-from CMRT1MappingLib.signal_model import t1_variance_per_noise_variance
+from CMRT1MappingLib.fit.reconstruction import FitOptions, PixelFlag, T1Maps, reconstruct
+from CMRT1MappingLib.fit.signal_model import t1_variance_per_noise_variance
 
 T1_STAR_OVER_T1 = 0.88  # readout effect of a ShMOLLI shot at 35 degrees, near what the phantom shows
 PRECISION_PIXELS = 4096

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from CMRLib.errors import InputError
-from CMRT1MappingLib.motion_estimation import (
+from CMRT1MappingLib.fit.reconstruction import FitOptions, T1Maps, reconstruct
+from CMRT1MappingLib.motion.estimation import (
     DEFAULT_MODEL,
     MotionModel,
     apply_motion,
@@ -19,8 +20,7 @@ from CMRT1MappingLib.motion_estimation import (
     estimate_motion,
     load_motion_model,
 )
-from CMRT1MappingLib.motion_refinement import refine_motion
-from CMRT1MappingLib.reconstruction import FitOptions, T1Maps, reconstruct
+from CMRT1MappingLib.motion.refinement import refine_motion
 
 if TYPE_CHECKING:
     from CMRLib.networks.models import ModelEntry
@@ -131,16 +131,16 @@ def correct_and_reconstruct(
     The images are fitted as acquired and as aligned. The aligned ones are kept where R² in the heart comes closer
     to 1 by :data:`LEAST_GAIN` or more. Motion of less than :data:`LEAST_MOTION_PX` leaves the images as they
     are, and so do images that the network is not made for (see
-    :func:`CMRT1MappingLib.motion_estimation.check_motion_input`).
+    :func:`CMRT1MappingLib.motion.estimation.check_motion_input`).
 
     Args:
         images: magnitude images, axes (frame, row, column), any unit.
-        inversion_times_ms, phase, scheme, options: see :func:`CMRT1MappingLib.reconstruction.reconstruct`. With phase
+        inversion_times_ms, phase, scheme, options: see :func:`CMRT1MappingLib.fit.reconstruction.reconstruct`. With phase
             the images are moved as complex numbers, so that a sign moves with its magnitude.
         spacing_mm: distance between pixel centres along (row index, column index).
         model: a loaded model, an id or a weights file.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        refine: whether the network's answer is refined, see :mod:`CMRT1MappingLib.motion_refinement`.
+        refine: whether the network's answer is refined, see :mod:`CMRT1MappingLib.motion.refinement`.
         progress: called with the fraction done; what it raises ends the work.
 
     Raises:
