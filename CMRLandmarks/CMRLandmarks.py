@@ -517,9 +517,9 @@ class CMRLandmarksLogic(ScriptedLoadableModuleLogic):
     def process(self, volumeNode: Any, **arguments: Any) -> Any:
         """Find the landmarks in every slice of a volume.
 
-        See :func:`CMRLib.scene.landmarkdetection.detectLandmarks` for arguments, result and errors.
+        See :func:`CMRLandmarksLib.scene.landmarkdetection.detectLandmarks` for arguments, result and errors.
         """
-        from CMRLib.scene import landmarkdetection  # loads SciPy, for which Slicer's start should not wait
+        from CMRLandmarksLib.scene import landmarkdetection  # loads SciPy, for which Slicer's start should not wait
 
         started = time.perf_counter()
         node = landmarkdetection.detectLandmarks(volumeNode, **arguments)
@@ -529,7 +529,7 @@ class CMRLandmarksLogic(ScriptedLoadableModuleLogic):
 
     def snapToEpicardium(self, landmarksNode: Any, myocardium: np.ndarray) -> list[str]:
         """Move dragged insertion points to the epicardium; see the function of that name in landmarkdetection."""
-        from CMRLib.scene import landmarkdetection
+        from CMRLandmarksLib.scene import landmarkdetection
 
         return landmarkdetection.snapToEpicardium(landmarksNode, myocardium)
 

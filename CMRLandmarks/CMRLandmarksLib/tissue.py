@@ -11,7 +11,7 @@ RV, MYOCARDIUM, LV = 1, 2, 3
 
 
 def landmarks_of_labels(labels: np.ndarray) -> np.ndarray:
-    """Landmarks of one slice labelled as in `CMRLandmarksLib.dataset.LabelledSlice`.
+    """Landmarks of one slice labelled as in `CMRLandmarksLib.research.dataset.LabelledSlice`.
 
     Returns:
         float64 (landmark, 2), (row, column) in pixels, NaN where the labels do not show them. The insertion points are

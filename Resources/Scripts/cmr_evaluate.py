@@ -206,8 +206,8 @@ def evaluate_landmarks(arguments: argparse.Namespace) -> int:
     """``cmr-evaluate landmarks``: errors on simulated and real test images, confidence, time, segmental T1."""
     import torch
 
-    from CMRLandmarksLib import report
     from CMRLandmarksLib.prediction import load_landmark_model
+    from CMRLandmarksLib.research import report
     from CMRLib.errors import CMRError
 
     torch.set_num_threads(arguments.threads)
@@ -250,7 +250,7 @@ def evaluate_landmarks(arguments: argparse.Namespace) -> int:
 
 def evaluate_landmark_grid(arguments: argparse.Namespace) -> int:
     """``cmr-evaluate landmarks-grid``: tables of specialists and configurations."""
-    from CMRLandmarksLib import report
+    from CMRLandmarksLib.research import report
     from CMRLib.errors import CMRError
 
     try:

@@ -121,7 +121,7 @@ def train_grid(options: argparse.Namespace) -> None:
     from CMRLib.networks.devices import resolve_device
 
     resolve_device(options.device)
-    from CMRLandmarksLib.training_run import assemble, grid_runs, train_stage
+    from CMRLandmarksLib.research.training_run import assemble, grid_runs, train_stage
     from CMRLib.training.trainer import METRICS, TrainingOptions
 
     limits = TrainingOptions(minutes=options.minutes, batch=options.batch, device=options.device)
@@ -144,7 +144,7 @@ def train_landmarks(options: argparse.Namespace) -> None:
     resolve_device(options.device)
     import torch
 
-    from CMRLandmarksLib.training_run import TrainingImages, assemble, train_stage
+    from CMRLandmarksLib.research.training_run import TrainingImages, assemble, train_stage
     from CMRLib.errors import InputError
     from CMRLib.simulation.contrasts import CONTRASTS
     from CMRLib.training.trainer import METRICS, TrainingOptions

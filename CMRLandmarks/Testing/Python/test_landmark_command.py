@@ -11,10 +11,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from CMRLandmarksLib import report  # noqa: E402
-from CMRLandmarksLib.dataset import simulated_slices  # noqa: E402
 from CMRLandmarksLib.prediction import load_landmark_model  # noqa: E402
-from CMRLandmarksLib.training_run import TrainingImages, training_banks  # noqa: E402
+from CMRLandmarksLib.research import report  # noqa: E402
+from CMRLandmarksLib.research.dataset import simulated_slices  # noqa: E402
+from CMRLandmarksLib.research.training_run import TrainingImages, training_banks  # noqa: E402
 from CMRLib.files.images import write_image  # noqa: E402
 from CMRLib.networks.models import read_manifest  # noqa: E402
 from CMRLib.training.splits import TEST_SEED  # noqa: E402

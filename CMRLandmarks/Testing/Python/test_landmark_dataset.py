@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from CMRLandmarksLib.dataset import Bank, bank_of, read_data_set, read_labelled_folder, simulated_slices
 from CMRLandmarksLib.grid import standard_image
+from CMRLandmarksLib.research.dataset import Bank, bank_of, read_data_set, read_labelled_folder, simulated_slices
 from CMRLandmarksLib.tissue import landmarks_of_labels
 from CMRLib.errors import InputError
 from CMRLib.files.images import write_image

@@ -14,10 +14,10 @@ from CMRLandmarksLib.confidence import (  # noqa: E402
     area_under_curve,
     fit_confidence,
 )
-from CMRLandmarksLib.dataset import simulated_slices  # noqa: E402
-from CMRLandmarksLib.evaluation import errors_of, generalisation_error_rate, points_of, summarise  # noqa: E402
 from CMRLandmarksLib.networks import STAGE1, STAGE2, HeatmapNetwork  # noqa: E402
 from CMRLandmarksLib.prediction import BLANK, load_landmark_model, predict_landmarks  # noqa: E402
+from CMRLandmarksLib.research.dataset import simulated_slices  # noqa: E402
+from CMRLandmarksLib.research.evaluation import errors_of, generalisation_error_rate, points_of, summarise  # noqa: E402
 from CMRLib.errors import Cancelled, DeviceError, InputError, MissingDependencyError  # noqa: E402
 from CMRLib.geometry import Geometry  # noqa: E402
 from CMRLib.networks.models import write_weights  # noqa: E402

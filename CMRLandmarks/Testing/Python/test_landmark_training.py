@@ -9,9 +9,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from CMRLandmarksLib import paper  # noqa: E402
-from CMRLandmarksLib.dataset import Bank, bank_of, simulated_slices  # noqa: E402
-from CMRLandmarksLib.examples import Examples, pooled  # noqa: E402
 from CMRLandmarksLib.networks import (  # noqa: E402
     STAGE1,
     STAGE1_SIZE,
@@ -25,8 +22,11 @@ from CMRLandmarksLib.networks import (  # noqa: E402
     positions,
     tissue_loss,
 )
+from CMRLandmarksLib.research import paper  # noqa: E402
+from CMRLandmarksLib.research.dataset import Bank, bank_of, simulated_slices  # noqa: E402
+from CMRLandmarksLib.research.examples import Examples, pooled  # noqa: E402
+from CMRLandmarksLib.research.training import Stage1Task, Stage2Task  # noqa: E402
 from CMRLandmarksLib.sampling import centroids, points_in_target, sample, standardised  # noqa: E402
-from CMRLandmarksLib.training import Stage1Task, Stage2Task  # noqa: E402
 from CMRLib.networks.inference import fused  # noqa: E402
 from CMRLib.training.augmentation import affine, elastic, masked_to_field, recurved, remapped  # noqa: E402
 from CMRLib.training.trainer import TrainingOptions, train  # noqa: E402

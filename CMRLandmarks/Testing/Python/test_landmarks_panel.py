@@ -11,9 +11,10 @@ import pytest
 import slicer
 
 from CMRLandmarksLib.prediction import NO_HEART, UNSURE, LandmarkPrediction
+from CMRLandmarksLib.scene import landmarkdetection
 from CMRLib.errors import MissingDependencyError
 from CMRLib.geometry import Geometry
-from CMRLib.scene import aha, bullseye, landmarkdetection, landmarks
+from CMRLib.scene import aha, bullseye, landmarks
 from CMRLib.scene.landmarkreview import readReview
 from CMRLib.scene.results import findResult
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from CMRLandmarksLib.dataset import Bank
+from CMRLandmarksLib.research.dataset import Bank
 
 CORRUPTIONS = ("noise", "ghosts", "blur", "stripes", "off centre", "no heart")
 

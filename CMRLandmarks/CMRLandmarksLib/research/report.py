@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from CMRLandmarksLib.dataset import LabelledSlice, read_data_set, simulated_slices
-from CMRLandmarksLib.evaluation import (
+from CMRLandmarksLib.prediction import LandmarkModel, load_landmark_model
+from CMRLandmarksLib.research.dataset import LabelledSlice, read_data_set, simulated_slices
+from CMRLandmarksLib.research.evaluation import (
     Errors,
     Summary,
     errors_of,
@@ -21,7 +22,6 @@ from CMRLandmarksLib.evaluation import (
     specialist_error_rate,
     summarise,
 )
-from CMRLandmarksLib.prediction import LandmarkModel, load_landmark_model
 from CMRLib.errors import InputError
 from CMRLib.networks.models import ModelEntry, add_to_manifest
 from CMRLib.training.splits import TEST_SEED, split_of
@@ -129,7 +129,7 @@ def _plain(summary: Summary) -> dict[str, Any]:
 
 
 def report_grid(folder: Path, slices: Sequence[LabelledSlice], table: Table) -> dict[str, Any]:
-    """Distances and angles of a whole grid (`CMRLandmarksLib.training_run.grid_runs`), shaped like tables 5.2 and 5.3.
+    """Distances and angles of a whole grid (`CMRLandmarksLib.research.training_run.grid_runs`), shaped like tables 5.2 and 5.3.
 
     Rows are what was trained on, by configuration; columns are the contrasts tested.
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from CMRLandmarksLib.dataset import Bank
+from CMRLandmarksLib.research.dataset import Bank
 from CMRLandmarksLib.tissue import RV
 
 

@@ -11,9 +11,6 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from CMRLandmarksLib import paper
-from CMRLandmarksLib.dataset import Bank
-from CMRLandmarksLib.examples import Batch, Examples, pooled
 from CMRLandmarksLib.networks import (
     CROP_SIZE,
     STAGE1,
@@ -26,7 +23,10 @@ from CMRLandmarksLib.networks import (
     positions,
     tissue_loss,
 )
-from CMRLandmarksLib.random_views import crops, upright, zooms
+from CMRLandmarksLib.research import paper
+from CMRLandmarksLib.research.dataset import Bank
+from CMRLandmarksLib.research.examples import Batch, Examples, pooled
+from CMRLandmarksLib.research.random_views import crops, upright, zooms
 from CMRLandmarksLib.sampling import centroids, points_in_target, sample, standardised
 from CMRLib.training.augmentation import (
     PLAIN,

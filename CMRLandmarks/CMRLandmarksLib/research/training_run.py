@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from CMRLandmarksLib.confidence import FEATURES, ConfidenceModel, fit_confidence
-from CMRLandmarksLib.corruption import corrupted_copies
-from CMRLandmarksLib.dataset import Bank, bank_of, read_data_set, simulated_slices
-from CMRLandmarksLib.examples import Examples
 from CMRLandmarksLib.grid import GRID_SIZE, GRID_SPACING_MM
 from CMRLandmarksLib.networks import CROP_SIZE, LINE_PX, STAGE1, STAGE2, HeatmapNetwork
 from CMRLandmarksLib.prediction import TASK, LandmarkModel, predict_on_grid
-from CMRLandmarksLib.training import Stage1Task, Stage2Task
+from CMRLandmarksLib.research.corruption import corrupted_copies
+from CMRLandmarksLib.research.dataset import Bank, bank_of, read_data_set, simulated_slices
+from CMRLandmarksLib.research.examples import Examples
+from CMRLandmarksLib.research.training import Stage1Task, Stage2Task
 from CMRLib.errors import InputError
 from CMRLib.files.arrays import kept_or_made
 from CMRLib.networks.models import ModelEntry, write_weights

@@ -10,10 +10,10 @@ import numpy as np
 
 from CMRLandmarksLib import LANDMARKS
 from CMRLandmarksLib.confidence import FAILURE_MM, area_under_curve
-from CMRLandmarksLib.corruption import CORRUPTIONS, corrupted_copies
-from CMRLandmarksLib.dataset import LabelledSlice, bank_of
 from CMRLandmarksLib.grid import rescaled, standard_image
 from CMRLandmarksLib.prediction import LandmarkModel, LandmarkPrediction, predict_landmarks, predict_on_grid
+from CMRLandmarksLib.research.corruption import CORRUPTIONS, corrupted_copies
+from CMRLandmarksLib.research.dataset import LabelledSlice, bank_of
 from CMRLib.anatomy.aha import SliceLandmarks, label_slice
 from CMRLib.anatomy.entry_line import angle_between
 from CMRLib.geometry import Geometry
