@@ -517,7 +517,7 @@ class CMRLandmarksLogic(ScriptedLoadableModuleLogic):
     def process(self, volumeNode: Any, **arguments: Any) -> Any:
         """Find the landmarks in every slice of a volume.
 
-        See :func:`CMRLandmarksLib.scene.landmarkdetection.detectLandmarks` for arguments, result and errors.
+        See `CMRLandmarksLib.scene.landmarkdetection.detectLandmarks` for arguments, result and errors.
         """
         from CMRLandmarksLib.scene import landmarkdetection  # loads SciPy, for which Slicer's start should not wait
 

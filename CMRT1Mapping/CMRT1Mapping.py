@@ -517,7 +517,7 @@ class CMRT1MappingLogic(ScriptedLoadableModuleLogic):
     def process(self, inputNode: Any, **arguments: Any) -> dict[str, Any]:
         """Compute the T1 map of an acquisition and the maps that go with it.
 
-        See :func:`CMRT1MappingLib.scene.t1reconstruction.reconstructT1` for arguments, result and errors.
+        See `CMRT1MappingLib.scene.t1reconstruction.reconstructT1` for arguments, result and errors.
         """
         started = time.perf_counter()
         nodes = t1reconstruction.reconstructT1(inputNode, **arguments)
@@ -526,7 +526,7 @@ class CMRT1MappingLogic(ScriptedLoadableModuleLogic):
         return nodes
 
     def undoCorrection(self, inputNode: Any, device: str = "auto", progress: Any = None) -> dict[str, Any]:
-        """Map the images as acquired; see :func:`CMRT1MappingLib.scene.t1reconstruction.undoCorrection`."""
+        """Map the images as acquired; see `CMRT1MappingLib.scene.t1reconstruction.undoCorrection`."""
         nodes = t1reconstruction.undoCorrection(inputNode, device, progress)
         logging.info("Motion correction undone")
         return nodes

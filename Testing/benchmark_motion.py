@@ -30,7 +30,7 @@ SEED = 1
 
 
 def pairwise_settings() -> str:
-    """What the answer of :func:`pairwise` depends on."""
+    """What the answer of `pairwise` depends on."""
     return f"{HISTOGRAM_BINS} {SHRINK_FACTORS} {SAMPLED} {RIGID_ITERATIONS} {SPLINE_ITERATIONS} {SPLINE_SPACING_MM}"
 
 

@@ -58,10 +58,10 @@ def find_landmarks(
     """Find landmarks and write the files into ``folder``.
 
     Args:
-        study: the study; its series of the roles :data:`ROLES` are taken.
+        study: the study; its series of the roles `ROLES` are taken.
         maps: T1 maps made in the same run, which are taken as well.
         folder: where the files go.
-        device: see :func:`CMRLib.networks.devices.resolve_device`.
+        device: see `CMRLib.networks.devices.resolve_device`.
         results: gets the entries ``landmarks``, ``models`` and ``device``, and in ``errors`` a sentence per series that
             failed.
 

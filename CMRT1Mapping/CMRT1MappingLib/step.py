@@ -45,7 +45,7 @@ def map_t1(
     Args:
         study: the study.
         folder: where the files go.
-        device: see :func:`CMRLib.networks.devices.resolve_device`.
+        device: see `CMRLib.networks.devices.resolve_device`.
         results: gets the entries ``t1``, ``models`` and ``device``, a sentence in ``errors`` per acquisition that
             failed, and one in ``warnings`` per acquisition whose motion could not be corrected.
         model: what corrects motion; None fits the images as acquired.

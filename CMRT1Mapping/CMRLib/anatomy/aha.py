@@ -135,7 +135,7 @@ def septal_angle(points: np.ndarray, landmarks: SliceLandmarks, geometry: Geomet
     Args:
         points: (row, column) in pixels, shape (..., 2).
         landmarks: of the slice.
-        geometry: of the image; None takes square pixels and the direction of :func:`counting_direction`.
+        geometry: of the image; None takes square pixels and the direction of `counting_direction`.
 
     Returns:
         Degrees from 0 to 360, of shape (...), measured in mm; 0 for a point at the centre itself.
@@ -164,13 +164,13 @@ def segment_borders(
     Args:
         landmarks: of the slice.
         level: "basal", "mid" or "apical".
-        geometry: of the image; see :func:`counting_direction`.
+        geometry: of the image; see `counting_direction`.
         rule: "equal" needs the anterior insertion alone: all segments of a slice are equally wide. "insertions" takes
             the septum from one insertion to the other: at the base and mid, it holds two equal segments and the free
             wall four; at the apex, segments stay equal and the septal one is centred on the septum.
 
     Returns:
-        Segment number -> (begin, end) in degrees as :func:`septal_angle` counts them; begin in [0, 360), end above it.
+        Segment number -> (begin, end) in degrees as `septal_angle` counts them; begin in [0, 360), end above it.
 
     Raises:
         InputError: the level or the rule is unknown, or the inferior insertion is missing or on the wrong side.
@@ -213,13 +213,13 @@ def label_slice(
 
     Args:
         myocardium: true in the myocardium, axes (row, column).
-        landmarks, level, geometry, rule: as :func:`segment_borders` takes them.
+        landmarks, level, geometry, rule: as `segment_borders` takes them.
 
     Returns:
         uint8 (row, column): the segment's number in the myocardium, 0 outside. A segment may have no pixel.
 
     Raises:
-        InputError: as :func:`segment_borders`; or there is no myocardium; or it does not surround the LV centre.
+        InputError: as `segment_borders`; or there is no myocardium; or it does not surround the LV centre.
     """
     inside = np.asarray(myocardium, dtype=bool)
     if inside.ndim != 2:
@@ -246,7 +246,7 @@ def levels_along_stack(positions: Sequence[int], geometry: Geometry | None = Non
 
     Args:
         positions: indices of the slices that show the left ventricle's myocardium, in any order.
-        geometry: of the stack; without it, or with a placeholder (see :func:`counting_direction`), slice 0 is taken to
+        geometry: of the stack; without it, or with a placeholder (see `counting_direction`), slice 0 is taken to
             be nearest the base.
 
     Returns:
@@ -280,13 +280,13 @@ def label_stack(
         myocardium: true in the myocardium, axes (slice, row, column).
         landmarks: one for each slice, or None for a slice to be left out.
         levels: one for each slice ("basal", "mid", "apical"), or None for a slice to be left out.
-        geometry, rule: as :func:`segment_borders` takes them.
+        geometry, rule: as `segment_borders` takes them.
 
     Returns:
         uint8 (slice, row, column): segment numbers; 0 outside, and in slices left out or without myocardium.
 
     Raises:
-        InputError: the numbers of slices differ, no slice can be divided, or as :func:`label_slice`, naming the slice
+        InputError: the numbers of slices differ, no slice can be divided, or as `label_slice`, naming the slice
             counted from 0.
     """
     inside = np.asarray(myocardium, dtype=bool)
@@ -312,7 +312,7 @@ def segment_statistics(
 
     Args:
         values: a map of the shape of ``labels``.
-        labels: segment numbers, as :func:`label_slice` or :func:`label_stack` give them.
+        labels: segment numbers, as `label_slice` or `label_stack` give them.
         fitted: where the map holds a value, of the same shape; None takes every finite pixel.
 
     Returns:

@@ -85,7 +85,7 @@ def write_t1(
     aligned one.
 
     ``motion_correction`` is "corrected", "not needed", "no better", "not possible" or "off". ``motion_px``,
-    ``r2_before`` and ``r2_after`` are as in :class:`CMRT1MappingLib.motion.correction.CorrectedMaps`; where motion was
+    ``r2_before`` and ``r2_after`` are as in `CMRT1MappingLib.motion.correction.CorrectedMaps`; where motion was
     not estimated, ``r2_before`` is that of all fitted pixels, and the others are None.
 
     Args:

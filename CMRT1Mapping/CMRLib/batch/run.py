@@ -44,7 +44,7 @@ class BatchOptions:
     """What to do with every study.
 
     Attributes:
-        steps: what to do, among :data:`AVAILABLE_STEPS`.
+        steps: what to do, among `AVAILABLE_STEPS`.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         motion_correction: whether images are aligned before T1 is mapped, where that improves the fit.
         overwrite: process studies again whose results are complete.
@@ -88,9 +88,9 @@ def run_batch(
     """Process studies into ``output``.
 
     Args:
-        inputs: folders that :func:`CMRLib.study.reading.read_study` reads; one given twice is processed once.
+        inputs: folders that `CMRLib.study.reading.read_study` reads; one given twice is processed once.
         output: folder for the results, made when missing.
-        options: see :class:`BatchOptions`.
+        options: see `BatchOptions`.
         report: called with each outcome as it comes.
 
     Returns:

@@ -46,7 +46,7 @@ def createAcquisition(
         inversionTimesMs: one per frame, in ms, all different.
         geometry: of one frame.
         phase: radians, axes as ``images``; becomes a second sequence in the same browser.
-        attributes: more attributes of the sequence, as :data:`SCHEME`, :data:`STATE` and :data:`SLICE`.
+        attributes: more attributes of the sequence, as `SCHEME`, `STATE` and `SLICE`.
 
     Returns:
         The magnitude's sequence node; its phase is ``phaseOf(sequence)``.

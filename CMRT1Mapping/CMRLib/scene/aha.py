@@ -65,7 +65,7 @@ def divide(landmarksNode: Any, mapNode: Any, myocardium: np.ndarray, rule: str =
         landmarksNode: with landmarks and review.
         mapNode: the map.
         myocardium: true in the myocardium, with the map's axes (slice, row, column).
-        rule: see :func:`CMRLib.anatomy.aha.segment_borders`.
+        rule: see `CMRLib.anatomy.aha.segment_borders`.
     """
     volume = sourceVolume(landmarksNode)
     entries = readReview(landmarksNode)

@@ -142,7 +142,7 @@ def _setLegend(volumeNode: Any, display: MapDisplay) -> None:
 
 
 def t1ColorsForField(tesla: float) -> str:
-    """The key of :data:`T1_COLOR_TABLES` for a field strength."""
+    """The key of `T1_COLOR_TABLES` for a field strength."""
     return "3 T" if tesla > 2.25 else "1.5 T"
 
 

@@ -1,8 +1,8 @@
 """The landmarks of a volume's slices: one markups node, with a review of every slice, and the RV entry lines.
 
-Every slice has its three control points, in the order of :data:`KINDS`, so control point ``3 * slice + kind`` is always
+Every slice has its three control points, in the order of `KINDS`, so control point ``3 * slice + kind`` is always
 the same landmark; one that has not been placed is an undefined point. The model's own answer and the state of the
-review are kept with the node, see :mod:`CMRLib.scene.landmarkreview`.
+review are kept with the node, see `CMRLib.scene.landmarkreview`.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ def storeLandmarks(volumeNode: Any, predictions: Sequence[Any], attributes: dict
 
     Args:
         volumeNode: whose slices they are.
-        predictions: what :func:`CMRLandmarksLib.prediction.predict_landmarks` returned for its slices. In a slice where
+        predictions: what `CMRLandmarksLib.prediction.predict_landmarks` returned for its slices. In a slice where
             it found no heart, its answer is kept, but no point is placed.
-        attributes: provenance, as :func:`CMRLib.provenance.result_attributes` gives it with role :data:`ROLE`.
+        attributes: provenance, as `CMRLib.provenance.result_attributes` gives it with role `ROLE`.
         node: node to use; None finds or creates it.
 
     Returns:
@@ -114,7 +114,7 @@ def createByHand(volumeNode: Any) -> Any:
 
 
 def slicePoints(landmarksNode: Any, volumeNode: Any) -> list[tuple[Point | None, ...]]:
-    """(row, column) in the volume's pixels of every slice's landmarks, in the order of :data:`KINDS`, or None."""
+    """(row, column) in the volume's pixels of every slice's landmarks, in the order of `KINDS`, or None."""
     worlds = _worldPoints(landmarksNode)
     pixels = worldToIJK(volumeNode, np.nan_to_num(worlds))
     points = [
@@ -171,7 +171,7 @@ def placeByHand(landmarksNode: Any, volumeNode: Any, index: int) -> None:
 
 
 def movePoints(landmarksNode: Any, volumeNode: Any, index: int, points: Sequence[Point | None]) -> None:
-    """Move the landmarks of a slice to (row, column) in pixels, in the order of :data:`KINDS`; None takes one away."""
+    """Move the landmarks of a slice to (row, column) in pixels, in the order of `KINDS`; None takes one away."""
     for kind, point in enumerate(points):
         number = index * len(KINDS) + kind
         if point is None:

@@ -15,7 +15,7 @@ from CMRLib.errors import Cancelled, CMRError
 class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """Base of the modules' widgets.
 
-    A widget calls :meth:`setupPanel` and then :meth:`initializeParameterNode` in its ``setup``, has ``onApplyButton``
+    A widget calls `setupPanel` and then `initializeParameterNode` in its ``setup``, has ``onApplyButton``
     and ``onParameterNodeModified``, and overrides the methods that are empty here. Its ``.ui`` file has an apply and a
     cancel button, a progress bar in a widget of its own, and a status label.
     """

@@ -44,7 +44,7 @@ def measureSegments(
         landmarksNode: landmarks of the map or of other images of the same patient.
         mapNode: what is measured.
         myocardium: true in the myocardium, with the map's axes (slice, row, column).
-        rule: ``equal`` or ``insertions``, see :func:`CMRLib.anatomy.aha.segment_borders`.
+        rule: ``equal`` or ``insertions``, see `CMRLib.anatomy.aha.segment_borders`.
         combineSlices: measure maps of other slices of the examination, which were divided before, together with it.
     """
     division = aha.divide(landmarksNode, mapNode, myocardium, rule)
@@ -64,7 +64,7 @@ def bullsEyeOf(mapNode: Any, statistics: dict[int, RoiStatistics | None], field:
     Args:
         mapNode: the map.
         statistics: of each segment.
-        field: of :class:`CMRLib.anatomy.statistics.RoiStatistics`.
+        field: of `CMRLib.anatomy.statistics.RoiStatistics`.
 
     Raises:
         InputError: the map has no colors.

@@ -1,6 +1,6 @@
 """Reading a study: a folder of DICOM files at any depth, or a folder with a ``study.json``.
 
-Only headers are read here; :meth:`CMRLib.study.series.Series.load` reads the pixels of one series.
+Only headers are read here; `CMRLib.study.series.Series.load` reads the pixels of one series.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def scan_files(
 
     Args:
         files: the files, in any order.
-        rules: as for :func:`read_study`.
+        rules: as for `read_study`.
 
     Returns:
         The usable series, and what is left out with its reason.

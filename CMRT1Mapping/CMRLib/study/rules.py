@@ -48,10 +48,10 @@ class RoleRule:
     """One rule for the role of an image; every condition that is set must be met.
 
     Attributes:
-        role: a role of :mod:`CMRLib.study.series`, or "none" to leave the image out.
+        role: a role of `CMRLib.study.series`, or "none" to leave the image out.
         kind: "magnitude", "psir" or "".
         reason: for "none", why the image is left out, as a sentence.
-        patterns: pairs of the field of :class:`ImageText` and the pattern to be found in it.
+        patterns: pairs of the field of `ImageText` and the pattern to be found in it.
         min_images, max_images: bounds of ``ImageText.images``.
         inversion_times: required value of ``ImageText.has_inversion_times``, or None.
         after_contrast: whether such images are only taken after contrast agent was given.

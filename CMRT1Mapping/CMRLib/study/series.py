@@ -1,6 +1,6 @@
 """What a study holds once its files are understood: series of images, and what could not be understood.
 
-These are plain values: they are made from headers alone, and pixels are read only by :meth:`Series.load`.
+These are plain values: they are made from headers alone, and pixels are read only by `Series.load`.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class PixelCurve:
         t1, t1_star, t1_error: ms.
         r2: 0 to 1.
         samples: number of samples used; 0 where there is no signal to fit.
-        flags: see :class:`CMRT1MappingLib.fit.reconstruction.PixelFlag`.
+        flags: see `CMRT1MappingLib.fit.reconstruction.PixelFlag`.
     """
 
     inversion_times_ms: np.ndarray
@@ -50,7 +50,7 @@ def curve_at(
     scheme: str = "shmolli",
     options: FitOptions | None = None,
 ) -> PixelCurve:
-    """Fit one pixel of a stack with axes (frame, row, column); arguments as for :func:`reconstruct`.
+    """Fit one pixel of a stack with axes (frame, row, column); arguments as for `reconstruct`.
 
     Give ``options.noise_sd`` (of the T1Maps of the whole image) to get the same standard error as in the map: one pixel
     alone does not know the noise.

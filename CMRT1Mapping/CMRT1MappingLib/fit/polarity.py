@@ -42,7 +42,7 @@ def noise_from_phase(magnitude: torch.Tensor, phase: torch.Tensor, times: torch.
     """Standard deviation of the noise from the component at right angles to the signal, which holds nothing else.
 
     The two samples with the longest inversion times have the same phase but for noise, which each adds to its own
-    component; arguments as for :func:`samples_from_phase`.
+    component; arguments as for `samples_from_phase`.
     """
     import torch
 

@@ -46,7 +46,7 @@ class FitOptions:
 
     Attributes:
         last_test: which residual ShMOLLI's last test compares with: ``scanner`` or ``paper``
-            (see :func:`CMRT1MappingLib.fit.schemes.fit_shmolli`).
+            (see `CMRT1MappingLib.fit.schemes.fit_shmolli`).
         noise_sd: standard deviation of the noise in image units; None estimates it from the fit of the whole image.
     """
 
@@ -68,7 +68,7 @@ class T1Maps:
         t1_star: ms, float32.
         polarity: -1 or +1 for each sample, axes (frame, row, column) in the order of the input, int8.
         used: whether each sample entered the fit, axes as for polarity, bool.
-        flags: sum of :class:`PixelFlag`, uint8.
+        flags: sum of `PixelFlag`, uint8.
         noise_sd: standard deviation of the noise, image units.
         device: where it was computed.
     """
@@ -105,7 +105,7 @@ def reconstruct(
         inversion_times_ms: one per frame, in the order of the frames, ms.
         phase: radians, of the same shape; without it the polarity is searched for.
         scheme: ``shmolli`` (conditional fit of 5, 6 or 7 samples), ``molli`` or ``look-locker`` (all samples).
-        options: see :class:`FitOptions`.
+        options: see `FitOptions`.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         progress: called with the fraction done, between groups of pixels; what it raises ends the reconstruction.
 
@@ -132,7 +132,7 @@ def fit_stack(
     floor: float,
     progress: Callable[[float], None] | None = None,
 ) -> T1Maps:
-    """:func:`reconstruct` for float32 arrays that are known to be good, of pixels that anywhere exceed ``floor``."""
+    """`reconstruct` for float32 arrays that are known to be good, of pixels that anywhere exceed ``floor``."""
     target = resolve_device(device)
     import torch
 

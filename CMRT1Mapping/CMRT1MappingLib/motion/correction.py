@@ -100,7 +100,7 @@ class CorrectedMaps:
         return f"Motion of {self.motion_px:.2f} pixels was corrected ({change})."
 
     def parameters(self) -> dict[str, Any]:
-        """What happened, for the provenance of every result (see :func:`CMRLib.provenance.result_attributes`)."""
+        """What happened, for the provenance of every result (see `CMRLib.provenance.result_attributes`)."""
         if self.model is None:
             return {"MotionCorrection": self.outcome.value}
         return {
@@ -129,18 +129,18 @@ def correct_and_reconstruct(
     """Align the images of an acquisition with each other, and map T1.
 
     The images are fitted as acquired and as aligned. The aligned ones are kept where R² in the heart comes closer
-    to 1 by :data:`LEAST_GAIN` or more. Motion of less than :data:`LEAST_MOTION_PX` leaves the images as they
+    to 1 by `LEAST_GAIN` or more. Motion of less than `LEAST_MOTION_PX` leaves the images as they
     are, and so do images that the network is not made for (see
-    :func:`CMRT1MappingLib.motion.estimation.check_motion_input`).
+    `CMRT1MappingLib.motion.estimation.check_motion_input`).
 
     Args:
         images: magnitude images, axes (frame, row, column), any unit.
-        inversion_times_ms, phase, scheme, options: see :func:`CMRT1MappingLib.fit.reconstruction.reconstruct`. With phase
+        inversion_times_ms, phase, scheme, options: see `CMRT1MappingLib.fit.reconstruction.reconstruct`. With phase
             the images are moved as complex numbers, so that a sign moves with its magnitude.
         spacing_mm: distance between pixel centres along (row index, column index).
         model: a loaded model, an id or a weights file.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        refine: whether the network's answer is refined, see :mod:`CMRT1MappingLib.motion.refinement`.
+        refine: whether the network's answer is refined, see `CMRT1MappingLib.motion.refinement`.
         progress: called with the fraction done; what it raises ends the work.
 
     Raises:

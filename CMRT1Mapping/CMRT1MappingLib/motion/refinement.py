@@ -42,7 +42,7 @@ def refine_motion(
     Args:
         images: magnitude (frame, row, column), any unit.
         displacement: float32 (frame, 2, row, column), (row, column) shift in pixels, zero mean over the frames, as of
-            :class:`CMRT1MappingLib.motion.estimation.MotionEstimate`.
+            `CMRT1MappingLib.motion.estimation.MotionEstimate`.
         heart: bool (row, column), where the images are compared.
         spacing_mm: distance of rows and of columns.
         iterations: how often images are predicted and registered.
@@ -118,7 +118,7 @@ def _with_change(
 
 
 def _around(profile: Tensor) -> slice:
-    """The range in which a profile exceeds a half, an even number of pixels with :data:`EDGE` on either side."""
+    """The range in which a profile exceeds a half, an even number of pixels with `EDGE` on either side."""
     found = (profile > 0.5).nonzero()
     first, last = (int(found[0]), int(found[-1])) if len(found) else (0, len(profile) - 1)
     start, stop = max(0, first - EDGE), min(len(profile), last + 1 + EDGE)

@@ -71,10 +71,10 @@ def storeCorrection(
         source: the acquisition.
         corrected: the corrected images, their displacement, and the maps before.
         geometry: of one image.
-        parameters: see :func:`CMRT1MappingLib.scene.t1maps.storeT1Maps`.
+        parameters: see `CMRT1MappingLib.scene.t1maps.storeT1Maps`.
 
     Returns:
-        Role (key of :data:`NAMES`) -> node.
+        Role (key of `NAMES`) -> node.
     """
 
     def attributes(role: str) -> dict[str, str]:

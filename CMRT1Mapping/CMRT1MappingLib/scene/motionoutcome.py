@@ -37,7 +37,7 @@ class Outcome:
     """What became of the motion correction that a map was made with; numbers are NaN where nothing was estimated.
 
     Attributes:
-        outcome: value of :class:`CMRT1MappingLib.motion.correction.Correction`, or :data:`OFF`.
+        outcome: value of `CMRT1MappingLib.motion.correction.Correction`, or `OFF`.
         pixels, mm: mean length of the displacement in the region.
         r2Before, r2After: R² in the region, of the images as acquired and as corrected.
         region: "heart", or "image" where no heart was found.

@@ -106,11 +106,11 @@ def storeT1Maps(
             times (those of the source if none are among them) and the noise.
         phaseNode: the phase that the polarity was taken from, or None.
         outputs: role -> node, or None to find or create one.
-        colors: key of :data:`CMRLib.scene.display.T1_COLOR_TABLES`, for a new T1 map.
+        colors: key of `CMRLib.scene.display.T1_COLOR_TABLES`, for a new T1 map.
         fittedImages: the corrected images that the maps were fitted to; None for those of the source.
 
     Returns:
-        role -> node, for every role of :data:`MAP_NAMES`.
+        role -> node, for every role of `MAP_NAMES`.
 
     Raises:
         InputError: a node given cannot hold its result.
@@ -138,13 +138,13 @@ def storeT1Maps(
 
 
 def setT1Colors(volumeNode: Any, colors: str) -> None:
-    """Show a T1 map in the colors of a field strength (key of :data:`CMRLib.scene.display.T1_COLOR_TABLES`)."""
+    """Show a T1 map in the colors of a field strength (key of `CMRLib.scene.display.T1_COLOR_TABLES`)."""
     quantity = CodedTerm("113063", "DCM", "T1")
     setMapDisplay(volumeNode, MapDisplay("T1 [ms]", MILLISECOND, quantity, T1_COLOR_TABLES[colors]))
 
 
 def t1ColorsOf(volumeNode: Any) -> str:
-    """The field strength in whose colors a T1 map is shown (key as for :func:`setT1Colors`), or an empty text."""
+    """The field strength in whose colors a T1 map is shown (key as for `setT1Colors`), or an empty text."""
     colors = None if volumeNode.GetDisplayNode() is None else volumeNode.GetDisplayNode().GetColorNode()
     table = None if colors is None else colors.GetAttribute(COLOR_TABLE)
     return next((key for key, name in T1_COLOR_TABLES.items() if name == table), "")

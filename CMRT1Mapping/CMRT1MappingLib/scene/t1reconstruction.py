@@ -75,8 +75,8 @@ def reconstructT1(
     """Compute the T1 map of an acquisition and the maps that go with it.
 
     Where correcting the motion between the images makes them fit better, the maps are those of the corrected images,
-    and what belongs to the correction is kept too (:func:`CMRT1MappingLib.scene.motion.storeCorrection`). Otherwise the images
-    are fitted as acquired, and what an earlier run left of a correction is removed.
+    and what belongs to the correction is kept too (`CMRT1MappingLib.scene.motion.storeCorrection`). Otherwise the
+    images are fitted as acquired, and what an earlier run left of a correction is removed.
 
     Args:
         inputNode: sequence of images of one slice, or volume whose slices are the images.
@@ -85,7 +85,7 @@ def reconstructT1(
         scheme: ShMOLLI, MOLLI or Look-Locker, in any case.
         lastTest: ShMOLLI's last test as the ``scanner`` or the ``paper`` has it.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        outputs: result (key of :data:`CMRT1MappingLib.scene.t1maps.MAP_NAMES`) -> node to put it into; None finds or creates
+        outputs: result (key of `CMRT1MappingLib.scene.t1maps.MAP_NAMES`) -> node to put it into; None finds or creates
             nodes.
         colors: field strength whose normal myocardium is green, for a new T1 map.
         progress: called with the fraction done; what it raises ends the run, with all nodes as they were.
@@ -140,7 +140,7 @@ def storeResults(
     """Put maps, and what belongs to the motion correction that they were made with, into nodes.
 
     Args:
-        source, maps, geometry, phaseNode, outputs, colors: see :func:`CMRT1MappingLib.scene.t1maps.storeT1Maps`.
+        source, maps, geometry, phaseNode, outputs, colors: see `CMRT1MappingLib.scene.t1maps.storeT1Maps`.
         corrected: how the maps came about, None where motion was not to be corrected.
         parameters: what was chosen, see there; what became of the correction is added.
 
@@ -222,7 +222,7 @@ def pixelCurve(
 
 
 class _Settings(NamedTuple):
-    """What a T1 map was made with, as for :func:`reconstructT1`."""
+    """What a T1 map was made with, as for `reconstructT1`."""
 
     inversionTimesMs: tuple[float, ...]
     phaseNode: Any

@@ -26,7 +26,7 @@ class Phantom:
         images, phase: (frame, row, column), arbitrary units and radians.
         inversion_times_ms: one per frame.
         t1: (row, column) in ms, 0 in air.
-        centers: (row, column) of the tubes, in the order of :data:`TUBES_MS`.
+        centers: (row, column) of the tubes, in the order of `TUBES_MS`.
     """
 
     images: np.ndarray

@@ -1,4 +1,4 @@
-"""The tubes of :mod:`irw_phantom`, moved a little between the images; the correction of it is known."""
+"""The tubes of `irw_phantom`, moved a little between the images; the correction of it is known."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

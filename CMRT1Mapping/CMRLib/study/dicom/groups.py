@@ -52,7 +52,7 @@ class LeftOut:
     entries: dict[tuple[str, str, str], list[FrameHeader]] = field(default_factory=dict)
 
     def add(self, frames: Iterable[FrameHeader], reason: str, lost_role: str = "") -> None:
-        """Leave images out for a reason (one sentence); see :class:`CMRLib.study.series.Unrecognised` for ``lost_role``."""
+        """Leave images out for a reason (one sentence); see `CMRLib.study.series.Unrecognised` for ``lost_role``."""
         for frame in frames:
             self.entries.setdefault((frame.series_uid, reason, lost_role), []).append(frame)
 
