@@ -20,7 +20,7 @@ from slicer.ScriptedLoadableModule import (
 )
 
 from CMRLib import provenance
-from CMRLib.anatomy.aha import LEVELS
+from CMRLib.anatomy.axis import LEVELS
 from CMRLib.anatomy.bullseye import BullsEye
 from CMRLib.errors import CMRError, InputError
 from CMRLib.scene import aha, bullseye, display, landmarks, regions, segmentmeasurement

@@ -11,9 +11,13 @@ import pytest
 from batch_studies import write_study
 
 ROOT = Path(__file__).resolve().parents[1]
-# Screenshots are for the README; these scripts need the whole repository around them.
-NOT_SHIPPED = ("Resources/Screenshots/", "Testing/")
+# Screenshots are for the README; training and measuring are for pip's users and the repository; the other scripts need
+# the whole repository around them.
+NOT_SHIPPED = ("Resources/Screenshots/", "Testing/", "CMRLib/training/")
+RESEARCH = re.compile(r"CMR\w+Lib/research/")
 REPOSITORY_SCRIPTS = {
+    "Resources/Scripts/cmr_evaluate.py",
+    "Resources/Scripts/cmr_train.py",
     "Resources/Scripts/demo.py",
     "Resources/Scripts/environment.py",
     "Resources/Scripts/screenshots.py",
@@ -45,7 +49,11 @@ def cmake_lists(folder):
 
 
 def shipped(names):
-    return {name for name in names if not name.startswith(NOT_SHIPPED) and Path(name).name != "CMakeLists.txt"}
+    return {
+        name
+        for name in names
+        if not (name.startswith(NOT_SHIPPED) or RESEARCH.match(name) or Path(name).name == "CMakeLists.txt")
+    }
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
@@ -156,7 +164,7 @@ def method_files():
     for module in MODULES:
         for name in sorted(kept_files(module)):
             inside_library = name.split("/")[0].endswith("Lib") and name.endswith(".py")
-            if inside_library and not name.startswith(("CMRLib/scene/", "CMRLib/standalone.py")):
+            if inside_library and "/scene/" not in name and name != "CMRLib/standalone.py":
                 yield module / name
 
 
@@ -182,8 +190,8 @@ def test_method_layer_imports_no_slicer():
 def loaded_files():
     """What is loaded with Slicer's modules and by the batch command before anything is computed: file -> packages."""
     entries = [module / f"{module.name}.py" for module in MODULES]
-    entries += [module / name for module in MODULES for name in kept_files(module) if name.startswith("CMRLib/scene/")]
-    waiting, loaded = [*entries, ROOT / "CMRT1Mapping" / "CMRLib" / "batch.py"], {}
+    entries += [module / name for module in MODULES for name in kept_files(module) if "Lib/scene/" in name]
+    waiting, loaded = [*entries, ROOT / "CMRT1Mapping" / "CMRLib" / "batch" / "run.py"], {}
     while waiting:
         path = waiting.pop()
         if path not in loaded:

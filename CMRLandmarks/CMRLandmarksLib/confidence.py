@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
-from CMRLandmarksLib import LANDMARKS
+from CMRLib.anatomy.landmarks import LANDMARK_NAMES
 from CMRLib.errors import MissingDependencyError
 
 FAILURE_MM = 10.0
@@ -82,7 +82,8 @@ class ConfidenceModel:
             "mean": [round(float(v), 6) for v in self.mean],
             "scale": [round(float(v), 6) for v in self.scale],
             "coefficients": {
-                name: [round(float(v), 6) for v in row] for name, row in zip(LANDMARKS, self.coefficients, strict=True)
+                name: [round(float(v), 6) for v in row]
+                for name, row in zip(LANDMARK_NAMES, self.coefficients, strict=True)
             },
             "threshold": round(self.threshold, 4),
         }
@@ -97,7 +98,7 @@ class ConfidenceModel:
         try:
             if tuple(content["features"]) != FEATURES:
                 raise ValueError("features")
-            coefficients = np.array([content["coefficients"][name] for name in LANDMARKS], dtype=float)
+            coefficients = np.array([content["coefficients"][name] for name in LANDMARK_NAMES], dtype=float)
             return cls(np.array(content["mean"]), np.array(content["scale"]), coefficients, float(content["threshold"]))
         except (KeyError, TypeError, ValueError) as error:
             raise MissingDependencyError(

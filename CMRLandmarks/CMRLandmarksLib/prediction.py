@@ -11,7 +11,7 @@ import numpy as np
 
 from CMRLandmarksLib.confidence import ConfidenceModel, features_of
 from CMRLandmarksLib.grid import Placement, entry_line_placement, rescaled, standard_image, zoom_placement
-from CMRLandmarksLib.tissue import landmarks_of_labels
+from CMRLib.anatomy.insertions import landmarks_of_labels
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.networks.devices import resolve_device
@@ -37,7 +37,7 @@ class LandmarkPrediction:
 
     Attributes:
         slice: its number, from 0.
-        lv_centre, anterior_insertion, inferior_insertion: (row, column) in source pixels, pixel centres at whole
+        lv_center, rv_insertion, inferior_rv_insertion: (row, column) in source pixels, pixel centres at whole
             numbers; None in a blank slice.
         confidence: for each name in `CMRLandmarksLib.LANDMARKS`, the probability that its error is below 10 mm.
         heart: probability that there is a heart in the image.
@@ -46,9 +46,9 @@ class LandmarkPrediction:
     """
 
     slice: int
-    lv_centre: Point | None
-    anterior_insertion: Point | None
-    inferior_insertion: Point | None
+    lv_center: Point | None
+    rv_insertion: Point | None
+    inferior_rv_insertion: Point | None
     confidence: dict[str, float]
     heart: float
     flagged: bool
@@ -177,7 +177,7 @@ def predict_landmarks(
 
 
 def _blank(number: int) -> LandmarkPrediction:
-    nothing = dict.fromkeys(("lv_centre", "anterior_insertion", "inferior_insertion"), 0.0)
+    nothing = dict.fromkeys(("lv_center", "rv_insertion", "inferior_rv_insertion"), 0.0)
     return LandmarkPrediction(number, None, None, None, nothing, 0.0, True, BLANK)
 
 
@@ -188,9 +188,9 @@ def _result(
     unsure = bool(confidence[:2].min() < threshold)
     reason = NO_HEART if heart < 0.5 else UNSURE if unsure else ""
     named = {
-        "lv_centre": float(confidence[0]),
-        "anterior_insertion": float(confidence[1]),
-        "inferior_insertion": float(confidence[2]),
+        "lv_center": float(confidence[0]),
+        "rv_insertion": float(confidence[1]),
+        "inferior_rv_insertion": float(confidence[2]),
     }
     return LandmarkPrediction(number, centre, anterior, inferior, named, heart, bool(reason), reason)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from CMRLib.anatomy.landmarks import LANDMARK_NAMES, LANDMARKS, LEAST_HEART
 from CMRLib.errors import InputError
 from CMRLib.files.markups import MarkupPoint, write_markups
 from CMRLib.geometry import Geometry
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
     from CMRLandmarksLib.prediction import LandmarkPrediction
 
 ROLES = ("t1", "lge", "vne", "cine")
-# Landmark of a prediction -> its name in the results, its label and its description in the markups file.
-_POINTS = {
-    "lv_centre": ("lv_center", "LV", "LV centre"),
-    "anterior_insertion": ("rv_insertion", "A", "anterior RV insertion"),
-    "inferior_insertion": ("inferior_rv_insertion", "I", "inferior RV insertion"),
-}
-_LEAST_HEART = 0.5  # probability of a heart below which a slice is taken to show none
 
 
 @dataclass(frozen=True)
@@ -108,7 +102,7 @@ def find_landmarks(
                     **({"frame": index} if result.frames else {}),
                     **_places(prediction, index, result),
                     "markups_file": path.name,
-                    "confidence": {_POINTS[name][0]: value for name, value in prediction.confidence.items()},
+                    "confidence": dict(prediction.confidence),
                     "flagged": prediction.flagged,
                     "reason": prediction.reason,
                     "seconds": round(seconds, 3),
@@ -125,9 +119,13 @@ def write_landmarks(result: LandmarksResult, folder: Path) -> Path:
         OutputError: the file cannot be written.
     """
     points = [
-        MarkupPoint(f"{label} {index}", f"{description}, slice {index}", _ras(_shown(prediction, name), index, result))
+        MarkupPoint(
+            f"{landmark.label} {index}",
+            f"{landmark.title}, slice {index}",
+            _ras(_shown(prediction, landmark.name), index, result),
+        )
         for index, prediction in enumerate(result.predictions)
-        for name, (_key, label, description) in _POINTS.items()
+        for landmark in LANDMARKS
     ]
     return write_markups(folder / f"{result.key}_landmarks.mrk.json", points)
 
@@ -135,7 +133,7 @@ def write_landmarks(result: LandmarksResult, folder: Path) -> Path:
 def _shown(prediction: LandmarkPrediction, name: str) -> tuple[float, float] | None:
     """Where a landmark is, (row, column) in pixels; None in a slice without a heart."""
     point: tuple[float, float] | None = getattr(prediction, name)
-    return point if prediction.heart >= _LEAST_HEART else None
+    return point if prediction.heart >= LEAST_HEART else None
 
 
 def _ras(point: tuple[float, float] | None, index: int, result: LandmarksResult) -> tuple[float, float, float] | None:
@@ -150,9 +148,9 @@ def _ras(point: tuple[float, float] | None, index: int, result: LandmarksResult)
 def _places(prediction: LandmarkPrediction, index: int, result: LandmarksResult) -> dict[str, Any]:
     """Positions as the results have them: (row, column) in pixels and RAS mm, None where there is no landmark."""
     places: dict[str, Any] = {}
-    for name, (key, _label, _description) in _POINTS.items():
+    for name in LANDMARK_NAMES:
         point = _shown(prediction, name)
         ras = _ras(point, index, result)
-        places[f"{key}_px"] = None if point is None else [round(value, 3) for value in point]
-        places[f"{key}_ras"] = None if ras is None else [round(value, 3) for value in ras]
+        places[f"{name}_px"] = None if point is None else [round(value, 3) for value in point]
+        places[f"{name}_ras"] = None if ras is None else [round(value, 3) for value in ras]
     return places

@@ -150,7 +150,7 @@ def draw_landmarks(host: Any, folder: Path) -> Path:
         if panel.ui.reviewTable.item(row, 0).text() == str(mid):
             panel.ui.reviewTable.setCurrentCell(row, 0)
     host.processEvents()
-    y, x = slices[mid].truth.landmarks.lv_centre
+    y, x = slices[mid].truth.landmarks.lv_center
     center = ijkToWorld(volume, np.array([[x, y, mid]]))[0]
     _center(layout.sliceWidget("Red").mrmlSliceNode(), center, LANDMARKS_FIELD_OF_VIEW_MM)
     host.processEvents()
@@ -219,8 +219,8 @@ def _septum_and_center(acquisition: Any, t1: Any) -> Any:
     from CMRLib.scene.volumes import ijkToWorld
 
     marks = acquisition.truth.landmarks
-    center = np.array(marks.lv_centre)
-    to_septum = (np.array(marks.anterior_rv_insertion) + np.array(marks.inferior_rv_insertion)) / 2 - center
+    center = np.array(marks.lv_center)
+    to_septum = (np.array(marks.rv_insertion) + np.array(marks.inferior_rv_insertion)) / 2 - center
     myocardium = np.argwhere(acquisition.truth.myocardium > 0.99)
     angle = (myocardium - center) @ to_septum / np.linalg.norm(myocardium - center, axis=1)
     row, column = myocardium[np.argmax(angle)]

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from CMRLandmarksLib.grid import APEX, DISPLAY_COLUMN, DISPLAY_ROW, GRID_SIZE, rescaled, standard_image
-from CMRLandmarksLib.tissue import LV, MYOCARDIUM, RV, landmarks_of_labels, points_of_landmarks
+from CMRLib.anatomy.axis import LEVELS
+from CMRLib.anatomy.insertions import LEFT_VENTRICLE, MYOCARDIUM, RIGHT_VENTRICLE, landmarks_of_labels
 from CMRLib.errors import InputError
 from CMRLib.files.arrays import read_arrays, write_arrays
 from CMRLib.files.images import read_image
 from CMRLib.geometry import Geometry
-from CMRLib.simulation.anatomy import LEVELS, ParametricAnatomy
+from CMRLib.simulation.anatomy import ParametricAnatomy
 from CMRLib.simulation.contrasts import CONTRASTS, ContrastError, render_contrast, tissue_labels
 from CMRLib.simulation.labelled_anatomy import labelled_images, labels_beside
 from CMRLib.training.splits import subject_of
@@ -111,7 +112,7 @@ class LabelledSlice:
 
 
 # EMIDEC's labels: 1 cavity, 2 myocardium, 3 infarct, 4 no-reflow; it has no right ventricle.
-EMIDEC_VALUES = {1: LV, 2: MYOCARDIUM, 3: MYOCARDIUM, 4: MYOCARDIUM}
+EMIDEC_VALUES = {1: LEFT_VENTRICLE, 2: MYOCARDIUM, 3: MYOCARDIUM, 4: MYOCARDIUM}
 # Its headers hold a placeholder; its columns run up and its rows to the left of a usual short-axis view.
 EMIDEC_AXES = np.column_stack([-DISPLAY_ROW, -DISPLAY_COLUMN, APEX])
 
@@ -135,7 +136,7 @@ def read_labelled_folder(
     Raises:
         InputError: no pair in the folder, or a pair that does not match.
     """
-    values = label_values or {RV: RV, MYOCARDIUM: MYOCARDIUM, LV: LV}
+    values = label_values or {RIGHT_VENTRICLE: RIGHT_VENTRICLE, MYOCARDIUM: MYOCARDIUM, LEFT_VENTRICLE: LEFT_VENTRICLE}
     for path in labelled_images(folder):
         images, geometry = read_image(path)
         raw, _ = read_image(labels_beside(path))
@@ -182,7 +183,7 @@ def simulated_slices(
         anatomy = ParametricAnatomy.random(seed)
         shape = anatomy.field_of_view(spacing)
         body = anatomy.slice(level, shape, spacing)
-        points = points_of_landmarks(body.landmarks)
+        points = np.full((3, 2), np.nan) if body.landmarks is None else body.landmarks.points()
         geometry = Geometry(spacing=(spacing, spacing, 8.0))
         labels = tissue_labels(body)
         count = min(per_seed or len(contrasts), len(contrasts))

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from CMRLandmarksLib import LANDMARKS
 from CMRLandmarksLib.confidence import FAILURE_MM, area_under_curve
 from CMRLandmarksLib.grid import rescaled, standard_image
 from CMRLandmarksLib.prediction import LandmarkModel, LandmarkPrediction, predict_landmarks, predict_on_grid
 from CMRLandmarksLib.research.corruption import CORRUPTIONS, corrupted_copies
 from CMRLandmarksLib.research.dataset import LabelledSlice, bank_of
-from CMRLib.anatomy.aha import SliceLandmarks, label_slice
+from CMRLib.anatomy.aha import label_slice
+from CMRLib.anatomy.axis import LEVELS
 from CMRLib.anatomy.entry_line import angle_between
+from CMRLib.anatomy.landmarks import LANDMARK_NAMES, SliceLandmarks
 from CMRLib.geometry import Geometry
-from CMRLib.simulation.anatomy import LEVELS, ParametricAnatomy
+from CMRLib.simulation.anatomy import ParametricAnatomy
 from CMRLib.simulation.contrasts import render_contrast, tissue_labels
 
 MYOCARDIUM = 2
@@ -131,7 +132,7 @@ def errors_of(
         else:
             results = predict_landmarks(np.stack([m.image for m in members]), members[0].geometry, model=model)
             points = [points_of(result) for result in results]
-            confidence += [[result.confidence[name] for name in LANDMARKS] for result in results]
+            confidence += [[result.confidence[name] for name in LANDMARK_NAMES] for result in results]
             flagged += [result.flagged for result in results]
         scale = np.array(members[0].geometry.spacing[1::-1]) if unit == "mm" else np.ones(2)
         found += [p * scale for p in points]
@@ -151,7 +152,7 @@ def errors_of(
 
 def points_of(result: LandmarkPrediction) -> np.ndarray:
     """The landmarks of a result as (landmark, 2), (row, column) in source pixels; NaN in a blank slice."""
-    return np.array([getattr(result, name) or (np.nan, np.nan) for name in LANDMARKS], dtype=float)
+    return np.array([getattr(result, name) or (np.nan, np.nan) for name in LANDMARK_NAMES], dtype=float)
 
 
 def _stage1_points(members: Sequence[LabelledSlice], model: LandmarkModel) -> list[np.ndarray]:
@@ -228,17 +229,12 @@ def segment_t1_errors(seeds: Iterable[int], model: LandmarkModel, contrast: str 
         geometry = Geometry(spacing=(spacing, spacing, 8.0))
         (result,) = predict_landmarks(t1[None], geometry, model=model)
         marks = body.landmarks
-        if (
-            marks is None
-            or marks.anterior_rv_insertion is None
-            or result.lv_centre is None
-            or result.anterior_insertion is None
-        ):
+        if marks is None or marks.rv_insertion is None or result.lv_center is None or result.rv_insertion is None:
             continue
         means = []
         for centre, anterior in (
-            (marks.lv_centre, marks.anterior_rv_insertion),
-            (result.lv_centre, result.anterior_insertion),
+            (marks.lv_center, marks.rv_insertion),
+            (result.lv_center, result.rv_insertion),
         ):
             labels = label_slice(myocardium, SliceLandmarks(centre, anterior), level)
             means.append({n: float(t1[labels == n].mean()) for n in np.unique(labels[labels > 0]).tolist()})

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from CMRLandmarksLib.research.dataset import Bank
-from CMRLandmarksLib.tissue import RV
+from CMRLib.anatomy.insertions import RIGHT_VENTRICLE
 
 
 class Batch(NamedTuple):
@@ -66,7 +66,7 @@ class Examples:
         self.labels = torch.from_numpy(bank.labels)
         self.points = torch.from_numpy(bank.points)
         # Who labelled one slice's RV labelled it in all of the subject's.
-        shown = np.array([(labels == RV).any() for labels in bank.labels])[bank.label_of]
+        shown = np.array([(labels == RIGHT_VENTRICLE).any() for labels in bank.labels])[bank.label_of]
         labelled = {subject for subject, rv in zip(bank.subjects, shown, strict=True) if rv}
         self.rv_known = torch.tensor([float(subject in labelled) for subject in bank.subjects])
 

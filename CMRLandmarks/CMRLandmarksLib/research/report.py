@@ -131,7 +131,8 @@ def _plain(summary: Summary) -> dict[str, Any]:
 def report_grid(folder: Path, slices: Sequence[LabelledSlice], table: Table) -> dict[str, Any]:
     """Distances and angles of a whole grid, shaped like tables 5.2 and 5.3 of the thesis.
 
-    The grid is that of `CMRLandmarksLib.research.training_run.grid_runs`. Rows are what was trained on, by configuration; columns are the contrasts tested.
+    The grid is that of `CMRLandmarksLib.research.training_run.grid_runs`. Rows are what was trained on,
+    by configuration; columns are the contrasts tested.
 
     Raises:
         InputError: a run of the grid is missing.

@@ -34,7 +34,7 @@ def model(monkeypatch):
 
     def predict(image, geometry, *, model):
         assert image.ndim == 3 and model is loaded
-        sure = dict.fromkeys(("lv_centre", "anterior_insertion", "inferior_insertion"), 0.9)
+        sure = dict.fromkeys(("lv_center", "rv_insertion", "inferior_rv_insertion"), 0.9)
         return [
             LandmarkPrediction(
                 n, CENTER, ANTERIOR, INFERIOR, sure, *((0.1, True, NO_HEART) if n == 2 else (0.9, False, ""))

@@ -7,7 +7,7 @@ import pytest
 
 from CMRLandmarksLib.grid import standard_image
 from CMRLandmarksLib.research.dataset import Bank, bank_of, read_data_set, read_labelled_folder, simulated_slices
-from CMRLandmarksLib.tissue import landmarks_of_labels
+from CMRLib.anatomy.insertions import landmarks_of_labels
 from CMRLib.errors import InputError
 from CMRLib.files.images import write_image
 from CMRLib.geometry import Geometry

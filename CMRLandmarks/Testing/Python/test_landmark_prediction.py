@@ -7,7 +7,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from CMRLandmarksLib import LANDMARKS  # noqa: E402
 from CMRLandmarksLib.confidence import (  # noqa: E402
     FEATURES,
     ConfidenceModel,
@@ -18,6 +17,7 @@ from CMRLandmarksLib.networks import STAGE1, STAGE2, HeatmapNetwork  # noqa: E40
 from CMRLandmarksLib.prediction import BLANK, load_landmark_model, predict_landmarks  # noqa: E402
 from CMRLandmarksLib.research.dataset import simulated_slices  # noqa: E402
 from CMRLandmarksLib.research.evaluation import errors_of, generalisation_error_rate, points_of, summarise  # noqa: E402
+from CMRLib.anatomy.landmarks import LANDMARK_NAMES  # noqa: E402
 from CMRLib.errors import Cancelled, DeviceError, InputError, MissingDependencyError  # noqa: E402
 from CMRLib.geometry import Geometry  # noqa: E402
 from CMRLib.networks.models import write_weights  # noqa: E402
@@ -125,9 +125,9 @@ def test_a_blank_slice_is_said_to_be_blank(untrained, simulated):
     images = np.stack([np.zeros((60, 50), np.float32), simulated[0].image[:60, :50], np.full((60, 50), 3.0)])
     first, second, third = predict_landmarks(images, Geometry(), model=untrained)
     for result in (first, third):
-        assert result.lv_centre is None and result.flagged and result.reason == BLANK and result.heart == 0.0
-        assert set(result.confidence) == set(LANDMARKS)
-    assert second.lv_centre is not None
+        assert result.lv_center is None and result.flagged and result.reason == BLANK and result.heart == 0.0
+        assert set(result.confidence) == set(LANDMARK_NAMES)
+    assert second.lv_center is not None
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 3), (1, 1, 400), (1, 900, 40), (1, 700, 1200)])

@@ -12,6 +12,7 @@ import slicer
 
 from CMRLandmarksLib.prediction import NO_HEART, UNSURE, LandmarkPrediction
 from CMRLandmarksLib.scene import landmarkdetection
+from CMRLib.anatomy.landmarks import LANDMARK_NAMES
 from CMRLib.errors import MissingDependencyError
 from CMRLib.geometry import Geometry
 from CMRLib.scene import aha, bullseye, landmarks
@@ -49,7 +50,7 @@ def answer(index):
     """What the model says: sure in slice 0, unsure in 1, no heart in 3."""
     heart, reason = (0.1, NO_HEART) if index == 3 else (0.99, UNSURE if index == 1 else "")
     sure = [0.95, 0.4, 0.8, 0.1][index]
-    confidence = dict.fromkeys(("lv_centre", "anterior_insertion", "inferior_insertion"), sure)
+    confidence = dict.fromkeys(("lv_center", "rv_insertion", "inferior_rv_insertion"), sure)
     return LandmarkPrediction(index, CENTER, INSERTIONS[0], INSERTIONS[1], confidence, heart, bool(reason), reason)
 
 
@@ -310,7 +311,7 @@ def test_any_orientation_and_any_pixel_can_be_dragged_and_measured(
 
     def everywhere(image, geometry, *, model, progress):
         points = [move(p) for p in (CENTER, *INSERTIONS)]
-        sure = dict.fromkeys(landmarks.KINDS, 0.9)
+        sure = dict.fromkeys(LANDMARK_NAMES, 0.9)
         return [LandmarkPrediction(index, *points, sure, 0.9, False, "") for index in range(len(image))]
 
     monkeypatch.setattr(landmarkdetection, "predict_landmarks", everywhere)

@@ -8,6 +8,7 @@ import slicer
 
 from CMRLandmarksLib.prediction import DEFAULT_MODEL
 from CMRLib import provenance
+from CMRLib.anatomy.insertions import find_landmarks
 from CMRLib.files.images import read_image
 from CMRLib.geometry import Geometry
 from CMRLib.networks.models import read_manifest
@@ -16,7 +17,6 @@ from CMRLib.scene.landmarkreview import MISSING, readReview
 from CMRLib.scene.results import findResult
 from CMRLib.scene.volumes import setVolumeArray
 from CMRLib.simulation import simulate_study
-from CMRLib.simulation.labelled_anatomy import find_landmarks
 
 MODULE = Path(__file__).resolve().parents[2] / "CMRLandmarks.py"
 
@@ -61,7 +61,7 @@ def stacked(study):
 
 def distances(points, truth, spacing_mm):
     """Millimetres between landmarks found and true, (slice, landmark)."""
-    known = [(item.lv_centre, item.anterior_rv_insertion, item.inferior_rv_insertion) for item in truth]
+    known = [(item.lv_center, item.rv_insertion, item.inferior_rv_insertion) for item in truth]
     return np.linalg.norm(np.subtract(points, known), axis=-1) * spacing_mm
 
 
@@ -107,7 +107,7 @@ def test_real_cine_images(host, real_data):
     found = [
         distances([points], [known], 1.5)[0] if None not in points else [np.inf] * 3
         for points, known in zip(landmarks.slicePoints(node, volume), truth, strict=True)
-        if known is not None and known.anterior_rv_insertion is not None
+        if known is not None and known.rv_insertion is not None
     ]
     assert len(found) >= 6
     center, anterior, inferior = np.transpose(found)

@@ -19,19 +19,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from CMRLib.anatomy.axis import LEVELS, along_axis, check_level
+from CMRLib.anatomy.landmarks import SliceLandmarks
 from CMRLib.anatomy.statistics import RoiStatistics, roi_statistics
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
-from CMRLib.study.slice_order import BASE_TO_APEX
 
-LEVELS = ("basal", "mid", "apical")
 RULES = ("equal", "insertions")
 
-# Share of the ventricle, from base to apex, at which a level ends. Cerqueira 2002 cuts the long axis into thirds and
-# gives the resulting parts of the 17-segment model as 35, 35 and 30 % of the myocardium (6, 6 and 5 segments of 17).
-_BASAL_END, _MID_END = 0.35, 0.70
-
-_LEAST_ALIGNMENT = 0.25  # cosine to the usual long axis below which an image is no short-axis image
 _SEPTUM_DEGREES = (30.0, 200.0)  # between the insertions; expert contours of patients give 39 to 146
 _ANGLE_DECIMALS = 6  # a pixel on a border belongs to the same segment however the image is turned
 
@@ -80,41 +75,6 @@ SEGMENTS = tuple(
 )
 
 
-@dataclass(frozen=True)
-class SliceLandmarks:
-    """Landmarks of one slice as (row, column) in pixels; pixel centres are at whole numbers.
-
-    Attributes:
-        lv_centre: centre of the left ventricle's cavity.
-        anterior_insertion: where the right ventricle's wall joins the left ventricle anteriorly.
-        inferior_insertion: where it joins inferiorly, or None when not known.
-    """
-
-    lv_centre: tuple[float, float]
-    anterior_insertion: tuple[float, float]
-    inferior_insertion: tuple[float, float] | None = None
-
-
-def _along_axis(geometry: Geometry | None) -> tuple[float, float]:
-    """Cosines to the usual long axis, base to apex: of columns x rows, and of the way in which slices are counted.
-
-    Both are 0 where the geometry says nothing about the heart: nobody acquires a short-axis image exactly along the
-    body's axes, so such a geometry is a placeholder.
-
-    Raises:
-        InputError: by its orientation the image is no short-axis image.
-    """
-    if geometry is None or np.all(np.max(np.abs(geometry.matrix), axis=0) > 1.0 - 1e-6):
-        return 0.0, 0.0
-    columns, rows, slices = geometry.matrix.T
-    normal = float(np.cross(columns, rows) @ BASE_TO_APEX)
-    if abs(normal) < _LEAST_ALIGNMENT:
-        raise InputError(
-            "By its orientation this is no short-axis image, so it has no AHA segments; choose a short-axis image."
-        )
-    return normal, float(slices @ BASE_TO_APEX)
-
-
 def counting_direction(geometry: Geometry | None) -> int:
     """+1 when segments are counted from the columns' axis towards the rows' axis (clockwise on the screen), else -1.
 
@@ -126,7 +86,7 @@ def counting_direction(geometry: Geometry | None) -> int:
     Raises:
         InputError: by its orientation the image is no short-axis image.
     """
-    return 1 if _along_axis(geometry)[0] > 0 else -1
+    return 1 if along_axis(geometry)[0] > 0 else -1
 
 
 def septal_angle(points: np.ndarray, landmarks: SliceLandmarks, geometry: Geometry | None = None) -> np.ndarray:
@@ -143,7 +103,7 @@ def septal_angle(points: np.ndarray, landmarks: SliceLandmarks, geometry: Geomet
     Raises:
         InputError: a landmark is not finite, or the insertion lies on the centre.
     """
-    center, insertion = (np.asarray(p, dtype=float) for p in (landmarks.lv_centre, landmarks.anterior_insertion))
+    center, insertion = (np.asarray(p, dtype=float) for p in (landmarks.lv_center, landmarks.rv_insertion))
     if not (np.all(np.isfinite(center)) and np.all(np.isfinite(insertion))):
         raise InputError("A landmark has no position; place the LV centre and the anterior RV insertion.")
     if np.allclose(center, insertion, rtol=0, atol=1e-3):
@@ -175,8 +135,7 @@ def segment_borders(
     Raises:
         InputError: the level or the rule is unknown, or the inferior insertion is missing or on the wrong side.
     """
-    if level not in LEVELS:
-        raise InputError(f"{level!r} is no level of the ventricle; choose basal, mid or apical.")
+    check_level(level)
     if rule not in RULES:
         raise InputError(f"{rule!r} is no rule for the segments; choose equal or insertions.")
     septum = 120.0 if rule == "equal" else _septum_width(landmarks, geometry)
@@ -191,9 +150,9 @@ def segment_borders(
 
 def _septum_width(landmarks: SliceLandmarks, geometry: Geometry | None) -> float:
     """Degrees from the anterior over the septum to the inferior insertion."""
-    if landmarks.inferior_insertion is None:
+    if landmarks.inferior_rv_insertion is None:
         raise InputError("The inferior RV insertion is missing; place it, or choose equal segments.")
-    width = float(septal_angle(np.asarray(landmarks.inferior_insertion), landmarks, geometry))
+    width = float(septal_angle(np.asarray(landmarks.inferior_rv_insertion), landmarks, geometry))
     if not _SEPTUM_DEGREES[0] <= width <= _SEPTUM_DEGREES[1]:
         raise InputError(
             f"The septum between the RV insertions would span {width:.0f} degrees; check that the anterior and the "
@@ -239,32 +198,6 @@ def label_slice(
     # Below the first edge lies the rest of the segment that begins last: index -1.
     labels[inside] = numbers[np.searchsorted(edges, angle, side="right") - 1]
     return labels
-
-
-def levels_along_stack(positions: Sequence[int], geometry: Geometry | None = None) -> dict[int, str]:
-    """Level of each slice of a stack by its place between the first and the last slice of the left ventricle.
-
-    Args:
-        positions: indices of the slices that show the left ventricle's myocardium, in any order.
-        geometry: of the stack; without it, or with a placeholder (see `counting_direction`), slice 0 is taken to
-            be nearest the base.
-
-    Returns:
-        Slice index -> level. A slice counts with its middle: one slice is mid, three are basal, mid and apical.
-
-    Raises:
-        InputError: by its orientation the stack is no short-axis stack.
-    """
-    towards_apex = _along_axis(geometry)[1] >= 0
-    if len(positions) == 0:
-        return {}
-    ordered = sorted(set(positions), reverse=not towards_apex)
-    first, count = ordered[0], abs(ordered[-1] - ordered[0]) + 1
-    shares = {index: (abs(index - first) + 0.5) / count for index in ordered}
-    return {
-        index: "basal" if share < _BASAL_END else "mid" if share < _MID_END else "apical"
-        for index, share in shares.items()
-    }
 
 
 def label_stack(

@@ -13,7 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from CMRLib.anatomy.aha import LEVELS, SEGMENTS
+from CMRLib.anatomy.aha import SEGMENTS
+from CMRLib.anatomy.axis import LEVELS
 from CMRLib.errors import InputError
 
 # Inner and outer radius of each level's ring.

@@ -11,7 +11,9 @@ import slicer
 import vtk
 
 from CMRLib import provenance
-from CMRLib.anatomy.aha import LEVELS, SEGMENTS, SliceLandmarks, label_slice, levels_along_stack, segment_statistics
+from CMRLib.anatomy.aha import SEGMENTS, label_slice, segment_statistics
+from CMRLib.anatomy.axis import LEVELS, levels_along_stack
+from CMRLib.anatomy.landmarks import SliceLandmarks
 from CMRLib.anatomy.statistics import RoiStatistics
 from CMRLib.errors import InputError
 from CMRLib.scene.acquisitions import SLICE, STATE

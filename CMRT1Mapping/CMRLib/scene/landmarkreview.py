@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from CMRLib.anatomy.landmarks import LANDMARKS, Point
 from CMRLib.errors import InputError
 
 ATTRIBUTE = "CMR.Landmarks.Review"
-KINDS = ("lv_centre", "anterior_insertion", "inferior_insertion")
 AUTO, CORRECTED, ACCEPTED, MISSING = "auto", "corrected", "accepted", "missing"
 
 _MOVED_PIXELS = 0.01
-
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -29,8 +27,8 @@ class SliceReview:
         status: "auto" (as the model placed them), "corrected", "accepted", or "missing".
         flagged: whether the model's answer is likely to be wrong.
         reason: why it is flagged, as the model says; or empty.
-        confidence: of each landmark, 0 to 1, in the order of `KINDS`; empty for a slice never given to a model.
-        model: the model's answer, (row, column) in pixels or None, in the order of `KINDS`; may be empty.
+        confidence: of each landmark, 0 to 1, in the order of `LANDMARKS`; empty for a slice never given to a model.
+        model: the model's answer, (row, column) in pixels or None, in the order of `LANDMARKS`; may be empty.
         accepted: where the landmarks were when the analyst accepted them, as ``model``; empty before.
         level: "basal", "mid", "apical" or "none" (left out) as the analyst chose; empty for automatic.
     """
@@ -57,10 +55,10 @@ class SliceReview:
     @property
     def hasModelAnswer(self) -> bool:
         """Whether the model gave an answer, however unsure."""
-        return len(self.model) == len(KINDS) and None not in self.model[:2]
+        return len(self.model) == len(LANDMARKS) and None not in self.model[:2]
 
     def statusAt(self, points: Sequence[Point | None]) -> str:
-        """The status when the landmarks are at these places, in the order of `KINDS`."""
+        """The status when the landmarks are at these places, in the order of `LANDMARKS`."""
         if points[0] is None or points[1] is None:
             return MISSING
         if _areSame(points, self.accepted):

@@ -1,6 +1,6 @@
 """The landmarks of a volume's slices: one markups node, with a review of every slice, and the RV entry lines.
 
-Every slice has its three control points, in the order of `KINDS`, so control point ``3 * slice + kind`` is always
+Every slice has its three control points, in the order of `LANDMARKS`, so control point ``3 * slice + kind`` is always
 the same landmark; one that has not been placed is an undefined point. The model's own answer and the state of the
 review are kept with the node, see `CMRLib.scene.landmarkreview`.
 """
@@ -16,14 +16,13 @@ import slicer
 import vtk
 
 from CMRLib import provenance
+from CMRLib.anatomy.landmarks import LANDMARK_NAMES, LANDMARKS, LEAST_HEART, Point
 from CMRLib.scene.landmarkreview import (
     ACCEPTED,
     ATTRIBUTE,
     AUTO,
     CORRECTED,
-    KINDS,
     MISSING,
-    Point,
     SliceReview,
     readReview,
     writeReview,
@@ -33,17 +32,10 @@ from CMRLib.scene.volumes import ijkToWorld, volumeGeometry, worldToIJK
 
 ROLE = "landmarks"
 ENTRY_LINE_ROLE = "entry_line"
-NAMES = {
-    "lv_centre": "LV centre",
-    "anterior_insertion": "anterior RV insertion",
-    "inferior_insertion": "inferior RV insertion",
-}
-_LABELS = {"lv_centre": "LV", "anterior_insertion": "A", "inferior_insertion": "I"}
 CLASS = "vtkMRMLMarkupsFiducialNode"
 
 _POINT_COLOR = (1.0, 0.85, 0.1)
 _ACTIVE_COLOR = (0.3, 1.0, 0.4)
-_LEAST_HEART = 0.5  # probability of a heart below which a slice is taken to show none
 _LINE_MM = 0.8
 _HAND_RADIUS_MM = 30.0  # of points placed by hand before they are dragged: an LV's epicardium
 
@@ -83,13 +75,13 @@ def storeLandmarks(volumeNode: Any, predictions: Sequence[Any], attributes: dict
     node = _preparedNode(volumeNode, node, attributes)
     entries = []
     for index, prediction in enumerate(predictions):
-        model = tuple(_finite(getattr(prediction, kind)) for kind in KINDS)
+        model = tuple(_finite(getattr(prediction, kind)) for kind in LANDMARK_NAMES)
         entry = SliceReview(
             slice=index,
-            status=AUTO if model[0] and model[1] and prediction.heart >= _LEAST_HEART else MISSING,
+            status=AUTO if model[0] and model[1] and prediction.heart >= LEAST_HEART else MISSING,
             flagged=bool(prediction.flagged),
             reason=prediction.reason,
-            confidence=tuple(round(float(prediction.confidence[kind]), 4) for kind in KINDS),
+            confidence=tuple(round(float(prediction.confidence[kind]), 4) for kind in LANDMARK_NAMES),
             model=model,
             level=before[index].level if index in before else "",
         )
@@ -114,14 +106,14 @@ def createByHand(volumeNode: Any) -> Any:
 
 
 def slicePoints(landmarksNode: Any, volumeNode: Any) -> list[tuple[Point | None, ...]]:
-    """(row, column) in the volume's pixels of every slice's landmarks, in the order of `KINDS`, or None."""
+    """(row, column) in the volume's pixels of every slice's landmarks, in the order of `LANDMARKS`, or None."""
     worlds = _worldPoints(landmarksNode)
     pixels = worldToIJK(volumeNode, np.nan_to_num(worlds))
     points = [
         (float(pixel[1]), float(pixel[0])) if np.isfinite(world[0]) else None
         for world, pixel in zip(worlds, pixels, strict=True)
     ]
-    return [tuple(points[start : start + len(KINDS)]) for start in range(0, len(points), len(KINDS))]
+    return [tuple(points[start : start + len(LANDMARKS)]) for start in range(0, len(points), len(LANDMARKS))]
 
 
 def noticeEdits(landmarksNode: Any, volumeNode: Any) -> list[int]:
@@ -171,9 +163,9 @@ def placeByHand(landmarksNode: Any, volumeNode: Any, index: int) -> None:
 
 
 def movePoints(landmarksNode: Any, volumeNode: Any, index: int, points: Sequence[Point | None]) -> None:
-    """Move the landmarks of a slice to (row, column) in pixels, in the order of `KINDS`; None takes one away."""
+    """Move the landmarks of a slice to (row, column) in pixels, in the order of `LANDMARKS`; None takes one away."""
     for kind, point in enumerate(points):
-        number = index * len(KINDS) + kind
+        number = index * len(LANDMARKS) + kind
         if point is None:
             landmarksNode.UnsetNthControlPointPosition(number)
         else:
@@ -191,7 +183,7 @@ def setLevel(landmarksNode: Any, index: int, level: str) -> None:
 def updateEntryLines(landmarksNode: Any) -> None:
     """Draw the RV entry line, from the LV centre to the anterior insertion, of every slice that has both."""
     lines = {int(line.GetAttribute("CMR.SliceIndex")): line for line in _entryLines(landmarksNode)}
-    worlds = _worldPoints(landmarksNode).reshape(-1, len(KINDS), 3)
+    worlds = _worldPoints(landmarksNode).reshape(-1, len(LANDMARKS), 3)
     for index, (center, anterior, _inferior) in enumerate(worlds):
         line = lines.pop(index, None)
         if not (np.isfinite(center[0]) and np.isfinite(anterior[0])):
@@ -227,14 +219,14 @@ def _preparedNode(volumeNode: Any, node: Any, attributes: dict[str, str]) -> Any
     markResult(node, volumeNode, attributes)
     if review is not None:
         node.SetAttribute(ATTRIBUTE, review)
-    count = numberOfSlices(volumeNode) * len(KINDS)
+    count = numberOfSlices(volumeNode) * len(LANDMARKS)
     if node.GetNumberOfControlPoints() != count:
         node.SetFixedNumberOfControlPoints(False)
         node.RemoveAllControlPoints()
         for index in range(count):
-            slice_, kind = divmod(index, len(KINDS))
-            node.AddControlPoint(vtk.vtkVector3d(0, 0, 0), f"{_LABELS[KINDS[kind]]} {slice_}")
-            node.SetNthControlPointDescription(index, f"{NAMES[KINDS[kind]]}, slice {slice_}")
+            slice_, kind = divmod(index, len(LANDMARKS))
+            node.AddControlPoint(vtk.vtkVector3d(0, 0, 0), f"{LANDMARKS[kind].label} {slice_}")
+            node.SetNthControlPointDescription(index, f"{LANDMARKS[kind].title}, slice {slice_}")
             node.SetNthControlPointAssociatedNodeID(index, volumeNode.GetID())
             node.UnsetNthControlPointPosition(index)
         node.SetFixedNumberOfControlPoints(True)  # points are told apart by their place in the list
@@ -254,7 +246,7 @@ def _setDisplay(node: Any) -> None:
 def _write(node: Any, volumeNode: Any, entries: list[SliceReview], placed: list[SliceReview]) -> None:
     wasModifying = node.StartModify()
     for entry in placed:
-        movePoints(node, volumeNode, entry.slice, (None,) * len(KINDS) if entry.status == MISSING else entry.model)
+        movePoints(node, volumeNode, entry.slice, (None,) * len(LANDMARKS) if entry.status == MISSING else entry.model)
     writeReview(node, entries)
     node.EndModify(wasModifying)
 

@@ -1,6 +1,7 @@
 """Simulated short-axis T1 mapping: anatomy, tissue, signal heart beat by heart beat, and acquisition."""
 
-from CMRLib.simulation.anatomy import Landmarks, ParametricAnatomy, SliceAnatomy
+from CMRLib.anatomy.landmarks import SliceLandmarks
+from CMRLib.simulation.anatomy import ParametricAnatomy, SliceAnatomy
 from CMRLib.simulation.labelled_anatomy import LabelledAnatomy, labelled_images
 from CMRLib.simulation.phantom import simulate_phantom
 from CMRLib.simulation.schedule import molli_inversion_times, schedule, shmolli_inversion_times
@@ -9,7 +10,7 @@ from CMRLib.simulation.study import SimulatedAcquisition, SimulatedStudy, simula
 
 __all__ = [
     "LabelledAnatomy",
-    "Landmarks",
+    "SliceLandmarks",
     "ParametricAnatomy",
     "SimulatedAcquisition",
     "SimulatedStudy",

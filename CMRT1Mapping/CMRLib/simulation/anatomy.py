@@ -7,28 +7,17 @@ from typing import Protocol
 
 import numpy as np
 
-from CMRLib.errors import InputError
+from CMRLib.anatomy.axis import LEVELS, check_level
+from CMRLib.anatomy.landmarks import Point, SliceLandmarks
 from CMRLib.simulation.canvas import Canvas, angles, smooth_field
 from CMRLib.simulation.heart import Heart
 from CMRLib.simulation.tissue import TISSUES
 from CMRLib.simulation.torso import Torso
 
-LEVELS = ("basal", "mid", "apical")
 # Distance (mm) of each level from the basal one, along the left ventricle's long axis towards the apex; nominal.
 LEVEL_POSITION_MM = {"basal": 0.0, "mid": 20.0, "apical": 40.0}
 # Relative variation of the proton density inside a tissue, 0.04 where it is not named; nominal.
 TEXTURE = {"lung": 0.25, "liver": 0.06, "epicardial fat": 0.12}
-
-Point = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Landmarks:
-    """Landmarks of a short-axis slice as (row, column) in pixels, pixel centres at whole numbers; None where absent."""
-
-    lv_centre: Point
-    anterior_rv_insertion: Point | None
-    inferior_rv_insertion: Point | None
 
 
 @dataclass(frozen=True)
@@ -47,7 +36,7 @@ class SliceAnatomy:
     fractions: np.ndarray
     density: np.ndarray
     t1_factor: np.ndarray
-    landmarks: Landmarks | None
+    landmarks: SliceLandmarks | None
 
 
 class Anatomy(Protocol):
@@ -58,12 +47,6 @@ class Anatomy(Protocol):
 
     def slice(self, level: str, shape: tuple[int, int], spacing_mm: float) -> SliceAnatomy:
         """The slice at "basal", "mid" or "apical" level on a grid of rows and columns with square pixels."""
-
-
-def check_level(level: str) -> None:
-    """Raise InputError unless ``level`` is basal, mid or apical."""
-    if level not in LEVELS:
-        raise InputError(f"There is no slice level '{level}'; use basal, mid or apical.")
 
 
 def _torso_around(heart: Heart, torso: Torso, heart_position: Point, rng: np.random.Generator) -> Point:
@@ -124,7 +107,7 @@ class ParametricAnatomy:
         """Rows and columns of 270 mm x 360 mm, the field of view of the ShMOLLI scan in MRKonrad/tomato."""
         return round(270.0 / spacing_mm), round(360.0 / spacing_mm)
 
-    def lv_centre(self, level: str) -> Point:
+    def lv_center(self, level: str) -> Point:
         """(x, y) of the LV's centre at a level, mm from the centre of the image."""
         along = LEVEL_POSITION_MM[level] - LEVEL_POSITION_MM["mid"]
         return (
@@ -141,7 +124,7 @@ class ParametricAnatomy:
         check_level(level)
         names = tuple(TISSUES)
         canvas = Canvas(shape, spacing_mm, names)
-        centre = self.lv_centre(level)
+        centre = self.lv_center(level)
         self.torso.paint(canvas, level, self.torso_position)
         self.heart.paint(canvas, level, centre)
 
@@ -159,5 +142,5 @@ class ParametricAnatomy:
             fractions=fractions,
             density=np.clip(1.0 + amplitude * (0.8 * fine + 0.6 * coarse), 0.2, 2.0).astype(np.float32),
             t1_factor=np.ones(shape, dtype=np.float32),
-            landmarks=Landmarks(pixel(centre), pixel(anterior), pixel(inferior)),
+            landmarks=SliceLandmarks(pixel(centre), pixel(anterior), pixel(inferior)),
         )

@@ -80,7 +80,7 @@ def render_contrast(anatomy: SliceAnatomy, contrast: str, spacing_mm: float, rng
 def _centre(anatomy: SliceAnatomy) -> tuple[float, float]:
     """LV centre, or the image's where the slice shows no heart."""
     if anatomy.landmarks is not None:
-        return anatomy.landmarks.lv_centre
+        return anatomy.landmarks.lv_center
     rows, columns = anatomy.density.shape
     return (rows - 1) / 2.0, (columns - 1) / 2.0
 

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage, sparse
 
+from CMRLib.anatomy.axis import check_level
+from CMRLib.anatomy.insertions import LEFT_VENTRICLE, MYOCARDIUM, RIGHT_VENTRICLE, find_landmarks
+from CMRLib.anatomy.landmarks import Point, SliceLandmarks
 from CMRLib.errors import InputError
 from CMRLib.files.images import read_image
-from CMRLib.simulation.anatomy import Landmarks, Point, SliceAnatomy, check_level
+from CMRLib.simulation.anatomy import SliceAnatomy
 
-RIGHT_VENTRICLE, MYOCARDIUM, LEFT_VENTRICLE = 1, 2, 3
 NOMINAL_SPACING_MM = 1.5
 LEVEL_FRACTION = {"basal": 0.2, "mid": 0.5, "apical": 0.8}
 TISSUE_NAMES = (
@@ -127,13 +129,15 @@ class LabelledAnatomy:
             return float(row), float(column)
 
         found = find_landmarks(labels)
-        anterior, inferior = found.anterior_rv_insertion, found.inferior_rv_insertion
+        anterior, inferior = found.rv_insertion, found.inferior_rv_insertion
         return SliceAnatomy(
             tissues=TISSUE_NAMES,
             fractions=shares.astype(np.float32),
             density=(resampled(density) + 1.0 - inside).astype(np.float32),
             t1_factor=(resampled(t1_factor) + 1.0 - inside).astype(np.float32),
-            landmarks=Landmarks(target(found.lv_centre), anterior and target(anterior), inferior and target(inferior)),
+            landmarks=SliceLandmarks(
+                target(found.lv_center), anterior and target(anterior), inferior and target(inferior)
+            ),
         )
 
     def _levels(self) -> np.ndarray:
@@ -165,26 +169,6 @@ def labelled_images(folder: Path | str) -> list[Path]:
     if not images:
         raise InputError(f"{folder} holds no image with labels beside it (name.nii.gz and name_gt.nii.gz).")
     return images
-
-
-def find_landmarks(labels: np.ndarray) -> Landmarks:
-    """LV centre and RV insertion points of one labelled slice.
-
-    The insertion points are the two ends of the stretch where the myocardium touches the RV's cavity; the anterior one
-    lies clockwise of the RV on display, as in every short-axis view that is not mirrored. They are None without an RV.
-    """
-    row, column = ndimage.center_of_mass(labels == LEFT_VENTRICLE)
-    centre = (float(row), float(column))
-    rv = labels == RIGHT_VENTRICLE
-    touching = np.argwhere((labels == MYOCARDIUM) & ndimage.binary_dilation(rv, np.ones((3, 3), bool)))
-    if len(touching) < 5:
-        return Landmarks(centre, None, None)
-    towards = np.array(ndimage.center_of_mass(rv)) - centre
-    from_centre = touching - np.array(centre)
-    angle = np.arctan2(from_centre[:, 0], from_centre[:, 1]) - np.arctan2(towards[0], towards[1])
-    angle = (angle + np.pi) % (2.0 * np.pi) - np.pi
-    anterior, inferior = touching[np.argmax(angle)], touching[np.argmin(angle)]
-    return Landmarks(centre, (float(anterior[0]), float(anterior[1])), (float(inferior[0]), float(inferior[1])))
 
 
 def _grown(mask: np.ndarray, by_px: float) -> np.ndarray:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from CMRLib.anatomy.landmarks import SliceLandmarks
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.simulation.acquisition import acquire, coil_sensitivity, magnetisation_images, moved
-from CMRLib.simulation.anatomy import LEVEL_POSITION_MM, Anatomy, Landmarks, ParametricAnatomy, SliceAnatomy
+from CMRLib.simulation.anatomy import LEVEL_POSITION_MM, Anatomy, ParametricAnatomy, SliceAnatomy
 from CMRLib.simulation.schedule import Schedule, irregular_rr, schedule
 from CMRLib.simulation.signal import INVERSION_EFFICIENCY, SHMOLLI_READOUT, Readout, relaxed_signal
 from CMRLib.simulation.tissue import STATES, TissueValues, tissue_values
@@ -42,7 +43,7 @@ class Truth:
     t1: np.ndarray
     labels: np.ndarray
     myocardium: np.ndarray
-    landmarks: Landmarks | None
+    landmarks: SliceLandmarks | None
     displacement: np.ndarray | None = None
 
 
@@ -141,12 +142,12 @@ def _motion(anatomy: SliceAnatomy, severity: str, frames: int, spacing_mm: float
     """A random displacement as in `Truth`; None for the severity "none"."""
     import torch
 
+    from CMRLib.simulation.breathing import mobility_of
     from CMRLib.simulation.motion import random_motion
-    from CMRT1MappingLib.research.irw_bank import mobility_of
 
     if severity == "none":
         return None
-    centre = None if anatomy.landmarks is None else anatomy.landmarks.lv_centre
+    centre = None if anatomy.landmarks is None else anatomy.landmarks.lv_center
     mobility = torch.from_numpy(mobility_of(anatomy, spacing_mm))
     generator = torch.Generator().manual_seed(seed)
     motion = random_motion(frames, anatomy.density.shape, spacing_mm, severity, generator, centre, mobility)

@@ -19,7 +19,6 @@ ROLES = ("irw", "t1", "lge", "vne", "cine")
 STATES = ("rest", "stress", "post")
 KINDS = ("magnitude", "psir")
 SCHEMES = ("shmolli", "molli", "look-locker")
-SLICE_NAMES = ("basal", "mid", "apical")
 STACK = "stack"
 
 SHMOLLI_IMAGES = 7

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from CMRLib.study.series import SLICE_NAMES, STATES
+from CMRLib.anatomy.axis import BASE_TO_APEX, LEVELS
+from CMRLib.study.series import STATES
 
-# In most people the left ventricle's long axis points from base to apex to the left, to the front and down: in LPS,
-# +x, -y, -z, each about as much. A short-axis plane's normal is within some 40 degrees of it; the normal of a
-# long-axis plane (two, three or four chambers) is about perpendicular to it.
-BASE_TO_APEX = np.array([1.0, -1.0, -1.0]) / np.sqrt(3.0)
 _LEAST_ALIGNMENT = 0.45  # cosine (63 degrees) below which a plane is taken for a long-axis plane: no base, no apex
 _PARALLEL = 0.985  # cosine of 10 degrees: planes of one prescription, allowing for a re-planned one
 _SAME_SLICE_MM = 4.0  # half the usual slice thickness of 8 mm
@@ -115,7 +112,7 @@ def _labels(planes: Sequence[Plane], along: dict[int, float], named: bool, first
 def _texts(count: int, first: int) -> list[str]:
     if count == 1:
         return ["mid"]
-    return list(SLICE_NAMES) if count == len(SLICE_NAMES) else [str(first + n) for n in range(count)]
+    return list(LEVELS) if count == len(LEVELS) else [str(first + n) for n in range(count)]
 
 
 def _match(own: list[float], reference: list[float]) -> list[int] | None:

@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 (the name its users know)
 
+from CMRLib.anatomy.axis import LEVELS
 from CMRLib.errors import InputError
 from CMRLib.files.images import read_image
 from CMRLib.geometry import Geometry
@@ -18,7 +19,6 @@ from CMRLib.study.series import (
     KINDS,
     ROLES,
     SCHEMES,
-    SLICE_NAMES,
     STACK,
     STATES,
     Series,
@@ -146,8 +146,8 @@ def _slice_name(entry: dict[str, Any], role: str, count: int, where: str) -> str
     is_number = (isinstance(given, int) and not isinstance(given, bool) and given >= 0) or (
         isinstance(given, str) and given.isdecimal()
     )
-    if not is_number and given not in (*SLICE_NAMES, STACK):
-        allowed = ", ".join((*SLICE_NAMES, STACK))
+    if not is_number and given not in (*LEVELS, STACK):
+        allowed = ", ".join((*LEVELS, STACK))
         raise _StudyError(f'"slice" of {where} is {json.dumps(given)} and must be one of {allowed}, or a number from 0')
     if role == "irw" and given == STACK:
         raise _StudyError(f"{where} holds frames of one slice, so its slice cannot be a stack; give each slice a file")

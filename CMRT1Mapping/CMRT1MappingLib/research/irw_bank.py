@@ -9,18 +9,15 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from CMRLib.anatomy.axis import LEVELS
+from CMRLib.anatomy.insertions import LEFT_VENTRICLE, MYOCARDIUM
 from CMRLib.errors import InputError
 from CMRLib.files.arrays import read_arrays, write_arrays
 from CMRLib.files.images import read_image
-from CMRLib.simulation.anatomy import LEVELS, ParametricAnatomy, SliceAnatomy
+from CMRLib.simulation.anatomy import ParametricAnatomy, SliceAnatomy
+from CMRLib.simulation.breathing import mobility_of
 from CMRLib.simulation.canvas import smooth_field
-from CMRLib.simulation.labelled_anatomy import (
-    LEFT_VENTRICLE,
-    MYOCARDIUM,
-    LabelledAnatomy,
-    labelled_images,
-    labels_beside,
-)
+from CMRLib.simulation.labelled_anatomy import LabelledAnatomy, labelled_images, labels_beside
 from CMRLib.simulation.tissue import TISSUES
 from CMRLib.training.splits import SPLITS, split_of, split_of_seed, subject_of
 
@@ -30,7 +27,6 @@ SIZE = 240
 HEART_GROWN_MM = 4.0
 HEART = ("myocardium", "papillary muscle", "left blood", "right blood", "right trabecula")
 # Tissue that breathing moves little.
-WALL = ("skeletal muscle", "fat", "bone", "marrow", "spinal cord", "cerebrospinal fluid")
 SIGNAL_FREE = ("air", "lung", "bone")
 MOBILITY_STEP = 4
 # What one step of the stored factors means.
@@ -87,17 +83,6 @@ class IrwBank:
         return cls(**values, split=split)
 
 
-def mobility_of(anatomy: SliceAnatomy, spacing_mm: float) -> np.ndarray:
-    """How far the tissue in each pixel follows the breathing, float32 (row, column) from 0 to 1, smooth.
-
-    The chest wall and the spine move a third as far as the heart and the organs below the diaphragm.
-    """
-    wall = anatomy.fractions[[name in WALL for name in anatomy.tissues]].sum(axis=0)
-    air = anatomy.fractions[[name == "air" for name in anatomy.tissues]].sum(axis=0)
-    near_wall = ndimage.gaussian_filter(np.maximum(wall, air), 12.0 / spacing_mm, mode="nearest")
-    return (1.0 - 0.7 * np.clip(1.4 * near_wall, 0.0, 1.0)).astype(np.float32)
-
-
 def _packed(anatomy: SliceAnatomy, spacing_mm: float = SPACING_MM) -> dict[str, np.ndarray]:
     """The arrays of one slice of the bank."""
     number = np.array([NAMES.index(name) for name in anatomy.tissues], dtype=np.uint8)
@@ -125,7 +110,7 @@ def _centred(anatomy: SliceAnatomy) -> SliceAnatomy:
     """The slice with the LV's centre in the middle of SIZE x SIZE pixels; air around it."""
     if anatomy.landmarks is None:
         raise InputError("A slice without a heart cannot be centred on it.")
-    top, left = (round(at - (SIZE - 1) / 2.0) for at in anatomy.landmarks.lv_centre)
+    top, left = (round(at - (SIZE - 1) / 2.0) for at in anatomy.landmarks.lv_center)
 
     def moved(values: np.ndarray, outside: float) -> np.ndarray:
         result = np.full((*values.shape[:-2], SIZE, SIZE), outside, dtype=values.dtype)

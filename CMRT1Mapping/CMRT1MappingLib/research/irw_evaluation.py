@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from CMRLib.anatomy.axis import LEVELS
 from CMRLib.errors import InputError
 from CMRLib.networks.warp import invert
 from CMRLib.simulation.acquisition import acquire, coil_sensitivity, magnetisation_images
-from CMRLib.simulation.anatomy import LEVELS, ParametricAnatomy, SliceAnatomy
+from CMRLib.simulation.anatomy import ParametricAnatomy, SliceAnatomy
+from CMRLib.simulation.breathing import mobility_of
 from CMRLib.simulation.labelled_anatomy import LabelledAnatomy, labelled_images
 from CMRLib.simulation.motion import random_motion
 from CMRLib.simulation.schedule import irregular_rr, schedule
@@ -19,7 +21,6 @@ from CMRLib.simulation.signal import INVERSION_EFFICIENCY, SHMOLLI_READOUT, rela
 from CMRLib.simulation.study import LABELS
 from CMRLib.simulation.tissue import TissueValues, tissue_values
 from CMRLib.training.splits import TEST_SEED, VALIDATION_SEED, split_of, subject_of
-from CMRT1MappingLib.research.irw_bank import mobility_of
 
 EVALUATION_SETS = 200
 SPACING_MM = 0.9375
@@ -139,7 +140,7 @@ def _motion(frames: int, anatomy: SliceAnatomy, severity: str, seed: int) -> tup
         SPACING_MM,
         severity,
         torch.Generator().manual_seed(seed),
-        centre=anatomy.landmarks.lv_centre,
+        centre=anatomy.landmarks.lv_center,
         mobility=mobility,
     )
     return displacement.numpy(), invert(displacement).numpy()

@@ -9,17 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from CMRLib.anatomy.aha import (
-    LEVELS,
     SEGMENTS,
-    SliceLandmarks,
     counting_direction,
     label_slice,
     label_stack,
-    levels_along_stack,
     segment_borders,
     segment_statistics,
     septal_angle,
 )
+from CMRLib.anatomy.axis import LEVELS, levels_along_stack
+from CMRLib.anatomy.landmarks import SliceLandmarks
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.simulation import simulate_study
@@ -74,7 +73,7 @@ def test_segments_are_equally_large():
 
 
 def test_a_narrow_septum_is_halved_between_the_insertions():
-    points = replace(STANDARD, inferior_insertion=towards(200, 25))  # 80 degrees beyond the anterior one
+    points = replace(STANDARD, inferior_rv_insertion=towards(200, 25))  # 80 degrees beyond the anterior one
     borders = segment_borders(points, "mid", rule="insertions")
     expected = {8: (0, 40), 9: (40, 80), 10: (80, 150), 11: (150, 220), 12: (220, 290), 7: (290, 360)}
     assert borders.keys() == expected.keys()
@@ -176,7 +175,7 @@ def test_a_stack_stored_in_any_orientation_has_the_same_segments(transpose, flip
 
     turned_mask, turned_geometry, move = reoriented(mask, geometry, transpose, flips)
     order = range(4, -1, -1) if flips[2] else range(5)
-    points = [SliceLandmarks(move(landmarks[n].lv_centre), move(landmarks[n].anterior_insertion)) for n in order]
+    points = [SliceLandmarks(move(landmarks[n].lv_center), move(landmarks[n].rv_insertion)) for n in order]
     turned_levels = levels_along_stack(range(5), turned_geometry)
     result = label_stack(turned_mask, points, [turned_levels[n] for n in range(5)], turned_geometry)
 
@@ -217,7 +216,7 @@ def test_segments_partition_the_mask_and_turn_with_it(entry, turn, shift, level,
     np.testing.assert_allclose((change + 180) % 360 - 180, 0, atol=1e-5)
 
     # Shifting all together changes nothing either.
-    moved = SliceLandmarks(*(tuple(np.add(p, shift)) for p in (points(0).lv_centre, points(0).anterior_insertion)))
+    moved = SliceLandmarks(*(tuple(np.add(p, shift)) for p in (points(0).lv_center, points(0).rv_insertion)))
     change = septal_angle(pixels + shift, moved) - septal_angle(pixels, points(0))
     np.testing.assert_allclose((change + 180) % 360 - 180, 0, atol=1e-5)
 
@@ -290,20 +289,20 @@ def test_codes_are_those_of_dicom():
 @pytest.mark.parametrize(
     ("change", "mask", "level", "sentence"),
     [
-        ({"anterior_insertion": tuple(CENTER)}, ring(), "mid", "lies on the LV centre"),
-        ({"lv_centre": (np.nan, 3.0)}, ring(), "mid", "has no position"),
-        ({"lv_centre": (5.0, 5.0)}, ring(), "mid", "does not lie within the myocardium"),
+        ({"rv_insertion": tuple(CENTER)}, ring(), "mid", "lies on the LV centre"),
+        ({"lv_center": (np.nan, 3.0)}, ring(), "mid", "has no position"),
+        ({"lv_center": (5.0, 5.0)}, ring(), "mid", "does not lie within the myocardium"),
         ({}, ring() & (np.arange(90) > 48), "mid", "does not lie within the myocardium"),
         ({}, np.zeros((80, 90)), "mid", "no myocardium"),
         ({}, ring()[None], "mid", "axes"),
         ({}, ring(), "middle", "choose basal, mid or apical"),
-        ({"inferior_insertion": None}, ring(), "mid", "inferior RV insertion is missing"),
-        ({"anterior_insertion": towards(240, 25), "inferior_insertion": towards(120, 25)}, ring(), "mid", "exchanged"),
+        ({"inferior_rv_insertion": None}, ring(), "mid", "inferior RV insertion is missing"),
+        ({"rv_insertion": towards(240, 25), "inferior_rv_insertion": towards(120, 25)}, ring(), "mid", "exchanged"),
     ],
 )
 def test_what_cannot_be_divided_is_said_in_one_sentence(change, mask, level, sentence):
     with pytest.raises(InputError, match=sentence) as caught:
-        rule = "insertions" if "inferior_insertion" in change else "equal"
+        rule = "insertions" if "inferior_rv_insertion" in change else "equal"
         label_slice(mask, replace(STANDARD, **change), level, rule=rule)
     assert str(caught.value).count(". ") == 0 and str(caught.value).endswith(".")
 
@@ -321,7 +320,7 @@ def test_what_is_no_short_axis_stack_is_refused():
     with pytest.raises(InputError, match="one stack"):
         label_stack(np.stack([ring()] * 2), [STANDARD], ["mid", "mid"])
     with pytest.raises(InputError, match="Slice 1: The LV centre"):
-        label_stack(np.stack([ring()] * 2), [STANDARD, replace(STANDARD, lv_centre=(0, 0))], ["mid", "mid"])
+        label_stack(np.stack([ring()] * 2), [STANDARD, replace(STANDARD, lv_center=(0, 0))], ["mid", "mid"])
     with pytest.raises(InputError, match="No slice has both"):
         label_stack(np.stack([ring()] * 2), [None, None], ["mid", "mid"])
     with pytest.raises(InputError, match="do not match the map"):
@@ -334,12 +333,12 @@ def test_segments_of_a_simulated_heart_lie_beside_its_right_ventricle(seed):
     for acquisition in simulate_study(seed=seed, shape=(144, 144), spacing_mm=1.875).acquisitions:
         truth, geometry = acquisition.truth, acquisition.geometry
         points = SliceLandmarks(
-            truth.landmarks.lv_centre, truth.landmarks.anterior_rv_insertion, truth.landmarks.inferior_rv_insertion
+            truth.landmarks.lv_center, truth.landmarks.rv_insertion, truth.landmarks.inferior_rv_insertion
         )
         labels = label_slice(truth.labels == 1, points, acquisition.slice, geometry)
         rv = np.argwhere(truth.labels == 3)  # 1 is myocardium, 3 the right ventricle's cavity
         angles = septal_angle(rv, points, geometry)
         assert 20 < np.median(angles) < 100, acquisition.slice
-        assert 40 < septal_angle(np.array(points.inferior_insertion), points, geometry) < 180
+        assert 40 < septal_angle(np.array(points.inferior_rv_insertion), points, geometry) < 180
         assert {SEGMENTS[n - 1].level for n in np.unique(labels[labels > 0])} == {acquisition.slice}
         label_slice(labels > 0, points, acquisition.slice, geometry, "insertions")

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from CMRLib.anatomy.aha import SEGMENTS, SliceLandmarks, label_slice, segment_borders
+from CMRLib.anatomy.aha import SEGMENTS, label_slice, segment_borders
 from CMRLib.anatomy.bullseye import EMPTY_COLOR, RINGS, ColorScale, draw_sectors, make_bullseye, sector_degrees
 from CMRLib.anatomy.bullseye_svg import bullseye_svg
+from CMRLib.anatomy.landmarks import SliceLandmarks
 from CMRLib.errors import InputError
 
 SCALE = ColorScale((0.0, 10.0, 20.0), ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)), "T1 [ms]")

@@ -9,6 +9,7 @@ import vtk
 from irw_phantom import OBLIQUE
 
 from CMRLib.anatomy.bullseye import make_bullseye
+from CMRLib.anatomy.landmarks import LANDMARK_NAMES
 from CMRLib.errors import InputError, OutputError
 from CMRLib.provenance import result_attributes
 from CMRLib.scene import aha, bullseye, display, landmarkreview, landmarks
@@ -28,10 +29,10 @@ def volume():
 
 
 def prediction(points=(CENTER, ANTERIOR, INFERIOR), heart=0.9, flagged=False, confidence=0.9):
-    values = dict(zip(landmarks.KINDS, points, strict=True))
+    values = dict(zip(LANDMARK_NAMES, points, strict=True))
     return SimpleNamespace(
         **values,
-        confidence=dict.fromkeys(landmarks.KINDS, confidence),
+        confidence=dict.fromkeys(LANDMARK_NAMES, confidence),
         heart=heart,
         flagged=flagged,
         reason="uncertain" if flagged else "",

@@ -5,9 +5,9 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from scipy import ndimage
 
+from CMRLib.anatomy.insertions import find_landmarks
 from CMRLib.errors import InputError
 from CMRLib.simulation import LabelledAnatomy, labelled_images, simulate_study
-from CMRLib.simulation.labelled_anatomy import find_landmarks
 
 MUSCLE, BLOOD, FAT, LUNG, LIVER = 60.0, 190.0, 220.0, 12.0, 75.0
 SLICES, ROWS, COLUMNS = 6, 120, 150
@@ -71,19 +71,19 @@ def test_labels_become_the_heart(anatomy):
 
 def test_landmarks_follow_the_labels(anatomy):
     landmarks = anatomy.slice("mid", (2 * ROWS, 2 * COLUMNS), 0.75).landmarks
-    row, column = landmarks.lv_centre
+    row, column = landmarks.lv_center
     assert (row - 119.5) / 2 + 59.5 == pytest.approx(50.0, abs=0.3)
     assert (column - 149.5) / 2 + 74.5 == pytest.approx(80.0, abs=0.3)
     # The circles of the two ventricles' outlines cross left of the LV's centre, above and below it.
-    assert landmarks.anterior_rv_insertion[0] < row - 20 < row + 20 < landmarks.inferior_rv_insertion[0]
-    assert landmarks.anterior_rv_insertion[1] < column and landmarks.inferior_rv_insertion[1] < column
+    assert landmarks.rv_insertion[0] < row - 20 < row + 20 < landmarks.inferior_rv_insertion[0]
+    assert landmarks.rv_insertion[1] < column and landmarks.inferior_rv_insertion[1] < column
 
 
 def test_a_slice_without_right_ventricle_has_no_insertion_points():
     labels = synthetic_stack()[1][3]
     alone = find_landmarks(np.where(labels == 1, 0, labels))
-    assert alone.anterior_rv_insertion is None and alone.inferior_rv_insertion is None
-    assert alone.lv_centre == pytest.approx((50.0, 80.0), abs=0.3)
+    assert alone.rv_insertion is None and alone.inferior_rv_insertion is None
+    assert alone.lv_center == pytest.approx((50.0, 80.0), abs=0.3)
 
 
 @pytest.mark.parametrize("base_first", [True, False])
@@ -157,7 +157,7 @@ def test_real_images_as_anatomy(real_data):
             assert wall.sum() > 60, path.name
             assert np.all(np.isfinite(one.images)) and one.images.shape[1:] == anatomy.image.shape[1:]
         mid = study.acquisitions[1]
-        centre = mid.truth.landmarks.lv_centre
+        centre = mid.truth.landmarks.lv_center
         assert mid.truth.labels[round(centre[0]), round(centre[1])] == 2
         blood = ndimage.binary_erosion(mid.truth.labels == 2, iterations=3)
         wall = mid.truth.myocardium > 0.99

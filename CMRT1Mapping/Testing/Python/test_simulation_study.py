@@ -71,7 +71,7 @@ def test_every_anatomy_is_a_short_axis_view(seed, level):
     muscle, blood = share("myocardium"), share("left blood", "papillary muscle")
     # The wall is closed: nothing of the cavity reaches what lies outside without crossing it.
     regions, _ = ndimage.label(muscle < 0.5)
-    row, column = (round(v) for v in anatomy.landmarks.lv_centre)
+    row, column = (round(v) for v in anatomy.landmarks.lv_center)
     cavity = regions == regions[row, column]
     assert regions[row, column] != regions[0, 0] and blood[cavity].mean() > 0.9
     area = blood[cavity].sum() * spacing**2
@@ -80,7 +80,7 @@ def test_every_anatomy_is_a_short_axis_view(seed, level):
     assert smallest < share("right blood", "right trabecula").sum() * spacing**2 < 4500.0
     distance = ndimage.distance_transform_edt(muscle < 0.5) * spacing
     wall = ndimage.distance_transform_edt(share("right ventricular wall") < 0.2) * spacing
-    for point in (anatomy.landmarks.anterior_rv_insertion, anatomy.landmarks.inferior_rv_insertion):
+    for point in (anatomy.landmarks.rv_insertion, anatomy.landmarks.inferior_rv_insertion):
         at = tuple(round(v) for v in point)
         assert distance[at] < 2.5 and wall[at] < 4.0
     towards = ndimage.center_of_mass(share("right blood"))
@@ -88,7 +88,7 @@ def test_every_anatomy_is_a_short_axis_view(seed, level):
     def angle(point):
         return np.arctan2(point[0] - row, point[1] - column)
 
-    clockwise = (angle(anatomy.landmarks.anterior_rv_insertion) - angle(towards)) % (2 * np.pi)
+    clockwise = (angle(anatomy.landmarks.rv_insertion) - angle(towards)) % (2 * np.pi)
     assert 0.0 < clockwise < np.pi
     for organ in ("lung", "liver", "fat", "skeletal muscle", "spleen", "stomach wall", "marrow", "epicardial fat"):
         assert share(organ).sum() * spacing**2 > 50.0, organ
@@ -224,7 +224,7 @@ def test_motion_is_repeatable_and_another_in_each_state():
     [
         ({"motion": {"basal": "mild"}}, "no slice 'basal' to move"),
         ({"motion": {"mid": "some"}}, "severity"),
-        ({"slices": ("top",)}, "no slice level"),
+        ({"slices": ("top",)}, "no level of the ventricle"),
         ({"states": ("exercise",)}, "no state"),
         ({"states": ()}, "at least one"),
         ({"slices": ()}, "at least one"),

@@ -9,12 +9,13 @@ from dicom_builder import Exam, along_axis, image, orthonormal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from CMRLib.anatomy.axis import BASE_TO_APEX
 from CMRLib.errors import InputError
 from CMRLib.resources import resource_path
 from CMRLib.study.reading import read_study, scan_files
 from CMRLib.study.rules import ImageText, load_rules, spaced
 from CMRLib.study.series import inversion_time_fault, scheme_from_times
-from CMRLib.study.slice_order import BASE_TO_APEX, Plane, name_slices
+from CMRLib.study.slice_order import Plane, name_slices
 
 TRANSVERSE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
