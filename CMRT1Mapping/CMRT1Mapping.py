@@ -330,14 +330,14 @@ class CMRT1MappingWidget(Panel):
         self._shownDisplacement = (None, False)
         self._showMap(parameters)
         self._pixel = None
-        self._say(summaryOf(nodes))
+        self.say(summaryOf(nodes))
         self.onShowFlagsToggled(parameters.showFlags)
 
     def _showResult(self) -> None:
         """Say what the maps are that the images already have."""
         if not self._isRunning:
             source = self._parameterNode.inputNode
-            self._say("" if source is None else summaryOf(t1maps.findT1Maps(source)))
+            self.say("" if source is None else summaryOf(t1maps.findT1Maps(source)))
 
     def _showMap(self, parameters: CMRT1MappingParameterNode) -> None:
         """Show what was chosen in the slice views, if it is there."""
@@ -351,7 +351,7 @@ class CMRT1MappingWidget(Panel):
             if SHOWN_MAPS[self._shownMap] in (ACQUIRED, motion.IMAGES):
                 self._showBrowser()
         elif parameters.t1Map is not None:  # the views would go on showing something else
-            self._say(_("{choice}: there is none, because motion was not corrected.").format(choice=self._shownMap))
+            self.say(_("{choice}: there is none, because motion was not corrected.").format(choice=self._shownMap))
             parameters.shownMap = next(iter(SHOWN_MAPS))
 
     def _showBrowser(self) -> None:
@@ -444,7 +444,7 @@ class CMRT1MappingWidget(Panel):
                 parameters = self._parameterNode
                 table = measureRegions(parameters.t1Map, parameters.regionNode, parameters.statisticsTable)
             except CMRError as error:
-                self._say(str(error))
+                self.say(str(error))
                 slicer.util.errorDisplay(str(error), windowTitle=TITLE)
             else:
                 self._parameterNode.statisticsTable = table

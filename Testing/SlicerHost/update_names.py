@@ -22,8 +22,8 @@ QT_CLASSES = words("""
 QAbstractItemView QAction QApplication QBoxLayout QButtonGroup QCheckBox QComboBox QDialog QDialogButtonBox
 QDoubleSpinBox QFile QFormLayout QFrame QGridLayout QGroupBox QHBoxLayout QHeaderView QItemSelectionModel QLabel
 QLayout QLineEdit QListWidget QMainWindow QMenu QMessageBox QPlainTextEdit QProgressBar QProgressDialog QPushButton
-QRadioButton QScrollArea QSettings QSlider QSpinBox QSplitter QStackedWidget QTabWidget QTableView QTableWidget
-QTextBrowser QTextEdit QTimer QToolButton QVBoxLayout QWidget
+QRadioButton QScrollArea QSettings QShortcut QSlider QSpinBox QSplitter QStackedWidget QTabWidget QTableView
+QTableWidget QTextBrowser QTextEdit QTimer QToolButton QVBoxLayout QWidget
 """)
 
 CTK_CLASSES = words("""

@@ -13,8 +13,9 @@ from CMRLandmarksLib.prediction import load_landmark_model, predict_landmarks
 from CMRLib import provenance
 from CMRLib.anatomy.entry_line import snapped_insertion
 from CMRLib.errors import Cancelled, InputError
+from CMRLib.review import Status
 from CMRLib.scene import landmarks
-from CMRLib.scene.landmarkreview import CORRECTED, readReview
+from CMRLib.scene.landmarkreview import readReview
 from CMRLib.scene.volumes import volumeArray, volumeGeometry
 
 
@@ -68,7 +69,7 @@ def snapToEpicardium(landmarksNode: Any, myocardium: np.ndarray) -> list[str]:
     points = landmarks.slicePoints(landmarksNode, volume)
     for entry in readReview(landmarksNode):
         center, *insertions = points[entry.slice]
-        if entry.status != CORRECTED or center is None or not myocardium[entry.slice].any():
+        if entry.status is not Status.CORRECTED or center is None or not myocardium[entry.slice].any():
             continue
         heart = binary_fill_holes(myocardium[entry.slice])
         try:

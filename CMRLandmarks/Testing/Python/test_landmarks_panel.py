@@ -15,6 +15,7 @@ from CMRLandmarksLib.scene import landmarkdetection
 from CMRLib.anatomy.landmarks import LANDMARK_NAMES
 from CMRLib.errors import MissingDependencyError
 from CMRLib.geometry import Geometry
+from CMRLib.review import Status
 from CMRLib.scene import aha, bullseye, landmarks
 from CMRLib.scene.landmarkreview import readReview
 from CMRLib.scene.results import findResult
@@ -170,7 +171,7 @@ def test_entry_lines_run_from_center_to_insertion(applied):
 def test_review_lists_flagged_slices_first(applied):
     assert rows(applied.panel) == [
         ["3", "–", "10 %", "missing", NO_HEART],
-        ["1", "mid", "40 %", "auto", UNSURE],
+        ["1", "mid", "40 %", "flagged", UNSURE],
         ["2", "basal", "80 %", "auto", ""],
         ["0", "apical", "95 %", "auto", ""],
     ]
@@ -198,7 +199,7 @@ def test_apply_again_updates_the_same_nodes_and_keeps_what_was_accepted(host, ap
     assert points[0][1] == pytest.approx((30, 30), abs=1e-3)
     assert points[1][1] == pytest.approx(INSERTIONS[0], abs=1e-3)
     assert {texts[0]: texts[3] for texts in rows(applied.panel)} == {
-        **{"0": "accepted", "1": "auto", "2": "auto", "3": "missing"}
+        **{"0": "accepted", "1": "flagged", "2": "auto", "3": "missing"}
     }
 
 
@@ -354,7 +355,7 @@ def test_reset_goes_back_to_the_models_answer(host, measured):
 def test_reset_all_leaves_slices_without_a_heart_alone(host, applied):
     dragPoint(host, applied, 0, 1, (30.0, 30.0))
     host.click(applied.ui.resetAllButton)
-    assert [texts[3] for texts in sorted(rows(applied.panel))] == ["auto", "auto", "auto", "missing"]
+    assert [texts[3] for texts in sorted(rows(applied.panel))] == ["auto", "flagged", "auto", "missing"]
 
 
 def test_accepting_is_kept_until_the_point_moves(host, applied):
@@ -366,6 +367,78 @@ def test_accepting_is_kept_until_the_point_moves(host, applied):
     assert {texts[0]: texts[3] for texts in rows(applied.panel)}["1"] == "corrected"
     host.click(applied.ui.acceptAllButton)
     assert [texts[3] for texts in sorted(rows(applied.panel))] == ["accepted"] * 3 + ["missing"]
+
+
+def test_keys_go_from_one_flagged_slice_to_the_next_and_back(host, applied):
+    from CMRLib.scene.reviewlist import NEXT_KEY, PREVIOUS_KEY
+
+    panel, review = applied.panel, applied.panel.review
+    select(host, panel, 0)
+    visited = []
+    for key in (NEXT_KEY, NEXT_KEY, NEXT_KEY, PREVIOUS_KEY):
+        press(review, key)
+        visited.append(review.selectedSlice())
+    assert visited == [3, 1, 3, 1], "only slices 1 and 3 are flagged"
+    host.click(applied.ui.acceptButton)
+    assert review.selectedSlice() == 3
+    press(review, NEXT_KEY)
+    assert review.selectedSlice() == 3, "it is the only one left"
+
+
+def press(review, key):
+    """Press a key that the review list listens to."""
+    (shortcut,) = [s for s in review._shortcuts if s.key.toString() == key]
+    shortcut.native.activated.emit()
+
+
+def test_status_and_confidence_are_colored(applied):
+    from CMRLib.scene.reviewlist import STATUS_COLORS
+
+    table = applied.ui.reviewTable
+    by_slice = {table.item(row, 0).text(): row for row in range(table.rowCount)}
+    background = {n: table.item(row, 3).background().color().name() for n, row in by_slice.items()}
+    assert background["1"] == STATUS_COLORS[Status.FLAGGED] and background["0"] == STATUS_COLORS[Status.AUTO]
+    sure, unsure = (table.item(by_slice[n], 2).background().color() for n in ("0", "3"))
+    assert sure.green() > sure.red() and unsure.red() > unsure.green()
+
+
+def test_rejected_slices_are_not_measured(host, measured):
+    assert segmentMeans(measured.volume)[0] == 900
+    select(host, measured.panel, BASAL)
+    host.click(measured.ui.rejectButton)
+    assert {texts[0]: texts[3] for texts in rows(measured.panel)}[str(BASAL)] == "rejected"
+    labels = volumeArray(findResult(measured.volume, aha.LABELS_ROLE, aha.LABELS_CLASS))
+    assert not labels[BASAL].any()
+    select(host, measured.panel, BASAL)
+    host.click(measured.ui.resetButton)
+    labels = volumeArray(findResult(measured.volume, aha.LABELS_ROLE, aha.LABELS_CLASS))
+    assert labels[BASAL].max() == 6
+
+
+def test_reviewer_comment_and_history_are_kept_and_exported(host, applied, tmp_path, monkeypatch):
+    review, ui = applied.panel.review, applied.ui
+    ui.reviewerLineEdit.text = "AB"
+    select(host, applied.panel, 1)
+    ui.commentLineEdit.text = "thin wall"
+    review.onCommentEdited()
+    dragPoint(host, applied, 1, 1, (30.0, 30.0))
+    host.click(ui.acceptButton)
+    table = ui.reviewTable
+    row = next(row for row in range(table.rowCount) if table.item(row, 0).text() == "1")
+    assert table.item(row, 5).text() == "thin wall"
+    monkeypatch.setattr(review, "_askForFile", lambda: str(tmp_path / "review.csv"))
+    host.click(ui.saveHistoryButton)
+    lines = (tmp_path / "review.csv").read_text().splitlines()
+    assert [line.split(",")[2:6] for line in lines] == [
+        ["slice", "before", "after", "reviewer"],
+        ["1", "flagged", "corrected", "AB"],
+        ["1", "corrected", "accepted", "AB"],
+    ]
+    monkeypatch.setattr(review, "_askForFile", lambda: str(tmp_path / "review.txt"))
+    host.click(ui.saveHistoryButton)
+    assert "saved as .csv" in host.takeMessages()[-1].text and not (tmp_path / "review.txt").exists()
+    select(host, applied.panel, 0)
+    assert ui.commentLineEdit.text == ""
 
 
 def test_a_slice_without_a_heart_gets_its_points_by_hand(host, measured):
@@ -539,13 +612,13 @@ def test_bulls_eye_follows_the_colors_of_the_map(host, measured):
 
 def test_picture_is_saved(host, measured, tmp_path, monkeypatch):
     for name, start in (("eye.png", b"\x89PNG"), ("eye.svg", b"<svg")):
-        monkeypatch.setattr(measured.panel, "_askForFile", lambda name=name: str(tmp_path / name))
+        monkeypatch.setattr(measured.panel.segments, "_askForFile", lambda name=name: str(tmp_path / name))
         host.click(measured.ui.savePictureButton)
         assert (tmp_path / name).read_bytes().startswith(start)
-    monkeypatch.setattr(measured.panel, "_askForFile", lambda: str(tmp_path / "eye.bmp"))
+    monkeypatch.setattr(measured.panel.segments, "_askForFile", lambda: str(tmp_path / "eye.bmp"))
     host.click(measured.ui.savePictureButton)
     assert "saved as .png or .svg" in host.takeMessages()[-1].text
-    monkeypatch.setattr(measured.panel, "_askForFile", lambda: "")
+    monkeypatch.setattr(measured.panel.segments, "_askForFile", lambda: "")
     host.click(measured.ui.savePictureButton)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["eye.png", "eye.svg"]
 
@@ -592,14 +665,20 @@ def test_closing_the_scene_empties_the_panel(host, measured):
 def test_a_panel_whose_scene_was_closed_leaves_clicks_alone(host, measured):
     measured.panel.onSceneStartClose(None, None)
     before = volumeArray(measured.volume).copy()
-    for button in ("accept", "acceptAll", "reset", "resetAll", "place", "apply", "layout", "savePicture"):
-        getattr(measured.panel, f"on{button[0].upper()}{button[1:]}Button")()
-    measured.panel.onSliceSelected()
-    measured.panel.onLevelChosen(1)
-    measured.panel.onMyocardiumChosen(0)
-    for observer in ("PointModified", "PointReleased", "SegmentationModified", "ColorsModified"):
-        getattr(measured.panel, f"on{observer}")(measured.node, None)
-    assert [entry.status for entry in readReview(measured.node)] == ["auto", "auto", "auto", "missing"]
+    review, segments = measured.panel.review, measured.panel.segments
+    for act in (review.onAccept, review.onAcceptAll, review.onReject, review.onReset, review.onResetAll, review.onNext):
+        act()
+    for act in (review.onPlaceButton, review.onSliceSelected, review.onCommentEdited, review.onSaveHistory):
+        act()
+    for act in (measured.panel.onApplyButton, segments.onLayoutButton, segments.onSavePictureButton):
+        act()
+    review.onLevelChosen(1)
+    segments.onMyocardiumChosen(0)
+    for observer in (measured.panel.onPointModified, measured.panel.onPointReleased):
+        observer(measured.node, None)
+    for observer in (segments.onSegmentationModified, segments.onColorsModified):
+        observer(measured.node, None)
+    assert [entry.status for entry in readReview(measured.node)] == ["auto", "flagged", "auto", "missing"]
     assert np.array_equal(volumeArray(measured.volume), before)
 
 

@@ -12,8 +12,9 @@ from CMRLib.anatomy.insertions import find_landmarks
 from CMRLib.files.images import read_image
 from CMRLib.geometry import Geometry
 from CMRLib.networks.models import read_manifest
+from CMRLib.review import Status
 from CMRLib.scene import aha, landmarks
-from CMRLib.scene.landmarkreview import MISSING, readReview
+from CMRLib.scene.landmarkreview import readReview
 from CMRLib.scene.results import findResult
 from CMRLib.scene.volumes import setVolumeArray
 from CMRLib.simulation import simulate_study
@@ -96,7 +97,7 @@ def test_real_cine_images(host, real_data):
     """Of a patient whom the model was not trained on; the pixel spacing is lost, most are near 1.5 mm."""
     file = real_data / "acdc-dev" / "patient015_frame01.nii.gz"
     if not file.is_file():
-        pytest.skip(f"REAL IMAGES ARE MISSING: no file {file}; set CMR_REAL_DATA to where they are")
+        pytest.skip(f"REAL IMAGES ARE Status.MISSING: no file {file}; set CMR_REAL_DATA to where they are")
     image, _geometry = read_image(file)
     labels, _geometry = read_image(file.with_name("patient015_frame01_gt.nii.gz"))
     plane = stacked(simulate_study(seed=3))[1]  # so is the orientation
@@ -113,6 +114,6 @@ def test_real_cine_images(host, real_data):
     center, anterior, inferior = np.transpose(found)
     assert np.mean(center < 8) >= 0.8 and np.median(center) < 4
     assert np.median(anterior) < 8 and np.median(inferior) < 8
-    placed = [entry.slice for entry in readReview(node) if entry.status != MISSING]
+    placed = [entry.slice for entry in readReview(node) if entry.status != Status.MISSING]
     pixels = measuredPixels(volume)
     assert min(pixels) > 0 and sum(pixels) == np.count_nonzero(labels[placed] == 2)

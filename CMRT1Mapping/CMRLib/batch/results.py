@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from CMRLib.errors import OutputError
+from CMRLib.files.atomic import write_text
 from CMRLib.files.images import write_image
 from CMRLib.provenance import result_attributes, software_versions
 from CMRT1MappingLib.motion.correction import summary_r2
@@ -135,7 +133,7 @@ def write_results(folder: Path, results: Mapping[str, Any]) -> Path:
     Raises:
         OutputError: the file cannot be written.
     """
-    return _write_text(folder / RESULTS_FILE, json.dumps(results, indent=1, allow_nan=False) + "\n")
+    return write_text(folder / RESULTS_FILE, json.dumps(results, indent=1, allow_nan=False) + "\n")
 
 
 def read_results(folder: Path) -> dict[str, Any] | None:
@@ -157,23 +155,10 @@ def write_summary(folder: Path, studies: Iterable[Mapping[str, Any]]) -> Path:
     writer = csv.DictWriter(text, SUMMARY_COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(row for results in studies for row in _summary_rows(results))
-    return _write_text(folder / SUMMARY_FILE, text.getvalue())
+    return write_text(folder / SUMMARY_FILE, text.getvalue())
 
 
 def _summary_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     study = {"id": results["id"], "status": results["status"]}
     rows = [{**study, "step": step, **entry} for step in STEPS for entry in results[step]]
     return rows + [{**study, "message": message} for message in results["errors"]]
-
-
-def _write_text(path: Path, text: str) -> Path:
-    """Write beside the file's place and rename, so that a reader never sees half of it."""
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written; check the folder's permissions and free space.") from error
-    return path

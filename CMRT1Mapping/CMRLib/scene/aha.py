@@ -16,9 +16,10 @@ from CMRLib.anatomy.axis import LEVELS, levels_along_stack
 from CMRLib.anatomy.landmarks import SliceLandmarks
 from CMRLib.anatomy.statistics import RoiStatistics
 from CMRLib.errors import InputError
+from CMRLib.review import Status
 from CMRLib.scene.acquisitions import SLICE, STATE
 from CMRLib.scene.display import labelColorNode, sliceLogics
-from CMRLib.scene.landmarkreview import MISSING, readReview
+from CMRLib.scene.landmarkreview import LandmarkReview, readReview
 from CMRLib.scene.landmarks import slicePoints, sourceVolume
 from CMRLib.scene.results import SOURCE_REFERENCE, findResult, markResult
 from CMRLib.scene.tables import setStatisticsTable
@@ -75,7 +76,7 @@ def divide(landmarksNode: Any, mapNode: Any, myocardium: np.ndarray, rule: str =
     chosen = {
         there: (index, points)
         for there, (index, points) in placed.items()
-        if entries[index].level != LEFT_OUT and myocardium[there].any()
+        if not _isLeftOut(entries[index]) and myocardium[there].any()
     }
     geometry = volumeGeometry(mapNode)
     labels = np.zeros(myocardium.shape, dtype=np.uint8)
@@ -208,7 +209,7 @@ def levelsOf(landmarksNode: Any, slices: list[int] | None = None) -> dict[int, s
     """
     volume, entries = sourceVolume(landmarksNode), readReview(landmarksNode)
     if slices is None:
-        slices = [entry.slice for entry in entries if entry.status != MISSING and entry.level != LEFT_OUT]
+        slices = [entry.slice for entry in entries if entry.status is not Status.MISSING and not _isLeftOut(entry)]
     chosen = {index: entries[index].level for index in slices if entries[index].level in LEVELS}
     return _automaticLevels(volume, slices) | chosen
 
@@ -221,6 +222,11 @@ def segmentColors() -> Any:
         red, green, blue = ((1 - share) * c + share for c in _WALL_COLORS[segment.wall])
         colors.append((f"{segment.number} {segment.name}", (red, green, blue, 1.0)))
     return labelColorNode("AHA 16 segments", colors)
+
+
+def _isLeftOut(entry: LandmarkReview) -> bool:
+    """Whether the analyst does not want the slice to be measured."""
+    return entry.level == LEFT_OUT or entry.status is Status.REJECTED
 
 
 def _automaticLevels(volume: Any, slices: list[int]) -> dict[int, str]:

@@ -17,22 +17,18 @@ import vtk
 
 from CMRLib import provenance
 from CMRLib.anatomy.landmarks import LANDMARK_NAMES, LANDMARKS, LEAST_HEART, Point
-from CMRLib.scene.landmarkreview import (
-    ACCEPTED,
-    ATTRIBUTE,
-    AUTO,
-    CORRECTED,
-    MISSING,
-    SliceReview,
-    readReview,
-    writeReview,
-)
+from CMRLib.errors import InputError
+from CMRLib.review import Status
+from CMRLib.scene.landmarkreview import LandmarkReview, readReview, reviewAttributes, writeReview
 from CMRLib.scene.results import SOURCE_REFERENCE, findResult, markResult
 from CMRLib.scene.volumes import ijkToWorld, volumeGeometry, worldToIJK
 
 ROLE = "landmarks"
 ENTRY_LINE_ROLE = "entry_line"
 CLASS = "vtkMRMLMarkupsFiducialNode"
+
+# What the history says of a change that nobody's hand made, and of one that began with points in the middle.
+_COMPUTED, _RESET, _BY_HAND = "found by the model", "back to the model's answer", "placed by hand"
 
 _POINT_COLOR = (1.0, 0.85, 0.1)
 _ACTIVE_COLOR = (0.3, 1.0, 0.4)
@@ -58,7 +54,7 @@ def numberOfSlices(volumeNode: Any) -> int:
 def storeLandmarks(volumeNode: Any, predictions: Sequence[Any], attributes: dict[str, str], node: Any = None) -> Any:
     """Put a model's answer for every slice of a volume into its landmarks node.
 
-    Slices that the analyst has accepted keep their points.
+    Slices that the analyst has accepted keep their points, and every slice its comment, level and history.
 
     Args:
         volumeNode: whose slices they are.
@@ -71,25 +67,20 @@ def storeLandmarks(volumeNode: Any, predictions: Sequence[Any], attributes: dict
         The markups node.
     """
     node = node or findLandmarks(volumeNode)
-    before = {} if node is None else {entry.slice: entry for entry in readReview(node)}
+    before = {} if node is None else {entry.slice: entry for entry in _readableReview(node)}
     node = _preparedNode(volumeNode, node, attributes)
     entries = []
     for index, prediction in enumerate(predictions):
-        model = tuple(_finite(getattr(prediction, kind)) for kind in LANDMARK_NAMES)
-        entry = SliceReview(
-            slice=index,
-            status=AUTO if model[0] and model[1] and prediction.heart >= LEAST_HEART else MISSING,
-            flagged=bool(prediction.flagged),
-            reason=prediction.reason,
-            confidence=tuple(round(float(prediction.confidence[kind]), 4) for kind in LANDMARK_NAMES),
-            model=model,
-            level=before[index].level if index in before else "",
-        )
+        entry = _entryOf(index, prediction)
         kept = before.get(index)
-        if kept and kept.status == ACCEPTED:
-            entry = replace(entry, status=ACCEPTED, accepted=kept.accepted)
+        if kept is not None:
+            entry = replace(entry, level=kept.level, comment=kept.comment)
+            if kept.status is Status.ACCEPTED:
+                entry = replace(
+                    entry, status=kept.status, judged=kept.judged, verdict=kept.verdict, reviewer=kept.reviewer
+                )
         entries.append(entry)
-    _write(node, volumeNode, entries, [entry for entry in entries if entry.status != ACCEPTED])
+    _write(node, volumeNode, entries, [entry for entry in entries if entry.status is not Status.ACCEPTED], _COMPUTED)
     return node
 
 
@@ -100,7 +91,7 @@ def createByHand(volumeNode: Any) -> Any:
         return node
     attributes = provenance.result_attributes(ROLE, source=volumeNode.GetID())
     node = _preparedNode(volumeNode, None, attributes)
-    entries = [SliceReview(index) for index in range(numberOfSlices(volumeNode))]
+    entries = [LandmarkReview(index) for index in range(numberOfSlices(volumeNode))]
     _write(node, volumeNode, entries, entries)
     return node
 
@@ -116,38 +107,59 @@ def slicePoints(landmarksNode: Any, volumeNode: Any) -> list[tuple[Point | None,
     return [tuple(points[start : start + len(LANDMARKS)]) for start in range(0, len(points), len(LANDMARKS))]
 
 
-def noticeEdits(landmarksNode: Any, volumeNode: Any) -> list[int]:
-    """Bring the status of every slice in line with where its points are; the indices of changed slices."""
+def noticeEdits(landmarksNode: Any, volumeNode: Any, reviewer: str = "") -> list[int]:
+    """Bring the status of every slice in line with where its points are; the indices of changed slices.
+
+    Args:
+        landmarksNode, volumeNode: the landmarks, and the volume whose they are.
+        reviewer: who moved the points.
+    """
     entries, changed = readReview(landmarksNode), []
     for entry, points in zip(entries, slicePoints(landmarksNode, volumeNode), strict=True):
         status = entry.statusAt(points)
-        if status != entry.status:
+        if status is not entry.status:
             changed.append(entry.slice)
-            entries[entry.slice] = replace(entry, status=status)
+            entries[entry.slice] = replace(entry, status=status, reviewer=reviewer)
     if changed:
         writeReview(landmarksNode, entries)
     return changed
 
 
-def accept(landmarksNode: Any, volumeNode: Any, slices: Iterable[int]) -> None:
-    """Mark the landmarks of slices as accepted where they are; slices without landmarks stay as they are."""
+def judge(landmarksNode: Any, volumeNode: Any, slices: Iterable[int], verdict: Status, reviewer: str = "") -> None:
+    """Mark the landmarks of slices as accepted or rejected where they are; slices without any stay as they are.
+
+    Args:
+        landmarksNode, volumeNode: the landmarks, and the volume whose they are.
+        slices: indices.
+        verdict: `Status.ACCEPTED`, or `Status.REJECTED` for a slice that is not to be measured.
+        reviewer: who says so.
+    """
     entries, points = readReview(landmarksNode), slicePoints(landmarksNode, volumeNode)
     for index in set(slices):
-        if entries[index].status != MISSING:
-            entries[index] = replace(entries[index], status=ACCEPTED, accepted=points[index])
+        if entries[index].status is not Status.MISSING:
+            entries[index] = replace(
+                entries[index], status=verdict, judged=points[index], verdict=verdict.value, reviewer=reviewer
+            )
     writeReview(landmarksNode, entries)
 
 
-def reset(landmarksNode: Any, volumeNode: Any, slices: Iterable[int]) -> None:
+def reset(landmarksNode: Any, volumeNode: Any, slices: Iterable[int], reviewer: str = "") -> None:
     """Put the landmarks of slices back to where the model saw them, whether or not it took the slice for a heart."""
     entries, chosen = readReview(landmarksNode), set(slices)
     for index in chosen:
-        status = AUTO if entries[index].hasModelAnswer else MISSING
-        entries[index] = replace(entries[index], status=status, accepted=())
-    _write(landmarksNode, volumeNode, entries, [entries[index] for index in sorted(chosen)])
+        status = entries[index].untouched if entries[index].hasModelAnswer else Status.MISSING
+        entries[index] = replace(entries[index], status=status, judged=(), verdict="", reviewer=reviewer)
+    _write(landmarksNode, volumeNode, entries, [entries[index] for index in sorted(chosen)], _RESET)
 
 
-def placeByHand(landmarksNode: Any, volumeNode: Any, index: int) -> None:
+def comment(landmarksNode: Any, index: int, text: str) -> None:
+    """Keep the analyst's comment on a slice."""
+    entries = readReview(landmarksNode)
+    entries[index] = replace(entries[index], comment=text)
+    writeReview(landmarksNode, entries)
+
+
+def placeByHand(landmarksNode: Any, volumeNode: Any, index: int, reviewer: str = "") -> None:
     """Place the landmarks of a slice in the middle of its image, to be dragged from there."""
     geometry = volumeGeometry(volumeNode)
     columns, rows, _slices = volumeNode.GetImageData().GetDimensions()
@@ -158,8 +170,8 @@ def placeByHand(landmarksNode: Any, volumeNode: Any, index: int) -> None:
     points = (tuple(middle), tuple(middle + offset * [-1, 1]), tuple(middle + offset))
     movePoints(landmarksNode, volumeNode, index, points)
     entries = readReview(landmarksNode)
-    entries[index] = replace(entries[index], status=CORRECTED)
-    writeReview(landmarksNode, entries)
+    entries[index] = replace(entries[index], status=Status.CORRECTED, reviewer=reviewer)
+    writeReview(landmarksNode, entries, _BY_HAND)
 
 
 def movePoints(landmarksNode: Any, volumeNode: Any, index: int, points: Sequence[Point | None]) -> None:
@@ -202,6 +214,31 @@ def removeStrayLines() -> None:
             slicer.mrmlScene.RemoveNode(line)
 
 
+def _readableReview(node: Any) -> list[LandmarkReview]:
+    """The review of a node; a damaged one is dropped, since the landmarks are found anew."""
+    try:
+        return readReview(node)
+    except InputError:
+        for name in reviewAttributes(node):
+            node.RemoveAttribute(name)
+        return []
+
+
+def _entryOf(index: int, prediction: Any) -> LandmarkReview:
+    """The review of a slice as the model leaves it."""
+    model = tuple(_finite(getattr(prediction, name)) for name in LANDMARK_NAMES)
+    confidences = tuple(round(float(prediction.confidence[name]), 4) for name in LANDMARK_NAMES)
+    entry = LandmarkReview(
+        slice=index,
+        confidence=min(confidences),
+        reason=prediction.reason if prediction.flagged else "",
+        confidences=confidences,
+        model=model,
+    )
+    isPlaced = model[0] is not None and model[1] is not None and prediction.heart >= LEAST_HEART
+    return replace(entry, status=entry.untouched if isPlaced else Status.MISSING)
+
+
 def _finite(point: Any) -> Point | None:
     if point is None or not np.all(np.isfinite(point)):
         return None
@@ -215,10 +252,7 @@ def _preparedNode(volumeNode: Any, node: Any, attributes: dict[str, str]) -> Any
         node = slicer.mrmlScene.AddNewNodeByClass(CLASS, name)
         node.CreateDefaultDisplayNodes()
         _setDisplay(node)
-    review = node.GetAttribute(ATTRIBUTE)
-    markResult(node, volumeNode, attributes)
-    if review is not None:
-        node.SetAttribute(ATTRIBUTE, review)
+    markResult(node, volumeNode, {**attributes, **reviewAttributes(node)})
     count = numberOfSlices(volumeNode) * len(LANDMARKS)
     if node.GetNumberOfControlPoints() != count:
         node.SetFixedNumberOfControlPoints(False)
@@ -243,11 +277,14 @@ def _setDisplay(node: Any) -> None:
     display.SetActiveColor(*_ACTIVE_COLOR)
 
 
-def _write(node: Any, volumeNode: Any, entries: list[SliceReview], placed: list[SliceReview]) -> None:
+def _write(
+    node: Any, volumeNode: Any, entries: list[LandmarkReview], placed: list[LandmarkReview], note: str = ""
+) -> None:
     wasModifying = node.StartModify()
     for entry in placed:
-        movePoints(node, volumeNode, entry.slice, (None,) * len(LANDMARKS) if entry.status == MISSING else entry.model)
-    writeReview(node, entries)
+        isMissing = entry.status is Status.MISSING
+        movePoints(node, volumeNode, entry.slice, (None,) * len(LANDMARKS) if isMissing else entry.model)
+    writeReview(node, entries, note)
     node.EndModify(wasModifying)
 
 

@@ -10,6 +10,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from CMRLib.errors import Cancelled, CMRError
+from CMRLib.scene.part import Part
 
 
 class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -32,6 +33,8 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._isRunning = False
         self._cancelRequested = False
         self._isClosed = False
+        self._parts: list[Part] = []
+        self._watched: list[tuple[Any, Any, Callable[..., None]]] = []
 
     def setupPanel(self, uiFile: str, logic: Any) -> None:
         """Build the panel from its ``.ui`` file, and follow the scene."""
@@ -49,6 +52,16 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.cancelButton.connect("clicked(bool)", self.onCancelButton)
 
+    @property
+    def parameterNode(self) -> Any:
+        """What the panel is set to, or None while it is not open or the scene is closed."""
+        return self._parameterNode
+
+    def addPart(self, part: Part) -> None:
+        """Called by a part when it is built: its widgets become those of the panel."""
+        self._parts.append(part)
+        vars(self.ui).update(vars(part.ui))
+
     def onApplyButton(self) -> None:
         """Compute what the module is for."""
         raise NotImplementedError
@@ -62,6 +75,10 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _forgetShown(self) -> None:
         """Called after another parameter node, or none, was set: what is shown was that of the one before."""
+
+    def _wanted(self) -> list[tuple[Any, Any, Callable[..., None]]]:
+        """What the panel follows in the scene besides what its parts do: (node, event, method)."""
+        return []
 
     def _showParameters(self) -> None:
         """Called after a parameter node was set: show all that belongs to it."""
@@ -115,6 +132,10 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
         self._parameterNode = parameterNode
         self._forgetShown()
+        for part in self._parts:
+            part.forgetShown()
+        if parameterNode is None:
+            self.followNodes()
         if self._parameterNode is not None:
             self._parameterNodeGuiTag = self._parameterNode.connectParametersToGui(self._parameterWidgets())
             self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
@@ -125,6 +146,19 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         named = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
         return {name: widget for name, widget in named.items() if name}
 
+    def followNodes(self) -> None:
+        """Follow what the panel and its parts want to follow now, and nothing else."""
+        wanted: list[tuple[Any, Any, Callable[..., None]]] = []
+        if self._parameterNode is not None:
+            wanted = [*self._wanted(), *(watched for part in self._parts for watched in part.watched())]
+        if wanted == self._watched:
+            return
+        for caller, event, method in self._watched:
+            self.removeObserver(caller, event, method)
+        self._watched = wanted
+        for caller, event, method in wanted:
+            self.addObserver(caller, event, method)
+
     # Computations
 
     def _run(self, compute: Callable[[], Any], show: Callable[[Any], None]) -> None:
@@ -133,9 +167,9 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         try:
             result = compute()
         except Cancelled:
-            self._say(_("Cancelled; nothing was changed."))
+            self.say(_("Cancelled; nothing was changed."))
         except CMRError as error:
-            self._say(str(error))
+            self.say(str(error))
             slicer.util.errorDisplay(str(error), windowTitle=self.title)
         else:
             show(result)
@@ -153,7 +187,7 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
             getattr(self.ui, name).enabled = not running
         self._showRunning()
         if running:
-            self._say(_("Computing..."))
+            self.say(_("Computing..."))
             slicer.app.processEvents()
 
     def _onProgress(self, fraction: float) -> None:
@@ -167,6 +201,7 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Stop the run at its next step."""
         self._cancelRequested = True
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Show a text in the status label."""
         if not self._isClosed:
             self.ui.statusLabel.text = text

@@ -1,5 +1,6 @@
 """Landmarks, AHA segments and the bull's-eye as nodes."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,8 @@ from CMRLib.anatomy.bullseye import make_bullseye
 from CMRLib.anatomy.landmarks import LANDMARK_NAMES
 from CMRLib.errors import InputError, OutputError
 from CMRLib.provenance import result_attributes
-from CMRLib.scene import aha, bullseye, display, landmarkreview, landmarks
+from CMRLib.review import Status
+from CMRLib.scene import aha, bullseye, display, landmarkreview, landmarks, review
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray
 from CMRT1MappingLib.scene import t1maps
 
@@ -91,7 +93,7 @@ def test_status_follows_the_points(volume):
     moveBy(node, 4, [3.0, 0, 0])
     assert landmarks.noticeEdits(node, volume) == [1]
     assert [entry.status for entry in landmarkreview.readReview(node)] == ["auto", "corrected", "auto"]
-    landmarks.accept(node, volume, [1])
+    landmarks.judge(node, volume, [1], Status.ACCEPTED)
     assert landmarks.noticeEdits(node, volume) == [] and landmarkreview.readReview(node)[1].status == "accepted"
     moveBy(node, 4, [3.0, 0, 0])
     landmarks.noticeEdits(node, volume)
@@ -120,6 +122,65 @@ def test_damaged_review_is_told(volume):
         node.SetAttribute(landmarkreview.ATTRIBUTE, text)
         with pytest.raises(InputError, match="is damaged; click Apply again"):
             landmarkreview.readReview(node)
+
+
+def test_a_damaged_review_is_mended_by_finding_the_landmarks_again(volume):
+    node = store(volume, *[prediction()] * 3)
+    node.SetAttribute("CMR.QC.Status", "{")
+    assert store(volume, *[prediction()] * 3) is node
+    assert [entry.status for entry in landmarkreview.readReview(node)] == ["auto"] * 3
+
+
+def test_the_history_says_who_did_what(volume):
+    node = store(volume, prediction(flagged=True, confidence=0.3), prediction(), prediction())
+    assert review.readHistory(node) == []
+    moveBy(node, 1, [3.0, 0, 0])
+    landmarks.noticeEdits(node, volume, "AB")
+    landmarks.judge(node, volume, [0], Status.ACCEPTED, "CD")
+    landmarks.comment(node, 0, "thin RV")
+    store(volume, *[prediction()] * 3)
+    landmarks.reset(node, volume, [0], "AB")
+    steps = [(c.slice, c.before.value, c.after.value, c.reviewer) for c in review.readHistory(node)]
+    assert steps == [
+        (0, "flagged", "corrected", "AB"),
+        (0, "corrected", "accepted", "CD"),
+        (0, "accepted", "auto", "AB"),
+    ]
+    assert landmarkreview.readReview(node)[0].comment == "thin RV"
+    assert node.GetAttribute("CMR.QC.Status") == '["auto", "auto", "auto"]'
+
+
+def test_a_rejected_slice_is_rejected_until_its_points_move(volume):
+    node = store(volume, *[prediction()] * 3)
+    landmarks.judge(node, volume, [1], Status.REJECTED)
+    assert landmarks.noticeEdits(node, volume) == []
+    assert set(aha.levelsOf(node)) == {0, 2}
+    moveBy(node, 4, [3.0, 0, 0])
+    landmarks.noticeEdits(node, volume)
+    assert landmarkreview.readReview(node)[1].status == "corrected" and set(aha.levelsOf(node)) == {0, 1, 2}
+
+
+def test_a_review_of_version_0_1_is_read_and_kept(volume):
+    node = store(volume, *[prediction()] * 3)
+    points = [list(point) for point in (CENTER, ANTERIOR, INFERIOR)]
+    earlier = {
+        **{"slice": 0, "status": "auto", "flagged": True, "reason": "unsure", "confidence": [0.9, 0.4, 0.8]},
+        **{"model": points, "accepted": [], "level": "basal"},
+    }
+    accepted = {**earlier, "slice": 1, "status": "accepted", "flagged": False, "reason": "", "accepted": points}
+    missing = {**earlier, "slice": 2, "status": "missing", "confidence": [], "model": [], "level": ""}
+    for name in node.GetAttributeNames():
+        if name.startswith(("CMR.QC.", landmarkreview.ATTRIBUTE)):
+            node.RemoveAttribute(name)
+    node.SetAttribute(landmarkreview.EARLIER_ATTRIBUTE, json.dumps([earlier, accepted, missing]))
+    entries = landmarkreview.readReview(node)
+    assert [entry.status.value for entry in entries] == ["flagged", "accepted", "missing"]
+    assert [entry.level for entry in entries] == ["basal", "basal", ""]
+    assert entries[0].confidence == 0.4 and entries[0].reason == "unsure" and entries[2].confidence is None
+    assert entries[1].statusAt([CENTER, ANTERIOR, INFERIOR]) is Status.ACCEPTED
+    landmarks.judge(node, volume, [0], Status.ACCEPTED, "AB")
+    assert node.GetAttribute(landmarkreview.EARLIER_ATTRIBUTE) is None
+    assert [entry.status.value for entry in landmarkreview.readReview(node)] == ["accepted", "accepted", "missing"]
 
 
 def test_entry_lines_follow_and_go(volume):
