@@ -225,17 +225,18 @@ class CMRLandmarksWidget(Panel):
 class CMRLandmarksLogic(ScriptedLoadableModuleLogic):
     """What the panel does, usable without it."""
 
-    def getParameterNode(self) -> CMRLandmarksParameterNode:
+    def getParameterNode(self) -> Any:
         """The panel's parameter node, wrapped."""
-        return CMRLandmarksParameterNode(super().getParameterNode())
+        wrap: Any = CMRLandmarksParameterNode  # whose constructor comes from its decorator
+        return wrap(super().getParameterNode())
 
-    def adoptInput(self, parameters: CMRLandmarksParameterNode) -> None:
+    def adoptInput(self, parameters: Any) -> None:
         """Measure newly chosen images themselves, until another map is chosen."""
         with slicer.util.NodeModify(parameters.parameterNode):
             parameters.adoptedVolume = parameters.inputVolume
             parameters.mapVolume = parameters.inputVolume
 
-    def whyNotApply(self, parameters: CMRLandmarksParameterNode) -> str:
+    def whyNotApply(self, parameters: Any) -> str:
         """Why landmarks cannot be found with these parameters, in a sentence; empty when they can."""
         if parameters.inputVolume is None:
             return _("Select short-axis images.")
@@ -311,10 +312,9 @@ class CMRLandmarksTest(ScriptedLoadableModuleTest):
         measurement = segmentmeasurement.measureSegments(node, self.map, myocardium)
         self.assertEqual(measurement.problems, ())
         self.assertEqual(list(measurement.levels.values()), ["basal", "mid", "apical"])
-        for statistics in measurement.statistics.values():
-            self.assertAlmostEqual(statistics.mean, 1000.0)
-        pixels = sum(statistics.pixels for statistics in measurement.statistics.values())
-        self.assertEqual(pixels, np.count_nonzero(self.rings))
+        measured = [statistics for statistics in measurement.statistics.values() if statistics is not None]
+        self.assertEqual({round(statistics.mean, 3) for statistics in measured}, {1000.0})
+        self.assertEqual(sum(statistics.pixels for statistics in measured), np.count_nonzero(self.rings))
         self.assertEqual(measurement.table.GetNumberOfRows(), 16)
 
     def test_bullsEyeInTheLayout(self) -> None:

@@ -84,6 +84,12 @@ def test_pip_names_every_package():
     assert named == packages | {"CMRResources", "CMRResources.Scripts"}
 
 
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+def test_the_file_of_a_module_is_thin(module):
+    """Methods, nodes and parts of panels live in its library."""
+    assert len((module / f"{module.name}.py").read_text(encoding="utf-8").splitlines()) < 400
+
+
 def test_ci_runs_the_readme_s_test_command():
     command = "python3 Testing/run_tests.py"
     assert command in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -57,6 +57,11 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """What the panel is set to, or None while it is not open or the scene is closed."""
         return self._parameterNode
 
+    @property
+    def isRunning(self) -> bool:
+        """Whether something is being computed."""
+        return self._isRunning
+
     def addPart(self, part: Part) -> None:
         """Called by a part when it is built: its widgets become those of the panel."""
         self._parts.append(part)

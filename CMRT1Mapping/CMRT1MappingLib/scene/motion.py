@@ -29,6 +29,7 @@ from CMRLib.scene.acquisitions import (
 from CMRLib.scene.display import CodedTerm, MapDisplay, colorNode, setMapDisplay
 from CMRLib.scene.results import DISPLACEMENT, SOURCE_REFERENCE, findResult, markResult
 from CMRLib.scene.volumes import setVolumeArray
+from CMRT1MappingLib.scene import motionoutcome, t1maps
 from CMRT1MappingLib.scene.t1maps import R2_DISPLAY
 
 if TYPE_CHECKING:
@@ -104,6 +105,14 @@ def findCorrection(source: Any) -> dict[str, Any]:
     """The nodes of the correction of an acquisition, by role; empty where its motion is not corrected."""
     found = {role: findResult(source, role, _nodeClass(source, role)) for role in NAMES}
     return {role: node for role, node in found.items() if node is not None}
+
+
+def isCorrected(source: Any) -> bool:
+    """Whether an acquisition, or None, has maps or anything else of a motion correction."""
+    if source is None:
+        return False
+    t1Map = t1maps.findT1Maps(source).get("t1")
+    return bool(findCorrection(source)) or (t1Map is not None and motionoutcome.isCorrected(t1Map))
 
 
 def removeCorrection(source: Any) -> None:

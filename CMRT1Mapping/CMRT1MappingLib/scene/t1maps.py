@@ -10,7 +10,7 @@ import slicer
 from CMRLib import provenance
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
-from CMRLib.scene.acquisitions import PHASE, acquisitionOf, inversionTimes
+from CMRLib.scene.acquisitions import FIELD_STRENGTH, PHASE, acquisitionOf, inversionTimes
 from CMRLib.scene.display import (
     ARBITRARY_UNIT,
     COLOR_TABLE,
@@ -21,6 +21,7 @@ from CMRLib.scene.display import (
     MapDisplay,
     labelColorNode,
     setMapDisplay,
+    t1ColorsForField,
 )
 from CMRLib.scene.results import findResult, markResult
 from CMRLib.scene.volumes import setVolumeArray
@@ -148,6 +149,14 @@ def t1ColorsOf(volumeNode: Any) -> str:
     colors = None if volumeNode.GetDisplayNode() is None else volumeNode.GetDisplayNode().GetColorNode()
     table = None if colors is None else colors.GetAttribute(COLOR_TABLE)
     return next((key for key, name in T1_COLOR_TABLES.items() if name == table), "")
+
+
+def colorsOf(source: Any, t1Map: Any) -> str:
+    """The field strength whose colors fit an acquisition: those of its map, else of its own field; empty if unknown."""
+    field = source.GetAttribute(FIELD_STRENGTH)
+    if t1Map is not None:
+        return t1ColorsOf(t1Map)
+    return t1ColorsForField(float(field)) if field else ""
 
 
 def flagWords(flags: int) -> str:

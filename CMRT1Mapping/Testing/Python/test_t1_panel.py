@@ -592,7 +592,7 @@ def test_segments_are_measured_into_a_table(host, applied, segmentation, phantom
     assert column(table, "Mean [ms]") == pytest.approx(TUBES_MS, rel=0.01)
     assert column(table, "Median [ms]") == pytest.approx(TUBES_MS, rel=0.01)
     assert column(table, "Pixels") == [49] * 4 and max(column(table, "SD [ms]")) < 40
-    assert panel.ui.statisticsWidget.visible and panel._tableView.mrmlTableNode() is table
+    assert panel.ui.statisticsWidget.visible and panel.statistics._view.mrmlTableNode() is table
     count = slicer.mrmlScene.GetNumberOfNodes()
     host.click(panel.ui.measureButton)
     assert slicer.mrmlScene.GetNumberOfNodes() == count
