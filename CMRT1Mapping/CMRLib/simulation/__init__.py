@@ -1,4 +1,8 @@
-"""Simulated short-axis T1 mapping: anatomy, tissue, signal heart beat by heart beat, and acquisition."""
+"""Simulated short-axis imaging: anatomy, tissue, signal heart beat by heart beat, motion, acquisition, and DICOM files.
+
+Here belongs what makes images whose truth is known, for the demo, tests, training and evaluation. What only one network's
+training needs lies in its module's ``research``; nothing that an analyst's images go through may need this.
+"""
 
 from CMRLib.anatomy.landmarks import SliceLandmarks
 from CMRLib.simulation.anatomy import ParametricAnatomy, SliceAnatomy
