@@ -1,7 +1,7 @@
 """Simulated short-axis imaging: anatomy, tissue, signal heart beat by heart beat, motion, acquisition, and DICOM files.
 
-Here belongs what makes images whose truth is known, for the demo, tests, training and evaluation. What only one network's
-training needs lies in its module's ``research``; nothing that an analyst's images go through may need this.
+Here belongs what makes images whose truth is known, for the demo, tests, training and evaluation. What one network's
+training alone needs lies in its module's ``research``; nothing that an analyst's images go through may need this.
 """
 
 from CMRLib.anatomy.landmarks import SliceLandmarks
