@@ -10,75 +10,29 @@ file, 130 cancelled.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from CMRLib.batch.run import Outcome, SceneSaver
+    from CMRLib.commands import Cancellation
 
-EXIT_DONE, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_MISSING, EXIT_CANCELLED = 0, 1, 2, 3, 130
+REMEDY = "run pip install cmr-mapping or use 3D Slicer"
+CANCELLED = "Cancelled; complete studies were kept. Run the same command again for the others."
 
 
 def main(arguments: Sequence[str] | None = None, inside_slicer: bool = False) -> int:
     """Run the command with ``arguments`` (those of the process by default) and return its exit status."""
-    cancellation = _Cancellation()
-    handlers = {signal.SIGTERM: signal.signal(signal.SIGTERM, cancellation)}  # schedulers end jobs with it
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        handlers[signal.SIGINT] = signal.signal(signal.SIGINT, cancellation)
     try:
-        from CMRLib.errors import CMRError, MissingDependencyError
-
-        try:
-            with cancellation.not_hidden():
-                return _run(_parse(arguments, inside_slicer), cancellation)
-        except MissingDependencyError as error:
-            return _stop(str(error), EXIT_MISSING)
-        except CMRError as error:
-            return _stop(str(error), EXIT_USAGE)
-    except SystemExit as stop:  # argparse
-        return stop.code if isinstance(stop.code, int) else EXIT_USAGE
-    except KeyboardInterrupt:
-        return _stop(
-            "Cancelled; complete studies were kept. Run the same command again for the others.", EXIT_CANCELLED
-        )
-    except ModuleNotFoundError as error:
-        return _stop(f"{error.name} is not installed; run pip install cmr-mapping or use 3D Slicer.", EXIT_MISSING)
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler or signal.SIG_DFL)  # None: the application's own, in C++
-
-
-class _Cancellation:
-    """Handler of signals that end the run.
-
-    It remembers that there was one, because libraries that are interrupted while they load say that they are missing.
-    """
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    def __call__(self, signal_number: int, frame: object) -> NoReturn:
-        self.requested = True
-        raise KeyboardInterrupt
-
-    @contextlib.contextmanager
-    def not_hidden(self) -> Iterator[None]:
-        """Errors after a signal are taken for the interrupt that caused them."""
-        try:
-            yield
-        except Exception:
-            if self.requested:
-                raise KeyboardInterrupt from None
-            raise
-
-
-def _stop(sentence: str, status: int) -> int:
-    print(sentence, file=sys.stderr)
-    return status
+        from CMRLib.commands import exit_status
+    except ModuleNotFoundError as error:  # nothing of this software is installed
+        print(f"{error.name} is not installed; {REMEDY}.", file=sys.stderr)
+        return 3
+    return exit_status(
+        lambda cancellation: _run(_parse(arguments, inside_slicer), cancellation), cancelled=CANCELLED, remedy=REMEDY
+    )
 
 
 def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Namespace:
@@ -117,9 +71,10 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
     return options
 
 
-def _run(options: argparse.Namespace, cancellation: _Cancellation) -> int:
+def _run(options: argparse.Namespace, cancellation: Cancellation) -> int:
     from CMRLib.batch.results import write_summary
     from CMRLib.batch.run import BatchOptions, run_batch
+    from CMRLib.commands import EXIT_DONE, EXIT_SOME_FAILED, stopped
     from CMRLib.errors import OutputError
 
     batch = BatchOptions(
@@ -143,7 +98,7 @@ def _run(options: argparse.Namespace, cancellation: _Cancellation) -> int:
     try:
         print(f"Summary: {write_summary(options.output, [outcome.results for outcome in outcomes])}")
     except OutputError as error:
-        return _stop(str(error), EXIT_SOME_FAILED)
+        return stopped(str(error), EXIT_SOME_FAILED)
     return EXIT_SOME_FAILED if failed else EXIT_DONE
 
 

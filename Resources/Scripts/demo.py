@@ -26,6 +26,7 @@ def main() -> int:
 
     import cmr_batch
 
+    from CMRLib.commands import EXIT_DONE, EXIT_SOME_FAILED, EXIT_USAGE
     from CMRLib.errors import CMRError
 
     results = options.output / "results"
@@ -33,10 +34,10 @@ def main() -> int:
         study = options.study or _simulated_study(options.output / "simulated")
     except CMRError as error:
         print(error, file=sys.stderr)
-        return cmr_batch.EXIT_USAGE
+        return EXIT_USAGE
     paths = ["--input", str(study), "--output", str(results)]
     status = cmr_batch.main([*paths, "--scene", "--overwrite"])
-    if status not in (cmr_batch.EXIT_DONE, cmr_batch.EXIT_SOME_FAILED):
+    if status not in (EXIT_DONE, EXIT_SOME_FAILED):
         return status
     with open(results / "summary.csv", newline="", encoding="utf-8") as file:
         maps = [row for row in csv.DictReader(file) if row["t1_file"]]
