@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from CMRLandmarksLib.research.dataset import Bank
+from CMRLandmarksLib.research.dataset import LandmarkBank
 
 CORRUPTIONS = ("noise", "ghosts", "blur", "stripes", "off centre", "no heart")
 
@@ -59,7 +59,7 @@ def corrupt(
     return result, seen
 
 
-def corrupted_copies(bank: Bank, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def corrupted_copies(bank: LandmarkBank, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Every image of a bank, damaged in one way each.
 
     Returns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,17 @@ from CMRLandmarksLib.grid import APEX, DISPLAY_COLUMN, DISPLAY_ROW, GRID_SIZE, r
 from CMRLib.anatomy.axis import LEVELS
 from CMRLib.anatomy.insertions import LEFT_VENTRICLE, MYOCARDIUM, RIGHT_VENTRICLE, landmarks_of_labels
 from CMRLib.errors import InputError
-from CMRLib.files.arrays import read_arrays, write_arrays
 from CMRLib.files.images import read_image
 from CMRLib.geometry import Geometry
 from CMRLib.simulation.anatomy import ParametricAnatomy
 from CMRLib.simulation.contrasts import CONTRASTS, ContrastError, render_contrast, tissue_labels
 from CMRLib.simulation.labelled_anatomy import labelled_images, labels_beside
+from CMRLib.training.banks import Bank
 from CMRLib.training.splits import subject_of
 
 
 @dataclass(frozen=True)
-class Bank:
+class LandmarkBank(Bank):
     """Images on the standard grid, kept in memory.
 
     Attributes:
@@ -44,39 +44,20 @@ class Bank:
     def __len__(self) -> int:
         return len(self.images)
 
-    def select(self, keep: Callable[[str, str], bool]) -> Bank:
+    def select(self, keep: Callable[[str, str], bool]) -> LandmarkBank:
         """The images whose (subject, contrast) ``keep`` accepts; label maps are shared."""
         chosen = [i for i in range(len(self)) if keep(self.subjects[i], self.contrasts[i])]
-        return Bank(
-            self.images[chosen],
-            self.labels,
-            self.label_of[chosen],
-            self.points[chosen],
-            tuple(self.contrasts[i] for i in chosen),
-            tuple(self.subjects[i] for i in chosen),
+        return replace(
+            self,
+            images=self.images[chosen],
+            label_of=self.label_of[chosen],
+            points=self.points[chosen],
+            contrasts=tuple(self.contrasts[i] for i in chosen),
+            subjects=tuple(self.subjects[i] for i in chosen),
         )
 
-    def save(self, path: Path) -> None:
-        """Write the bank to a ``.npz`` file.
-
-        Raises:
-            OutputError: the file cannot be written.
-        """
-        write_arrays(path, {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)})
-
     @classmethod
-    def load(cls, path: Path) -> Bank:
-        """Read what `save` wrote.
-
-        Raises:
-            InputError: the file cannot be read.
-        """
-        values = read_arrays(path, [field.name for field in fields(cls)])
-        contrasts, subjects = (tuple(values.pop(name).tolist()) for name in ("contrasts", "subjects"))
-        return cls(**values, contrasts=contrasts, subjects=subjects)
-
-    @classmethod
-    def joined(cls, banks: Sequence[Bank]) -> Bank:
+    def joined(cls, banks: Sequence[LandmarkBank]) -> LandmarkBank:
         """One bank of several."""
         starts = np.cumsum([0, *(len(bank.labels) for bank in banks[:-1])])
         return cls(
@@ -193,7 +174,7 @@ def simulated_slices(
             yield LabelledSlice(image, labels, geometry, points, subject, contrast, f"{subject} {contrast}")
 
 
-def bank_of(slices: Iterable[LabelledSlice], size: int = GRID_SIZE) -> Bank:
+def bank_of(slices: Iterable[LabelledSlice], size: int = GRID_SIZE) -> LandmarkBank:
     """Bring slices to the standard grid and quantise them to 8 bit (1st to 99.9th percentile).
 
     Raises:
@@ -213,7 +194,7 @@ def bank_of(slices: Iterable[LabelledSlice], size: int = GRID_SIZE) -> Bank:
         subjects.append(item.subject)
     if not images:
         raise InputError("There is no labelled slice that shows the left ventricle; check the folder.")
-    return Bank(
+    return LandmarkBank(
         np.stack(images),
         np.stack(labels),
         np.array(label_of),

@@ -5,13 +5,14 @@ torch is needed, so import this module inside functions.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from CMRLandmarksLib.research.dataset import Bank
+from CMRLandmarksLib.research.dataset import LandmarkBank
 from CMRLib.anatomy.insertions import RIGHT_VENTRICLE
 
 
@@ -52,7 +53,7 @@ class Drawn(NamedTuple):
 class Examples:
     """Random images of a bank, every (source, contrast) group with its weight."""
 
-    def __init__(self, bank: Bank, weights: dict[str, float] | None = None) -> None:
+    def __init__(self, bank: LandmarkBank, weights: dict[str, float] | None = None) -> None:
         """``weights`` gives the share of each contrast; the others, by default all, share the rest evenly by image."""
         self.bank = bank
         contrasts = np.array(bank.contrasts)
@@ -78,10 +79,10 @@ class Examples:
         return Drawn(torch.stack(channels, dim=1), self.points[chosen], self.rv_known[chosen])
 
 
-def pooled(bank: Bank, factor: int) -> Bank:
+def pooled(bank: LandmarkBank, factor: int) -> LandmarkBank:
     """The bank with pixels averaged over squares of ``factor``; labels are taken from a corner."""
     images = np.empty((len(bank), bank.images.shape[1] // factor, bank.images.shape[2] // factor), dtype=np.uint8)
     for target, image in zip(images, bank.images, strict=True):
         target[:] = image.reshape(target.shape[0], factor, target.shape[1], factor).mean(axis=(1, 3))
     points = (bank.points - (factor - 1) / 2.0) / factor
-    return Bank(images, bank.labels[:, ::factor, ::factor].copy(), bank.label_of, points, bank.contrasts, bank.subjects)
+    return replace(bank, images=images, labels=bank.labels[:, ::factor, ::factor].copy(), points=points)

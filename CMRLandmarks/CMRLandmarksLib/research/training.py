@@ -24,7 +24,7 @@ from CMRLandmarksLib.networks import (
     tissue_loss,
 )
 from CMRLandmarksLib.research import paper
-from CMRLandmarksLib.research.dataset import Bank
+from CMRLandmarksLib.research.dataset import LandmarkBank
 from CMRLandmarksLib.research.examples import Batch, Examples, pooled
 from CMRLandmarksLib.research.random_views import crops, upright, zooms
 from CMRLandmarksLib.sampling import centroids, points_in_target, sample, standardised
@@ -135,7 +135,7 @@ class Stage1Task:
     """
 
     def __init__(
-        self, examples: Examples, validation: Bank, augment: bool = True, architecture: str = "compact"
+        self, examples: Examples, validation: LandmarkBank, augment: bool = True, architecture: str = "compact"
     ) -> None:
         self.head: Head = PaperHead() if architecture == "paper" else CompactHead(STAGE1)
         self.name = f"landmarks-stage1-{architecture}"
@@ -208,7 +208,7 @@ class Stage2Task:
     def __init__(
         self,
         examples: Examples,
-        validation: Bank,
+        validation: LandmarkBank,
         augment: bool = True,
         crop_size: int = CROP_SIZE,
         architecture: str = "compact",
@@ -241,7 +241,7 @@ class Stage2Task:
         return _measures(_located(self.head, network, self.validation, matrix, offset, self.crop_size), points)
 
 
-def _located(head: Head, network: nn.Module, bank: Bank, matrix: Tensor, offset: Tensor, size: int) -> Tensor:
+def _located(head: Head, network: nn.Module, bank: LandmarkBank, matrix: Tensor, offset: Tensor, size: int) -> Tensor:
     """Landmarks that a network finds in views of a bank's images, (image, landmark, 2) in the bank's pixels."""
     images = torch.from_numpy(bank.images)
     found = []

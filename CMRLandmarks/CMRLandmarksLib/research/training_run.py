@@ -18,11 +18,10 @@ from CMRLandmarksLib.grid import GRID_SIZE, GRID_SPACING_MM
 from CMRLandmarksLib.networks import CROP_SIZE, LINE_PX, STAGE1, STAGE2, HeatmapNetwork
 from CMRLandmarksLib.prediction import TASK, LandmarkModel, predict_on_grid
 from CMRLandmarksLib.research.corruption import corrupted_copies
-from CMRLandmarksLib.research.dataset import Bank, bank_of, read_data_set, simulated_slices
+from CMRLandmarksLib.research.dataset import LandmarkBank, bank_of, read_data_set, simulated_slices
 from CMRLandmarksLib.research.examples import Examples
 from CMRLandmarksLib.research.training import Stage1Task, Stage2Task
 from CMRLib.errors import InputError
-from CMRLib.files.arrays import kept_or_made
 from CMRLib.networks.models import ModelEntry, write_weights
 from CMRLib.simulation.contrasts import CONTRASTS
 from CMRLib.training.splits import VALIDATION_SEED, split_of
@@ -58,13 +57,15 @@ class TrainingImages:
             raise InputError("There is nothing to train on; name a labelled folder or ask for simulated anatomies.")
 
 
-def training_banks(source: TrainingImages, cache: Path | None = None) -> tuple[Bank, Bank, dict[str, float]]:
+def training_banks(
+    source: TrainingImages, cache: Path | None = None
+) -> tuple[LandmarkBank, LandmarkBank, dict[str, float]]:
     """Training images, validation images, and the share of the examples that each real contrast gets.
 
     Test subjects (see `split_of`) are left out. With ``cache``, a folder, simulated images are kept there.
     """
-    training: list[Bank] = []
-    validation: list[Bank] = []
+    training: list[LandmarkBank] = []
+    validation: list[LandmarkBank] = []
     shares: dict[str, float] = {}
     for contrast, folder in (("acdc", source.acdc), ("emidec", source.emidec)):
         if folder is None:
@@ -85,14 +86,14 @@ def training_banks(source: TrainingImages, cache: Path | None = None) -> tuple[B
     else:
         total = sum(shares.values())
         shares = {contrast: share / total for contrast, share in shares.items()}
-    return Bank.joined(training), Bank.joined(validation), shares
+    return LandmarkBank.joined(training), LandmarkBank.joined(validation), shares
 
 
-def _simulated_bank(source: TrainingImages, cache: Path | None) -> Bank:
+def _simulated_bank(source: TrainingImages, cache: Path | None) -> LandmarkBank:
     seeds = range(TRAINING_SEED, TRAINING_SEED + source.simulated)
     name = "all" if source.contrasts == CONTRASTS else "-".join(source.contrasts)
     path = cache / f"simulated-{source.simulated}-{name}.npz" if cache is not None else None
-    return kept_or_made(path, Bank.load, lambda: bank_of(simulated_slices(seeds, source.contrasts, per_seed=3)))
+    return LandmarkBank.load_or_make(path, lambda: bank_of(simulated_slices(seeds, source.contrasts, per_seed=3)))
 
 
 def train_stage(
@@ -250,7 +251,7 @@ def assemble(
 
 
 def calibrated(
-    stage1: HeatmapNetwork, stage2: HeatmapNetwork, bank: Bank, crop_size: int, passes: int
+    stage1: HeatmapNetwork, stage2: HeatmapNetwork, bank: LandmarkBank, crop_size: int, passes: int
 ) -> ConfidenceModel:
     """The confidence model of two networks, fitted on a bank's images and on corrupted copies of them."""
     placeholder = ConfidenceModel(

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from CMRLandmarksLib.grid import standard_image
-from CMRLandmarksLib.research.dataset import Bank, bank_of, read_data_set, read_labelled_folder, simulated_slices
+from CMRLandmarksLib.research.dataset import (
+    LandmarkBank,
+    bank_of,
+    read_data_set,
+    read_labelled_folder,
+    simulated_slices,
+)
 from CMRLib.anatomy.insertions import landmarks_of_labels
 from CMRLib.errors import InputError
 from CMRLib.files.images import write_image
@@ -145,13 +151,13 @@ def test_an_unknown_contrast_is_refused():
 
 def test_banks_join_select_and_come_back_from_a_file(tmp_path, simulated):
     bank = bank_of(simulated[:2])
-    joined = Bank.joined([bank, bank_of(simulated[2:4])])
+    joined = LandmarkBank.joined([bank, bank_of(simulated[2:4])])
     assert joined.label_of.tolist() == [0, 0, 1, 1]
     chosen = joined.select(lambda subject, contrast: contrast == simulated[3].contrast)
     assert len(chosen) == 1 and chosen.label_of.tolist() == [1]
     joined.save(tmp_path / "bank.npz")
-    loaded = Bank.load(tmp_path / "bank.npz")
+    loaded = LandmarkBank.load(tmp_path / "bank.npz")
     assert np.array_equal(loaded.images, joined.images) and loaded.contrasts == joined.contrasts
     (tmp_path / "bank.npz").write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(InputError, match="delete it"):
-        Bank.load(tmp_path / "bank.npz")
+        LandmarkBank.load(tmp_path / "bank.npz")

@@ -23,7 +23,7 @@ from CMRLandmarksLib.networks import (  # noqa: E402
     tissue_loss,
 )
 from CMRLandmarksLib.research import paper  # noqa: E402
-from CMRLandmarksLib.research.dataset import Bank, bank_of, simulated_slices  # noqa: E402
+from CMRLandmarksLib.research.dataset import LandmarkBank, bank_of, simulated_slices  # noqa: E402
 from CMRLandmarksLib.research.examples import Examples, pooled  # noqa: E402
 from CMRLandmarksLib.research.training import Stage1Task, Stage2Task  # noqa: E402
 from CMRLandmarksLib.sampling import centroids, points_in_target, sample, standardised  # noqa: E402
@@ -145,7 +145,7 @@ def test_an_unlabelled_right_ventricle_may_be_anywhere_around():
 def test_an_rv_labelled_in_one_slice_is_known_in_all_of_the_subject(bank):
     hidden = replace(bank, labels=np.where(bank.labels == 1, 0, bank.labels), subjects=("EMI1",) * len(bank))
     assert not Examples(hidden).rv_known.any() and Examples(bank).rv_known.all()
-    assert Examples(Bank.joined([bank, replace(hidden, subjects=bank.subjects)])).rv_known.all()
+    assert Examples(LandmarkBank.joined([bank, replace(hidden, subjects=bank.subjects)])).rv_known.all()
 
 
 def test_shares_of_contrasts_are_kept(bank):

@@ -1,4 +1,4 @@
-"""Files as they lie on a disk: images, arrays and markups, written whole or not at all.
+"""Files as they lie on a disk: images and markups, written whole or not at all.
 
 Here belong formats. What a file means to a study or a result does not.
 """

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 (the name its users know)
 
-from CMRLib.errors import InputError, OutputError
+from CMRLib.errors import InputError
+from CMRLib.files.atomic import write_atomically
 from CMRLib.geometry import Geometry
 
 
@@ -62,13 +61,4 @@ def write_image(
     image.SetDirection(geometry.direction)
     for key, value in (metadata or {}).items():
         image.SetMetaData(key, value)
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sitk.WriteImage(image, str(partial), useCompression=True)
-        os.replace(partial, path)
-    except (OSError, RuntimeError) as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written; check the folder's permissions and free space.") from error
-    return path
+    return write_atomically(path, lambda partial: sitk.WriteImage(image, str(partial), useCompression=True))

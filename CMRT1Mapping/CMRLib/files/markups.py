@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from CMRLib.errors import OutputError
+from CMRLib.files.atomic import write_text
 
 SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
@@ -66,11 +65,4 @@ def write_markups(path: Path | str, points: Sequence[MarkupPoint]) -> Path:
         "controlPoints": controls,
         "measurements": [],
     }
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        partial.write_text(json.dumps({"@schema": SCHEMA, "markups": [markup]}, indent=1), encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written; check the folder's permissions and free space.") from error
-    return path
+    return write_text(path, json.dumps({"@schema": SCHEMA, "markups": [markup]}, indent=1))

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from CMRLib.errors import InputError, MissingDependencyError, OutputError
+from CMRLib.errors import InputError, MissingDependencyError
+from CMRLib.files.atomic import write_bytes, write_text
 from CMRLib.resources import resource_path
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def write_weights(
         for name, value in tensors.items()
     }
     header = {_HEADER_KEY: json.dumps({**described, "training_data": list(described["training_data"])})}
-    _write(path, save(stored, metadata=header))
+    write_bytes(path, save(stored, metadata=header))
     return _entry_of_file(path)
 
 
@@ -219,15 +219,4 @@ def add_to_manifest(entry: ModelEntry, manifest: Path | str) -> None:
     others = [item for item in (read_manifest(manifest) if manifest.is_file() else ()) if item.id != entry.id]
     models = [asdict(item) for item in sorted([*others, entry], key=lambda item: item.id)]
     text = json.dumps({"schema": MANIFEST_SCHEMA, "models": models}, indent=2, ensure_ascii=False) + "\n"
-    _write(manifest, text.encode("utf-8"))
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write beside the place and rename, so that a reader never sees half a file."""
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written; check the folder's permissions and free space.") from error
+    write_text(manifest, text)

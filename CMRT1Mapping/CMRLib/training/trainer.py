@@ -10,7 +10,6 @@ import copy
 import io
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from CMRLib.errors import InputError, OutputError
+from CMRLib.files.atomic import write_bytes, write_text
 from CMRLib.networks.devices import has_fast_bfloat16, resolve_device
 
 CHECKPOINT, LOG, METRICS = "checkpoint.pt", "log.jsonl", "metrics.json"
@@ -173,9 +173,8 @@ def train(
     _save(state, task, folder)
     _log(folder, report, state, metrics)
     summary = {"task": task.name, "steps": state.step, "seconds": round(state.seconds, 1), "device": device.type}
-    _write(
-        folder / METRICS, json.dumps({**summary, "options": asdict(options), "validation": metrics}, indent=1).encode()
-    )
+    record = {**summary, "options": asdict(options), "validation": metrics}
+    write_text(folder / METRICS, json.dumps(record, indent=1))
     return TrainingResult(state.average.cpu().eval(), metrics, state.step, state.seconds)
 
 
@@ -278,17 +277,7 @@ def _save(state: _State, task: Task, folder: Path) -> None:
         },
         content,
     )
-    _write(folder / CHECKPOINT, content.getvalue())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write beside the place and rename, so that a killed run leaves the old file or the new one."""
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written; check the folder's permissions and free space.") from error
+    write_bytes(folder / CHECKPOINT, content.getvalue())
 
 
 def _log(folder: Path, report: Callable[[str], None], state: _State, numbers: dict[str, float]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,13 @@ from scipy import ndimage
 from CMRLib.anatomy.axis import LEVELS
 from CMRLib.anatomy.insertions import LEFT_VENTRICLE, MYOCARDIUM
 from CMRLib.errors import InputError
-from CMRLib.files.arrays import read_arrays, write_arrays
 from CMRLib.files.images import read_image
 from CMRLib.simulation.anatomy import ParametricAnatomy, SliceAnatomy
 from CMRLib.simulation.breathing import mobility_of
 from CMRLib.simulation.canvas import smooth_field
 from CMRLib.simulation.labelled_anatomy import LabelledAnatomy, labelled_images, labels_beside
 from CMRLib.simulation.tissue import TISSUES
+from CMRLib.training.banks import Bank
 from CMRLib.training.splits import SPLITS, split_of, split_of_seed, subject_of
 
 NAMES = tuple(TISSUES)
@@ -35,7 +35,7 @@ KINDS = ("parametric", "labelled", "shapes")
 
 
 @dataclass(frozen=True)
-class IrwBank:
+class IrwBank(Bank):
     """Slices on a grid of SIZE x SIZE pixels of SPACING_MM, the LV's centre in its middle.
 
     Attributes:
@@ -57,30 +57,11 @@ class IrwBank:
     heart: np.ndarray
     mobility: np.ndarray
     kind: np.ndarray
-    subjects: np.ndarray
+    subjects: tuple[str, ...]
     split: str
 
     def __len__(self) -> int:
         return len(self.kind)
-
-    def save(self, path: Path) -> None:
-        """Write the bank to a ``.npz`` file.
-
-        Raises:
-            OutputError: the file cannot be written.
-        """
-        write_arrays(path, {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)})
-
-    @classmethod
-    def load(cls, path: Path) -> IrwBank:
-        """Read what `save` wrote.
-
-        Raises:
-            InputError: the file cannot be read.
-        """
-        values = read_arrays(path, [field.name for field in fields(cls)])
-        split = str(values.pop("split"))
-        return cls(**values, split=split)
 
 
 def _packed(anatomy: SliceAnatomy, spacing_mm: float = SPACING_MM) -> dict[str, np.ndarray]:
@@ -137,10 +118,10 @@ def labelled_slices(image: Path) -> Iterator[SliceAnatomy]:
     """Every slice of a labelled stack that shows the LV's wall and cavity, on the bank's grid."""
     pixels, _ = read_image(image)
     labels, _ = read_image(labels_beside(image))
-    for one, label in zip(pixels, labels.astype(np.uint8), strict=True):
+    for image_slice, label in zip(pixels, labels.astype(np.uint8), strict=True):
         if np.sum(label == MYOCARDIUM) < 40 or np.sum(label == LEFT_VENTRICLE) < 20:
             continue
-        anatomy = LabelledAnatomy(one[None], label[None])
+        anatomy = LabelledAnatomy(image_slice[None], label[None])
         yield _centred(anatomy.slice("mid", anatomy.field_of_view(SPACING_MM), SPACING_MM))
 
 
@@ -234,4 +215,4 @@ def make_bank(
     if not slices:
         raise InputError("There is nothing to put into the bank; give seeds, or a folder with labelled images.")
     arrays = {name: np.stack([one[name] for one in slices]) for name in slices[0]}
-    return IrwBank(**arrays, kind=np.array(kinds), subjects=np.array(subjects), split=split)
+    return IrwBank(**arrays, kind=np.array(kinds), subjects=tuple(subjects), split=split)

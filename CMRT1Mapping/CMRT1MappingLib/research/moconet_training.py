@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from CMRLib.errors import InputError
-from CMRLib.files.arrays import kept_or_made
 from CMRLib.networks.models import ModelEntry, write_weights
 from CMRLib.networks.normalise import quantile_normalise
 from CMRLib.training.trainer import TrainingOptions, read_average, read_metrics, train
@@ -173,7 +172,7 @@ def motion_banks(acdc: Path | None, simulated: int, cache: Path | None = None) -
 
     def bank(split: str, first: int, count: int) -> IrwBank:
         path = cache / f"irw-{split}-{count}{'-acdc' if acdc else ''}.npz" if cache else None
-        return kept_or_made(path, IrwBank.load, lambda: make_bank(range(first, first + count), acdc, split))
+        return IrwBank.load_or_make(path, lambda: make_bank(range(first, first + count), acdc, split))
 
     return (
         bank("training", FIRST_TRAINING_ANATOMY, simulated),

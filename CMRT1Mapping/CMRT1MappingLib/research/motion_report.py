@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from CMRLib.files.atomic import write_atomically
 from CMRT1MappingLib.fit.reconstruction import T1Maps, reconstruct
 from CMRT1MappingLib.motion.estimation import apply_motion
 from CMRT1MappingLib.research.irw_evaluation import SPACING_MM, EvaluationSet, evaluation_set, severity_of_set
@@ -106,10 +107,7 @@ def _kept(item: EvaluationSet, name: str, method: Method, cache: Path | None) ->
             if str(kept["key"]) == key:
                 return kept["steps"].astype(np.float32) / STEPS_PER_PIXEL
     steps = np.round(method.estimate(item) * STEPS_PER_PIXEL).astype(np.int16)
-    cache.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial.npz")
-    np.savez_compressed(partial, steps=steps, key=key)
-    partial.replace(file)
+    write_atomically(file, lambda partial: np.savez_compressed(partial, steps=steps, key=key))
     return steps.astype(np.float32) / STEPS_PER_PIXEL
 
 
