@@ -33,7 +33,9 @@ if __name__ == "__main__":
 import numpy as np  # noqa: E402
 from benchmark_images import T1_RANGE_MS, Images, real_phantom, sample_pixels, simulated_phantom  # noqa: E402
 from benchmark_peers import make_peers_environment  # noqa: E402
-from cmr_evaluate import RESULTS, markdown_table, real_data_folder, write_result  # noqa: E402
+
+from CMRLib.training.repository import RESULTS, real_data_folder  # noqa: E402
+from CMRLib.training.tables import markdown_table, write_results  # noqa: E402
 
 WORKER = Path(__file__).with_name("benchmark_tools.py")
 ROUNDS = 3
@@ -252,7 +254,7 @@ def main() -> int:
         "failures": failures,
         "tables": {"t1-benchmark": table},
     }
-    path = write_result(RESULTS, "t1_benchmark", record)
+    path = write_results(RESULTS, "t1_benchmark", record)
     print(f"\n{table}\n\nWritten: {path}")
     return 0
 

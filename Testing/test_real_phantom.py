@@ -1,12 +1,9 @@
 """The reconstruction of a real ShMOLLI scan against the maps that the scanner made of it."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Resources" / "Scripts"))
-from cmr_evaluate import evaluate_phantom, real_data_folder
+from CMRLib.training.repository import real_data_folder
+from CMRT1MappingLib.research.fit_report import report_phantom
 
 pytestmark = pytest.mark.real_data
 PHANTOM = real_data_folder() / "shmolli-phantom"
@@ -16,7 +13,7 @@ PHANTOM = real_data_folder() / "shmolli-phantom"
 def agreement():
     if not PHANTOM.is_dir():
         pytest.skip(f"the real phantom is not here: there is no folder {PHANTOM} (CMR_REAL_DATA names its parent)")
-    return evaluate_phantom(PHANTOM)["agreement"]
+    return report_phantom(PHANTOM)["agreement"]
 
 
 def test_with_phase_repeats_the_scanner(agreement):

@@ -1,16 +1,11 @@
 """Motion correction of a real scan of a phantom, which does not move."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from CMRLib.study.reading import read_study
+from CMRLib.training.repository import real_data_folder
 from CMRT1MappingLib.motion.correction import correct_and_reconstruct
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Resources" / "Scripts"))
-from cmr_evaluate import real_data_folder
 
 pytestmark = pytest.mark.real_data
 PHANTOM = real_data_folder() / "shmolli-phantom"

@@ -11,17 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from CMRLib.anatomy.axis import APEX, DISPLAY_COLUMN, DISPLAY_ROW
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 
 GRID_SIZE = 384  # thesis, 5.2.2
 GRID_SPACING_MM = 1.0
 
-# LPS directions of a usual short-axis view: towards the apex, and along the columns' and rows' growth on display.
-APEX = np.array([0.68, -0.52, -0.52]) / np.linalg.norm([0.68, -0.52, -0.52])
-_ALONG_COLUMNS = np.array([0.72, 0.69, 0.08]) - APEX * (APEX @ [0.72, 0.69, 0.08])
-DISPLAY_COLUMN = _ALONG_COLUMNS / np.linalg.norm(_ALONG_COLUMNS)
-DISPLAY_ROW = np.cross(-APEX, DISPLAY_COLUMN)
 SHORT_AXIS_COSINE = np.cos(np.deg2rad(45.0))
 
 

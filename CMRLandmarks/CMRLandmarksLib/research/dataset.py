@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from CMRLandmarksLib.grid import APEX, DISPLAY_COLUMN, DISPLAY_ROW, GRID_SIZE, rescaled, standard_image
+from CMRLandmarksLib.grid import GRID_SIZE, rescaled, standard_image
 from CMRLib.anatomy.axis import LEVELS
-from CMRLib.anatomy.insertions import LEFT_VENTRICLE, MYOCARDIUM, RIGHT_VENTRICLE, landmarks_of_labels
+from CMRLib.anatomy.insertions import landmarks_of_labels
 from CMRLib.errors import InputError
-from CMRLib.files.images import read_image
 from CMRLib.geometry import Geometry
 from CMRLib.simulation.anatomy import ParametricAnatomy
 from CMRLib.simulation.contrasts import CONTRASTS, ContrastError, render_contrast, tissue_labels
-from CMRLib.simulation.labelled_anatomy import labelled_images, labels_beside
 from CMRLib.training.banks import Bank
-from CMRLib.training.splits import subject_of
+from CMRLib.training.labelled_folders import DataSet, read_labelled_folder
 
 
 @dataclass(frozen=True)
@@ -92,53 +90,20 @@ class LabelledSlice:
     stack: str
 
 
-# EMIDEC's labels: 1 cavity, 2 myocardium, 3 infarct, 4 no-reflow; it has no right ventricle.
-EMIDEC_VALUES = {1: LEFT_VENTRICLE, 2: MYOCARDIUM, 3: MYOCARDIUM, 4: MYOCARDIUM}
-# Its headers hold a placeholder; its columns run up and its rows to the left of a usual short-axis view.
-EMIDEC_AXES = np.column_stack([-DISPLAY_ROW, -DISPLAY_COLUMN, APEX])
-
-
-def read_labelled_folder(
-    folder: Path | str,
-    *,
-    contrast: str,
-    label_values: dict[int, int] | None = None,
-    axes: np.ndarray | None = None,
-) -> Iterable[LabelledSlice]:
-    """The labelled slices of a folder of pairs ``name.nii.gz`` and ``name_gt.nii.gz`` that show the left ventricle.
+def labelled_slices(folder: Path | str, data_set: DataSet, split: str | None = None) -> Iterator[LabelledSlice]:
+    """The slices of a labelled folder that show the left ventricle.
 
     Args:
-        folder: as ACDC's copies: `labelled_images` says which files form a pair.
-        contrast: what the images are, for tables.
-        label_values: this library's label for each value in the files; by default ACDC's own (1, 2, 3).
-        axes: (3, 3), in its columns the directions (LPS) of the files' columns, rows and slices, where it is known that
-            their headers are wrong; by default the headers'.
+        folder, data_set, split: see `CMRLib.training.labelled_folders.read_labelled_folder`.
 
     Raises:
-        InputError: no pair in the folder, or a pair that does not match.
+        InputError: as there.
     """
-    values = label_values or {RIGHT_VENTRICLE: RIGHT_VENTRICLE, MYOCARDIUM: MYOCARDIUM, LEFT_VENTRICLE: LEFT_VENTRICLE}
-    for path in labelled_images(folder):
-        images, geometry = read_image(path)
-        raw, _ = read_image(labels_beside(path))
-        if raw.shape != images.shape:
-            raise InputError(f"{path.name} and its labels differ in size; use a matching pair of files.")
-        if axes is not None:
-            geometry = replace(geometry, direction=tuple(axes.ravel().tolist()))
-        labels = np.zeros(raw.shape, dtype=np.uint8)
-        for theirs, ours in values.items():
-            labels[raw == theirs] = ours
-        for image, label in zip(images, labels, strict=True):
-            points = landmarks_of_labels(label)
+    for stack in read_labelled_folder(folder, data_set, split):
+        for image, labels in zip(stack.images, stack.labels, strict=True):
+            points = landmarks_of_labels(labels)
             if np.isfinite(points[0]).all():
-                yield LabelledSlice(image, label, geometry, points, subject_of(path), contrast, path.name)
-
-
-def read_data_set(folder: Path | str, name: str) -> Iterable[LabelledSlice]:
-    """The labelled slices of "acdc" or "emidec" as that data set must be read; see `read_labelled_folder`."""
-    if name == "emidec":
-        return read_labelled_folder(folder, contrast=name, label_values=EMIDEC_VALUES, axes=EMIDEC_AXES)
-    return read_labelled_folder(folder, contrast=name)
+                yield LabelledSlice(image, labels, stack.geometry, points, stack.subject, data_set.name, stack.name)
 
 
 def simulated_slices(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from CMRLandmarksLib.prediction import LandmarkModel, load_landmark_model
-from CMRLandmarksLib.research.dataset import LabelledSlice, read_data_set, simulated_slices
+from CMRLandmarksLib.research.dataset import LabelledSlice, simulated_slices
 from CMRLandmarksLib.research.evaluation import (
     Errors,
     Summary,
@@ -23,8 +23,10 @@ from CMRLandmarksLib.research.evaluation import (
     summarise,
 )
 from CMRLib.errors import InputError
-from CMRLib.networks.models import ModelEntry, add_to_manifest
-from CMRLib.training.splits import TEST_SEED, split_of
+from CMRLib.networks.models import ModelEntry
+from CMRLib.training.entries import contrasts_of, record_test
+from CMRLib.training.splits import seeds_of_split
+from CMRLib.training.tables import markdown_table
 
 NAMES = {
     "t1_rest": "T1 native, rest",
@@ -36,8 +38,6 @@ NAMES = {
     "cine": "cine",
 }
 SPEED_SHAPE = (10, 256, 216)  # of a usual stack of cine images in ACDC
-
-Table = Callable[[Sequence[str], Sequence[Sequence[object]]], str]
 
 
 def _iqr(values: tuple[float, float, float], digits: int = 1) -> str:
@@ -75,17 +75,10 @@ def _header(first: str, unit: str) -> list[str]:
 
 def simulated_test(anatomies: int) -> list[LabelledSlice]:
     """The simulated test images: every contrast of anatomies that no training uses."""
-    return list(simulated_slices(range(TEST_SEED, TEST_SEED + anatomies)))
+    return list(simulated_slices(seeds_of_split("test", anatomies)))
 
 
-def labelled_test(folder: Path, contrast: str) -> list[LabelledSlice]:
-    """The labelled slices of a folder's test subjects."""
-    return [item for item in read_data_set(folder, contrast) if split_of(item.subject) == "test"]
-
-
-def report_simulated(
-    slices: Sequence[LabelledSlice], models: Mapping[str, LandmarkModel], table: Table
-) -> dict[str, Any]:
+def report_simulated(slices: Sequence[LabelledSlice], models: Mapping[str, LandmarkModel]) -> dict[str, Any]:
     """The first model in full, by contrast and pooled; the medians and error rates of all models."""
     errors = {name: errors_of(slices, model) for name, model in models.items()}
     first = next(iter(models))
@@ -94,7 +87,7 @@ def report_simulated(
     rows.append(_row("all", summarise(errors[first])))
     matrix = []
     for name, model in models.items():
-        own = own_contrasts(model)
+        own = contrasts_of(model.entry)
         rate = generalisation_error_rate(errors[name])
         if own and set(own) < set(contrasts):
             rate = specialist_error_rate(errors[name], own)
@@ -104,19 +97,10 @@ def report_simulated(
     return {
         "summary": {name: _numbers(error, contrasts) for name, error in errors.items()},
         "tables": {
-            "landmarks-simulated": table(_header("simulated test images", "mm"), rows),
-            "landmarks-specialists": table(header, matrix),
+            "landmarks-simulated": markdown_table(_header("simulated test images", "mm"), rows),
+            "landmarks-specialists": markdown_table(header, matrix),
         },
     }
-
-
-def own_contrasts(model: LandmarkModel) -> tuple[str, ...]:
-    """The simulated contrasts that a model was trained on, from its entry."""
-    for line in model.entry.training_data:
-        _, simulated, names = line.partition(" simulated anatomies: ")
-        if simulated:
-            return tuple(names.split(", "))
-    return ()
 
 
 def _numbers(errors: Errors, contrasts: Sequence[str]) -> dict[str, Any]:
@@ -128,7 +112,7 @@ def _plain(summary: Summary) -> dict[str, Any]:
     return {name: value for name, value in asdict(summary).items() if np.isfinite(value).all()}
 
 
-def report_grid(folder: Path, slices: Sequence[LabelledSlice], table: Table) -> dict[str, Any]:
+def report_grid(folder: Path, slices: Sequence[LabelledSlice]) -> dict[str, Any]:
     """Distances and angles of a whole grid, shaped like tables 5.2 and 5.3 of the thesis.
 
     The grid is that of `CMRLandmarksLib.research.training_run.grid_runs`. Rows are what was trained on,
@@ -160,12 +144,10 @@ def report_grid(folder: Path, slices: Sequence[LabelledSlice], table: Table) -> 
             rows["distance"].append([label, *(_iqr(part.pooled) for part in parts)])
             rows["angle"].append([label, *(_iqr(part.angle_deg) for part in parts)])
     header = ["trained on", *(NAMES[c] for c in contrasts), "all"]
-    return {"tables": {f"landmarks-grid-{kind}": table(header, lines) for kind, lines in rows.items()}}
+    return {"tables": {f"landmarks-grid-{kind}": markdown_table(header, lines) for kind, lines in rows.items()}}
 
 
-def report_real(
-    slices: Sequence[LabelledSlice], models: Mapping[str, LandmarkModel], table: Table, name: str
-) -> dict[str, Any]:
+def report_real(slices: Sequence[LabelledSlice], models: Mapping[str, LandmarkModel], name: str) -> dict[str, Any]:
     """Errors in pixels of the labelled test part, for every model, and for the first model's first stage alone."""
     rows, numbers = [], {}
     for label, model in models.items():
@@ -177,7 +159,7 @@ def report_real(
     rows.append(_row(f"{label}, stage 1 alone", first))
     numbers["stage 1 alone"] = _plain(first)
     header = _header(f"{name} test part", "px")
-    return {"summary": numbers, "tables": {f"landmarks-{name}": table(header, rows)}}
+    return {"summary": numbers, "tables": {f"landmarks-{name}": markdown_table(header, rows)}}
 
 
 def record_accuracy(manifest: Path, entry: ModelEntry, results: Mapping[str, dict[str, Any]]) -> None:
@@ -197,17 +179,15 @@ def record_accuracy(manifest: Path, entry: ModelEntry, results: Mapping[str, dic
                 measured[name]["median_angle_deg"] = round(summary["angle_deg"][1], 2)
     use = results["landmarks_use"]
     measured["failure_auc"] = round(use["confidence"]["auc"], 4)
-    add_to_manifest(replace(entry, accuracy={**entry.accuracy, "test": measured}), manifest)
+    record_test(manifest, entry, measured)
 
 
-def report_use(
-    slices: Sequence[LabelledSlice], model: LandmarkModel, anatomies: int, threads: int, table: Table
-) -> dict[str, Any]:
+def report_use(slices: Sequence[LabelledSlice], model: LandmarkModel, anatomies: int, threads: int) -> dict[str, Any]:
     """Confidence on corrupted images, time per image, and the error of segmental T1 that the landmarks cause."""
     found = failure_detection(slices, model)
     stack = np.random.default_rng(0).random(SPEED_SHAPE).astype(np.float32)
     speed = milliseconds_per_image(stack, slices[0].geometry, model)
-    t1 = segment_t1_errors(range(TEST_SEED, TEST_SEED + anatomies), model)
+    t1 = segment_t1_errors(seeds_of_split("test", anatomies), model)
     quartiles = np.percentile(t1, [25.0, 50.0, 75.0, 95.0])
     rows = [
         ["corrupted images: area under the curve of the confidence for errors above 10 mm", f"{found['auc']:.3f}"],
@@ -225,5 +205,5 @@ def report_use(
         "confidence": {name: value for name, value in found.items() if np.isfinite(value)},
         "milliseconds": speed,
         "segment_t1_ms": {"median": quartiles[1], "p25": quartiles[0], "p75": quartiles[2], "p95": quartiles[3]},
-        "tables": {"landmarks-use": table(["in use", "measured"], rows)},
+        "tables": {"landmarks-use": markdown_table(["in use", "measured"], rows)},
     }

@@ -5,7 +5,6 @@ torch is needed, so import this module inside functions.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,16 +17,18 @@ from CMRLandmarksLib.grid import GRID_SIZE, GRID_SPACING_MM
 from CMRLandmarksLib.networks import CROP_SIZE, LINE_PX, STAGE1, STAGE2, HeatmapNetwork
 from CMRLandmarksLib.prediction import TASK, LandmarkModel, predict_on_grid
 from CMRLandmarksLib.research.corruption import corrupted_copies
-from CMRLandmarksLib.research.dataset import LandmarkBank, bank_of, read_data_set, simulated_slices
+from CMRLandmarksLib.research.dataset import LandmarkBank, bank_of, labelled_slices, simulated_slices
 from CMRLandmarksLib.research.examples import Examples
 from CMRLandmarksLib.research.training import Stage1Task, Stage2Task
 from CMRLib.errors import InputError
-from CMRLib.networks.models import ModelEntry, write_weights
+from CMRLib.networks.models import ModelEntry
 from CMRLib.simulation.contrasts import CONTRASTS
-from CMRLib.training.splits import VALIDATION_SEED, split_of
-from CMRLib.training.trainer import Task, TrainingOptions, read_average, read_metrics, train
+from CMRLib.training.entries import TrainingData, run_accuracy, write_model
+from CMRLib.training.labelled_folders import ACDC, EMIDEC
+from CMRLib.training.splits import seeds_of_split
+from CMRLib.training.trainer import Task, TrainingOptions, read_average, train
 
-TRAINING_SEED = 100_000
+SKIPPED_SEEDS = 100_000  # the first training anatomies are those of other networks
 VALIDATION_ANATOMIES = 9
 # Shares of the examples by kind, where all kinds are there; simulated images take the rest.
 REAL_SHARE = {"acdc": 0.7, "emidec": 0.08}
@@ -62,26 +63,22 @@ def training_banks(
 ) -> tuple[LandmarkBank, LandmarkBank, dict[str, float]]:
     """Training images, validation images, and the share of the examples that each real contrast gets.
 
-    Test subjects (see `split_of`) are left out. With ``cache``, a folder, simulated images are kept there.
+    Test subjects (see `CMRLib.training.splits`) are left out. ``cache`` is a folder in which simulated images are kept.
     """
     training: list[LandmarkBank] = []
     validation: list[LandmarkBank] = []
     shares: dict[str, float] = {}
-    for contrast, folder in (("acdc", source.acdc), ("emidec", source.emidec)):
+    for data_set, folder in ((ACDC, source.acdc), (EMIDEC, source.emidec)):
         if folder is None:
             continue
-        slices = list(read_data_set(folder, contrast))
-        for split, banks in (("training", training), ("validation", validation)):
-            chosen = [item for item in slices if split_of(item.subject) == split]
-            if not chosen:
-                raise InputError(f"{folder} holds no {split} subject (numbers ending in 1 validate, in 0 or 5 test).")
-            banks.append(bank_of(chosen))
+        training.append(bank_of(labelled_slices(folder, data_set, "training")))
+        validation.append(bank_of(labelled_slices(folder, data_set, "validation")))
         if source.with_validation:
             training.append(validation[-1])
-        shares[contrast] = REAL_SHARE[contrast]
+        shares[data_set.name] = REAL_SHARE[data_set.name]
     if source.simulated:
         training.append(_simulated_bank(source, cache))
-        seeds = range(VALIDATION_SEED, VALIDATION_SEED + VALIDATION_ANATOMIES)
+        seeds = seeds_of_split("validation", VALIDATION_ANATOMIES)
         validation.append(bank_of(simulated_slices(seeds, source.contrasts)))
     else:
         total = sum(shares.values())
@@ -90,7 +87,7 @@ def training_banks(
 
 
 def _simulated_bank(source: TrainingImages, cache: Path | None) -> LandmarkBank:
-    seeds = range(TRAINING_SEED, TRAINING_SEED + source.simulated)
+    seeds = seeds_of_split("training", source.simulated, skip=SKIPPED_SEEDS)
     name = "all" if source.contrasts == CONTRASTS else "-".join(source.contrasts)
     path = cache / f"simulated-{source.simulated}-{name}.npz" if cache is not None else None
     return LandmarkBank.load_or_make(path, lambda: bank_of(simulated_slices(seeds, source.contrasts, per_seed=3)))
@@ -198,38 +195,24 @@ def assemble(
     Raises:
         InputError: a stage is not trained yet.
     """
-    # Whom a network was trained on says nothing of its accuracy.
-    judged = output if unseeing is None else unseeing
     tensors, metrics, networks = {}, {}, []
     for stage, shape in ((1, STAGE1), (2, STAGE2)):
         folder = f"stage{stage}"
+        measured = (output if unseeing is None else unseeing) / folder
         tensors.update({f"{folder}.{name}": value for name, value in read_average(output / folder).items()})
-        record, measured = read_metrics(output / folder), read_metrics(judged / folder)
-        metrics[folder] = {
-            "steps": record["steps"],
-            "seconds": record["seconds"],
-            "validation": measured["validation"],
-        }
+        metrics[folder] = run_accuracy(output / folder, measured)
         network = HeatmapNetwork(shape)
         # The file holds half precision; calibrate on what it holds.
-        average = read_average(judged / folder)
+        average = read_average(measured)
         network.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in average.items()})
         networks.append(network.eval())
     _, validation, _ = training_banks(replace(source, simulated=min(source.simulated, 1)))
     confidence = calibrated(networks[0], networks[1], validation, crop_size, passes)
-    real = [name for name, folder in (("ACDC", source.acdc), ("EMIDEC", source.emidec)) if folder is not None]
-    patients = "training and validation" if source.with_validation else "training"
-    data = [f"{name} challenge, {patients} patients (see cmr-train)" for name in real]
-    if source.simulated:
-        data.append(f"{source.simulated} simulated anatomies: {', '.join(source.contrasts)}")
-    if unseeing is not None:
-        data.append("validated and calibrated before the validation patients were trained on")
-    if remark:
-        data.append(remark)
-    entry = write_weights(
-        output / f"{model_id}.safetensors",
+    before = "validated and calibrated before the validation patients were trained on"
+    entry = write_model(
+        output,
+        model_id,
         tensors,
-        id=model_id,
         task=TASK,
         architecture="compact: two-stage heat maps with offsets",
         input={
@@ -241,9 +224,13 @@ def assemble(
             "passes": passes,
             "confidence": confidence.to_dict(),
         },
-        training_data=data,
-        licence="CC-BY-NC-SA-4.0" if real else "Apache-2.0",
-        date=datetime.date.today().isoformat(),
+        data=TrainingData(
+            tuple(name for name, folder in (("ACDC", source.acdc), ("EMIDEC", source.emidec)) if folder is not None),
+            source.simulated,
+            source.contrasts,
+            source.with_validation,
+            (before if unseeing is not None else "", remark),
+        ),
         accuracy=metrics,
     )
     report(f"{output / entry.file}: {entry.bytes / 2**20:.1f} MB, sha256 {entry.sha256}")

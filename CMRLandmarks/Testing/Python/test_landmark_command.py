@@ -17,7 +17,9 @@ from CMRLandmarksLib.research.dataset import simulated_slices  # noqa: E402
 from CMRLandmarksLib.research.training_run import TrainingImages, training_banks  # noqa: E402
 from CMRLib.files.images import write_image  # noqa: E402
 from CMRLib.networks.models import read_manifest  # noqa: E402
+from CMRLib.training.entries import contrasts_of  # noqa: E402
 from CMRLib.training.splits import TEST_SEED  # noqa: E402
+from CMRLib.training.tables import read_markdown_table  # noqa: E402
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "Resources" / "Scripts"
 
@@ -52,7 +54,7 @@ def test_a_run_leaves_weights_metrics_and_an_entry(specialist):
     metrics = json.loads((specialist / "stage1" / "metrics.json").read_text())
     assert entry.accuracy["stage1"]["validation"] == metrics["validation"]
     model = load_landmark_model(specialist / "cine-only.safetensors", "cpu")
-    assert report.own_contrasts(model) == ("cine",)
+    assert contrasts_of(model.entry) == ("cine",)
 
 
 def test_validation_patients_can_train_at_the_end(specialist, command, tmp_path):
@@ -84,16 +86,15 @@ def test_validation_patients_train_separately_from_training_patients(tmp_path):
 
 
 def test_tables_hold_every_contrast_and_every_model(specialist):
-    script_module = script("cmr_evaluate")
     slices = list(simulated_slices([TEST_SEED], ["cine", "vne"]))
     models = {
         "shipped": load_landmark_model(device="cpu"),
         "specialist": load_landmark_model(specialist / "cine-only.safetensors", "cpu"),
     }
-    result = report.report_simulated(slices, models, script_module.markdown_table)
-    table = result["tables"]["landmarks-simulated"].splitlines()
-    assert [line.split(" | ")[0].strip("| ") for line in table[2:]] == ["VNE", "cine", "all"]
-    assert len(result["tables"]["landmarks-specialists"].splitlines()) == 4
+    result = report.report_simulated(slices, models)
+    tables = {name: read_markdown_table(table) for name, table in result["tables"].items()}
+    assert [row[0] for row in tables["landmarks-simulated"][1:]] == ["VNE", "cine", "all"]
+    assert [row[0] for row in tables["landmarks-specialists"][1:]] == ["shipped", "specialist"]
     assert result["summary"]["shipped"]["all"]["images"] == 2
     assert np.isfinite(result["summary"]["specialist"]["cine"]["pooled"]).all()
 

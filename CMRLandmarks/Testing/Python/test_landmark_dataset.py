@@ -9,8 +9,7 @@ from CMRLandmarksLib.grid import standard_image
 from CMRLandmarksLib.research.dataset import (
     LandmarkBank,
     bank_of,
-    read_data_set,
-    read_labelled_folder,
+    labelled_slices,
     simulated_slices,
 )
 from CMRLib.anatomy.insertions import landmarks_of_labels
@@ -18,6 +17,7 @@ from CMRLib.errors import InputError
 from CMRLib.files.images import write_image
 from CMRLib.geometry import Geometry
 from CMRLib.simulation.contrasts import CONTRASTS
+from CMRLib.training.labelled_folders import ACDC, EMIDEC
 from CMRLib.training.splits import split_of, subject_of
 
 
@@ -68,7 +68,7 @@ def test_a_labelled_folder_gives_the_slices_that_show_the_ventricle(tmp_path):
     geometry = Geometry(spacing=(1.4, 1.4, 10.0))
     write_image(tmp_path / "patient002_frame01.nii.gz", labels * 40.0 + 3.0, geometry)
     write_image(tmp_path / "patient002_frame01_gt.nii.gz", labels, geometry)
-    slices = list(read_labelled_folder(tmp_path, contrast="acdc"))
+    slices = list(labelled_slices(tmp_path, ACDC))
     assert len(slices) == 2
     bank = bank_of(slices)
     assert bank.images.shape == (2, 384, 384) and len(bank.labels) == 2
@@ -85,7 +85,7 @@ def test_emidec_labels_count_infarct_as_myocardium(tmp_path):
     labels = np.where(radius < 10, 1, np.where(radius < 18, np.where(x > 40, 3, 2), 0)).astype(np.uint8)
     write_image(tmp_path / "Case_P001.nii.gz", labels[None] + 1.0, Geometry())
     write_image(tmp_path / "Case_P001_gt.nii.gz", labels[None], Geometry())
-    (item,) = read_data_set(tmp_path, "emidec")
+    (item,) = labelled_slices(tmp_path, EMIDEC)
     assert np.array_equal(item.labels == 2, (labels == 2) | (labels == 3))
     assert item.points[0] == pytest.approx([40.0, 40.0], abs=0.1) and np.isnan(item.points[1:]).all()
 
@@ -97,7 +97,7 @@ def test_emidec_images_are_turned_to_the_usual_view(tmp_path):
     labels[0, 8:20, 22:34], labels[0, 11:17, 25:31] = 2, 1
     write_image(tmp_path / "Case_N001.nii.gz", image, Geometry())
     write_image(tmp_path / "Case_N001_gt.nii.gz", labels, Geometry())
-    (item,) = read_data_set(tmp_path, "emidec")
+    (item,) = labelled_slices(tmp_path, EMIDEC)
     shown, placement = standard_image(item.image, item.geometry, 40)
     assert np.array_equal(shown, image[0, ::-1, ::-1].T)
     assert placement.to_target(item.points[0]) == pytest.approx([39 - 27.5, 39 - 13.5])
@@ -107,12 +107,12 @@ def test_labels_of_another_size_are_refused(tmp_path):
     write_image(tmp_path / "patient001.nii.gz", np.zeros((1, 20, 20)), Geometry())
     write_image(tmp_path / "patient001_gt.nii.gz", np.zeros((1, 20, 21), dtype=np.uint8), Geometry())
     with pytest.raises(InputError, match="differ in size"):
-        list(read_labelled_folder(tmp_path, contrast="acdc"))
+        list(labelled_slices(tmp_path, ACDC))
 
 
 def test_a_folder_without_pairs_is_refused(tmp_path):
     with pytest.raises(InputError, match="no image with labels"):
-        list(read_labelled_folder(tmp_path, contrast="acdc"))
+        list(labelled_slices(tmp_path, ACDC))
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from CMRLandmarksLib.grid import (
-    APEX,
-    DISPLAY_COLUMN,
-    DISPLAY_ROW,
     display_axes,
     entry_line_placement,
     rescaled,
@@ -18,6 +15,7 @@ from CMRLandmarksLib.grid import (
     standard_placement,
     zoom_placement,
 )
+from CMRLib.anatomy.axis import APEX, DISPLAY_COLUMN, DISPLAY_ROW
 from CMRLib.anatomy.entry_line import angle_between, snapped_insertion
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry

@@ -16,6 +16,12 @@ LEVELS = ("basal", "mid", "apical")
 # long-axis plane (two, three or four chambers) is about perpendicular to it.
 BASE_TO_APEX = np.array([1.0, -1.0, -1.0]) / np.sqrt(3.0)
 
+# LPS directions of a usual short-axis view: towards the apex, and along the columns' and rows' growth on display.
+APEX = np.array([0.68, -0.52, -0.52]) / np.linalg.norm([0.68, -0.52, -0.52])
+_ALONG_COLUMNS = np.array([0.72, 0.69, 0.08]) - APEX * (APEX @ [0.72, 0.69, 0.08])
+DISPLAY_COLUMN = _ALONG_COLUMNS / np.linalg.norm(_ALONG_COLUMNS)
+DISPLAY_ROW = np.cross(-APEX, DISPLAY_COLUMN)
+
 # Share of the ventricle, from base to apex, at which a level ends. Cerqueira 2002 cuts the long axis into thirds and
 # gives the resulting parts of the 17-segment model as 35, 35 and 30 % of the myocardium (6, 6 and 5 segments of 17).
 _BASAL_END, _MID_END = 0.35, 0.70

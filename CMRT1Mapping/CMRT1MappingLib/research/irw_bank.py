@@ -16,10 +16,10 @@ from CMRLib.files.images import read_image
 from CMRLib.simulation.anatomy import ParametricAnatomy, SliceAnatomy
 from CMRLib.simulation.breathing import mobility_of
 from CMRLib.simulation.canvas import smooth_field
-from CMRLib.simulation.labelled_anatomy import LabelledAnatomy, labelled_images, labels_beside
+from CMRLib.simulation.labelled_anatomy import LabelledAnatomy, labels_beside
 from CMRLib.simulation.tissue import TISSUES
 from CMRLib.training.banks import Bank
-from CMRLib.training.splits import SPLITS, split_of, split_of_seed, subject_of
+from CMRLib.training.splits import SPLITS, images_of_split, split_of_seed, subject_of
 
 NAMES = tuple(TISSUES)
 SPACING_MM = 1.2
@@ -182,7 +182,8 @@ def make_bank(
         progress: called with a line of text now and then.
 
     Raises:
-        InputError: a seed of another split, an unknown split, or nothing to put into the bank.
+        InputError: a seed of another split, an unknown split, a folder without patients of the split, or nothing to
+            put into the bank.
     """
     seeds = list(seeds)
     if split not in SPLITS[:2]:
@@ -204,11 +205,9 @@ def make_bank(
 
     for seed in seeds:
         add(parametric_slice(seed), "parametric", f"SIM{seed}")
-    for image in labelled_images(acdc) if acdc is not None else []:
-        subject = subject_of(image)
-        if split_of(subject) == split:
-            for anatomy in labelled_slices(image):
-                add(anatomy, "labelled", subject)
+    for image in images_of_split(acdc, split) if acdc is not None else []:
+        for anatomy in labelled_slices(image):
+            add(anatomy, "labelled", subject_of(image))
     first = seeds[0] if seeds else 0
     for number in range(len(seeds) // 5 if shapes is None else shapes):
         add(shape_slice(first + number), "shapes", f"SHAPES{first + number}")

@@ -14,13 +14,13 @@ from CMRLib.networks.warp import invert
 from CMRLib.simulation.acquisition import acquire, coil_sensitivity, magnetisation_images
 from CMRLib.simulation.anatomy import ParametricAnatomy, SliceAnatomy
 from CMRLib.simulation.breathing import mobility_of
-from CMRLib.simulation.labelled_anatomy import LabelledAnatomy, labelled_images
+from CMRLib.simulation.labelled_anatomy import LabelledAnatomy
 from CMRLib.simulation.motion import random_motion
 from CMRLib.simulation.schedule import irregular_rr, schedule
 from CMRLib.simulation.signal import INVERSION_EFFICIENCY, SHMOLLI_READOUT, relaxed_signal
 from CMRLib.simulation.study import LABELS
 from CMRLib.simulation.tissue import TissueValues, tissue_values
-from CMRLib.training.splits import TEST_SEED, VALIDATION_SEED, split_of, subject_of
+from CMRLib.training.splits import TEST_SEED, VALIDATION_SEED, images_of_split, subject_of
 
 EVALUATION_SETS = 200
 SPACING_MM = 0.9375
@@ -89,7 +89,7 @@ def evaluation_set(number: int, acdc: Path | str | None = None) -> EvaluationSet
 
     Args:
         number: 0 to 199.
-        acdc: folder with labelled images (see `labelled_images`), needed for odd numbers.
+        acdc: folder with labelled images (see `images_of_split`), needed for odd numbers.
 
     Raises:
         InputError: another number, or no test patients for an odd one.
@@ -107,11 +107,8 @@ def _patient_slice(turn: int, folder: Path | str | None, split: str) -> tuple[st
     if folder is None:
         raise InputError("Sets with odd numbers show patients; give the folder with the labelled images.")
     images: dict[str, list[Path]] = {}
-    for path in labelled_images(folder):
-        if split_of(subject_of(path)) == split:
-            images.setdefault(subject_of(path), []).append(path)
-    if not images:
-        raise InputError(f"{folder} holds no {split} patient; give a folder with more of the labelled images.")
+    for path in images_of_split(folder, split):
+        images.setdefault(subject_of(path), []).append(path)
     subjects = sorted(images)
     round_number = turn // len(subjects)
     # One further in each round, so that a patient's sets do not all have the same severity.

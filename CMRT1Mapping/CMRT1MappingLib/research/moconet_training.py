@@ -10,7 +10,6 @@ torch is needed, so import this module inside functions.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,9 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from CMRLib.errors import InputError
-from CMRLib.networks.models import ModelEntry, write_weights
+from CMRLib.networks.models import ModelEntry
 from CMRLib.networks.normalise import quantile_normalise
-from CMRLib.training.trainer import TrainingOptions, read_average, read_metrics, train
+from CMRLib.training.entries import TrainingData, run_accuracy, write_model
+from CMRLib.training.splits import seeds_of_split
+from CMRLib.training.trainer import TrainingOptions, read_average, train
 from CMRT1MappingLib.motion.estimation import TASK, WORKING_SPACING_MM
 from CMRT1MappingLib.motion.moconet import COMPACT, Moconet, heart_loss, heart_share, motion_loss
 from CMRT1MappingLib.research.irw_bank import IrwBank, make_bank
@@ -30,7 +31,7 @@ from CMRT1MappingLib.research.moconet_paper import FRAMES, SIZE, PaperMoconet, p
 CROP = 96
 # Now and then sets with more of the body, a quarter as many, from which the network learns what is not the heart.
 WIDE_CROP, WIDE_SHARE = 192, 0.5
-FIRST_TRAINING_ANATOMY, FIRST_VALIDATION_ANATOMY, VALIDATION_ANATOMIES = 0, 800_000, 60
+VALIDATION_ANATOMIES = 60
 GAIN_SPREAD = 0.25  # a crop's brightest tissue may be darker than that of a whole image, or brighter
 VALIDATION_SEED, VALIDATION_BATCHES, VALIDATION_SETS, WIDE_VALIDATION_BATCHES = 5, 12, 4, 4
 EVERY_COUNT = (7, 7, 8, 5, 11, 6, 9, 10)  # of frames; seven, as ShMOLLI has, twice
@@ -170,14 +171,11 @@ def motion_banks(acdc: Path | None, simulated: int, cache: Path | None = None) -
         cache: folder that keeps the banks between runs.
     """
 
-    def bank(split: str, first: int, count: int) -> IrwBank:
+    def bank(split: str, count: int) -> IrwBank:
         path = cache / f"irw-{split}-{count}{'-acdc' if acdc else ''}.npz" if cache else None
-        return IrwBank.load_or_make(path, lambda: make_bank(range(first, first + count), acdc, split))
+        return IrwBank.load_or_make(path, lambda: make_bank(seeds_of_split(split, count), acdc, split))
 
-    return (
-        bank("training", FIRST_TRAINING_ANATOMY, simulated),
-        bank("validation", FIRST_VALIDATION_ANATOMY, VALIDATION_ANATOMIES),
-    )
+    return bank("training", simulated), bank("validation", VALIDATION_ANATOMIES)
 
 
 def train_moconet(
@@ -214,17 +212,17 @@ def train_moconet(
     train(kinds[architecture](training, validation), output, options, report, start)
 
 
-def assemble(output: Path, model_id: str, training_data: list[str], with_real_images: bool) -> ModelEntry:
+def assemble(output: Path, model_id: str, data: TrainingData) -> ModelEntry:
     """Put a finished compact run into one weights file, ``output/<id>.safetensors``.
 
     Raises:
         InputError: the run is not finished.
     """
-    record = read_metrics(output)
-    return write_weights(
-        output / f"{model_id}.safetensors",
+    accuracy = run_accuracy(output)
+    return write_model(
+        output,
+        model_id,
         read_average(output),
-        id=model_id,
         task=TASK,
         architecture=MoconetTask.name,
         input={
@@ -232,8 +230,6 @@ def assemble(output: Path, model_id: str, training_data: list[str], with_real_im
             "frames": [min(EVERY_COUNT), max(EVERY_COUNT)],
             "normalisation": "quantiles of every frame",
         },
-        training_data=training_data,
-        licence="CC-BY-NC-SA-4.0" if with_real_images else "Apache-2.0",
-        date=datetime.date.today().isoformat(),
-        accuracy={key: record[key] for key in ("steps", "seconds", "validation")},
+        data=data,
+        accuracy=accuracy,
     )

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from CMRLib.files.atomic import write_atomically
+from CMRLib.training.tables import markdown_table
 from CMRT1MappingLib.fit.reconstruction import T1Maps, reconstruct
 from CMRT1MappingLib.motion.estimation import apply_motion
 from CMRT1MappingLib.research.irw_evaluation import SPACING_MM, EvaluationSet, evaluation_set, severity_of_set
 from CMRT1MappingLib.research.motion_evaluation import MotionErrors, measure_motion
 
-Table = Callable[[Sequence[str], Sequence[Sequence[object]]], str]
 HEADER = ("displacement (px)", "worst set (px)", "T1 error (ms)", "R²", "Dice", "HD95 (mm)", "folded")
 UNCORRECTED = "uncorrected"
 OWN = "MOCOnet"  # the method whose time the others' are compared with
@@ -194,16 +194,13 @@ def summarise(errors: Sequence[MotionErrors]) -> dict[str, float]:
     }
 
 
-def report_sets(
-    results: Sequence[SetResult], seconds: Mapping[str, float], timing: str, table: Table
-) -> dict[str, Any]:
+def report_sets(results: Sequence[SetResult], seconds: Mapping[str, float], timing: str) -> dict[str, Any]:
     """Tables over all sets and by severity, and the numbers behind them.
 
     Args:
         results: of the sets.
         seconds: of each method that was timed.
         timing: how the times were measured, a sentence.
-        table: makes Markdown of a header and rows.
     """
     methods = list(results[0].errors)
     groups = {name: found for name in GROUPS if (found := [r for r in results if r.severity == name])}
@@ -234,10 +231,10 @@ def report_sets(
         "seconds": dict(seconds),
         "sets": [_plain(result) for result in results],
         "tables": {
-            "moco": table([f"{len(results)} simulated sets", *HEADER, "seconds", f"times {OWN}"], rows)
+            "moco": markdown_table([f"{len(results)} simulated sets", *HEADER, "seconds", f"times {OWN}"], rows)
             + "\n\n"
             + " ".join(sentences),
-            "moco-groups": table(["severity (sets): method", *HEADER], by_group),
+            "moco-groups": markdown_table(["severity (sets): method", *HEADER], by_group),
         },
     }
 
@@ -250,7 +247,7 @@ def t1_changes(results: Sequence[SetResult]) -> dict[str, float]:
     return {name: mean - means[UNCORRECTED] for name, mean in means.items() if name != UNCORRECTED}
 
 
-def report_phantom(results: Sequence[SetResult], table: Table) -> dict[str, Any]:
+def report_phantom(results: Sequence[SetResult]) -> dict[str, Any]:
     """The table of a phantom's scan and its moved copies, and the numbers behind it."""
     groups = {name: found for name in reversed(GROUPS) if (found := [r for r in results if r.severity == name])}
     summary = {name: _summary(found) for name, found in groups.items()}
@@ -271,7 +268,7 @@ def report_phantom(results: Sequence[SetResult], table: Table) -> dict[str, Any]
     return {
         "summary": summary,
         "sets": [_plain(result) for result in results],
-        "tables": {"moco-phantom": table(header, rows)},
+        "tables": {"moco-phantom": markdown_table(header, rows)},
     }
 
 

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 
 from CMRLib.errors import InputError  # noqa: E402
 from CMRLib.networks.models import read_manifest  # noqa: E402
+from CMRLib.training.entries import TrainingData  # noqa: E402
 from CMRLib.training.trainer import TrainingOptions, read_average  # noqa: E402
 from CMRT1MappingLib.motion.estimation import load_motion_model  # noqa: E402
 from CMRT1MappingLib.motion.moconet import Moconet  # noqa: E402
@@ -109,7 +110,7 @@ def test_unknown_architecture(banks, tmp_path):
 
 def test_unfinished_run_gives_no_weights(tmp_path):
     with pytest.raises(InputError, match="finish first"):
-        assemble(tmp_path, "moconet", ["nothing"], False)
+        assemble(tmp_path, "moconet", TrainingData())
 
 
 def test_command_writes_and_installs_weights(banks, command, tmp_path):
