@@ -33,6 +33,8 @@ FEATURES = (
 )
 # In place of a distance where the tissues show no such landmark.
 NOMINAL_DISTANCE_MM = 5.0
+# Of the squared coefficients, which keeps them finite where failures separate perfectly.
+PENALTY = 1.0
 
 
 def features_of(doubts: np.ndarray, moves: np.ndarray, contradiction: np.ndarray, heart: np.ndarray) -> np.ndarray:
@@ -113,7 +115,6 @@ def fit_confidence(
     *,
     review: float = 0.2,
     missed: float = 0.2,
-    penalty: float = 1.0,
 ) -> ConfidenceModel:
     """Fit the logistic models and the threshold below which an image is flagged.
 
@@ -126,7 +127,6 @@ def fit_confidence(
         usual: bool (image,), real images, undamaged and labelled with all landmarks; None if there are none.
         review: share of the usual images to flag.
         missed: share of the centres and anterior insertions in error that may go unflagged.
-        penalty: of the squared coefficients, which keeps them finite where failures separate perfectly.
     """
     flat = features.reshape(-1, features.shape[-1])
     mean, scale = flat.mean(axis=0), np.maximum(flat.std(axis=0), 1e-3)
@@ -139,7 +139,7 @@ def fit_confidence(
 
         def loss(weights: np.ndarray, design: np.ndarray = design, right: np.ndarray = right) -> float:
             return float(
-                np.logaddexp(0.0, -right * (design @ weights)).sum() + 0.5 * penalty * (weights[1:] ** 2).sum()
+                np.logaddexp(0.0, -right * (design @ weights)).sum() + 0.5 * PENALTY * (weights[1:] ** 2).sum()
             )
 
         rows.append(optimize.minimize(loss, np.zeros(design.shape[1]), method="BFGS").x)

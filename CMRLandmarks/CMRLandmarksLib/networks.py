@@ -17,6 +17,7 @@ from torch.nn import functional
 
 LANDMARK_COUNT = 3
 TISSUE_COUNT = 4  # surroundings, RV cavity, LV myocardium, LV cavity
+SPREAD_CELLS = 1.2  # standard deviation of the Gaussians that the heat maps learn
 WINDOW = 2  # cells on either side of the peak that share in the position at inference
 
 
@@ -173,7 +174,7 @@ def tissue_loss(output: HeatmapOutput, tissue: Tensor, rv_known: Tensor, cell: i
 
 
 def landmark_loss(
-    output: HeatmapOutput, points: Tensor, known: Tensor, present: Tensor, cell: int, spread_cells: float = 1.2
+    output: HeatmapOutput, points: Tensor, known: Tensor, present: Tensor, cell: int
 ) -> tuple[Tensor, dict[str, float]]:
     """Cross-entropy of the heat maps to Gaussians, distance of the positions, cross-entropy of the heart's presence.
 
@@ -183,7 +184,6 @@ def landmark_loss(
         known: (image, landmark), 1 where the landmark is known and inside the image.
         present: (image,), 1 where there is a heart.
         cell: input pixels per cell.
-        spread_cells: standard deviation of the Gaussians.
 
     Returns:
         The loss and its terms; the distance is in input pixels.
@@ -191,7 +191,7 @@ def landmark_loss(
     heat = output.heat
     centre = torch.nan_to_num((points - (cell - 1) / 2.0) / cell)
     squared = (_cells(heat) - centre[..., None, None]).square().sum(dim=2)
-    target = (-squared / (2.0 * spread_cells**2)).flatten(2).softmax(dim=2)
+    target = (-squared / (2.0 * SPREAD_CELLS**2)).flatten(2).softmax(dim=2)
     entropy = -(target * heat.flatten(2).log_softmax(dim=2)).sum(dim=2)
     error = positions(output, cell) - torch.nan_to_num(points)
     distance = (error.square().sum(dim=2) + 0.01).sqrt()

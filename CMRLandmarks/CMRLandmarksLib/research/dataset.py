@@ -139,7 +139,7 @@ def simulated_slices(
             yield LabelledSlice(image, labels, geometry, points, subject, contrast, f"{subject} {contrast}")
 
 
-def bank_of(slices: Iterable[LabelledSlice], size: int = GRID_SIZE) -> LandmarkBank:
+def bank_of(slices: Iterable[LabelledSlice]) -> LandmarkBank:
     """Bring slices to the standard grid and quantise them to 8 bit (1st to 99.9th percentile).
 
     Raises:
@@ -148,7 +148,7 @@ def bank_of(slices: Iterable[LabelledSlice], size: int = GRID_SIZE) -> LandmarkB
     images, labels, label_of, points, contrasts, subjects = [], [], [], [], [], []
     last: np.ndarray | None = None
     for item in slices:
-        image, placement = standard_image(item.image, item.geometry, size)
+        image, placement = standard_image(item.image, item.geometry, GRID_SIZE)
         images.append(quantised(image))
         if last is None or item.labels is not last:
             labels.append(placement.sample(item.labels, order=0).astype(np.uint8))

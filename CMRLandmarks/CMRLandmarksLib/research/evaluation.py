@@ -22,6 +22,8 @@ from CMRLib.simulation.anatomy import ParametricAnatomy
 from CMRLib.simulation.contrasts import render_contrast, tissue_labels
 
 MYOCARDIUM = 2
+CORRUPTION_SEED = 7
+TIMED_RUNS = 15
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def specialist_error_rate(errors: Errors, own: Sequence[str]) -> tuple[float, fl
     return _quartiles(np.array([np.median(errors.of(name).pooled()) / np.median(inside) for name in others]))
 
 
-def failure_detection(slices: Sequence[LabelledSlice], model: LandmarkModel, seed: int = 7) -> dict[str, float]:
+def failure_detection(slices: Sequence[LabelledSlice], model: LandmarkModel) -> dict[str, float]:
     """How well the confidence tells errors above 10 mm on corrupted copies of images.
 
     Returns:
@@ -184,7 +186,7 @@ def failure_detection(slices: Sequence[LabelledSlice], model: LandmarkModel, see
         corruption.
     """
     bank = bank_of(slices)
-    images, truth = corrupted_copies(bank, seed)
+    images, truth = corrupted_copies(bank, CORRUPTION_SEED)
     confidence, errors, flags = [], [], []
     for image, points in zip(images, truth, strict=True):
         raw = predict_on_grid(image[None], model)
@@ -209,7 +211,7 @@ def failure_detection(slices: Sequence[LabelledSlice], model: LandmarkModel, see
     return result
 
 
-def segment_t1_errors(seeds: Iterable[int], model: LandmarkModel, contrast: str = "t1_rest") -> np.ndarray:
+def segment_t1_errors(seeds: Iterable[int], model: LandmarkModel) -> np.ndarray:
     """How far each AHA segment's mean T1 moves because of the landmarks' errors.
 
     The map and the myocardium are the simulator's; only the landmarks are predicted, so that nothing else counts. Four
@@ -224,7 +226,7 @@ def segment_t1_errors(seeds: Iterable[int], model: LandmarkModel, contrast: str 
         level, spacing = LEVELS[seed % len(LEVELS)], 1.0
         anatomy = ParametricAnatomy.random(seed)
         body = anatomy.slice(level, anatomy.field_of_view(spacing), spacing)
-        t1 = render_contrast(body, contrast, spacing, rng)
+        t1 = render_contrast(body, "t1_rest", spacing, rng)
         myocardium = tissue_labels(body) == MYOCARDIUM
         geometry = Geometry(spacing=(spacing, spacing, 8.0))
         (result,) = predict_landmarks(t1[None], geometry, model=model)
@@ -242,15 +244,13 @@ def segment_t1_errors(seeds: Iterable[int], model: LandmarkModel, contrast: str 
     return np.array(differences)
 
 
-def milliseconds_per_image(
-    image: np.ndarray, geometry: Geometry, model: LandmarkModel, repeats: int = 15
-) -> dict[str, float]:
+def milliseconds_per_image(image: np.ndarray, geometry: Geometry, model: LandmarkModel) -> dict[str, float]:
     """Best of several timings, ms an image: slices one by one, and the stack (slice, row, column) in batches."""
 
     def best(work: Callable[[], object]) -> float:
         work()
         times = []
-        for _ in range(repeats):
+        for _ in range(TIMED_RUNS):
             start = time.perf_counter()
             work()
             times.append(time.perf_counter() - start)

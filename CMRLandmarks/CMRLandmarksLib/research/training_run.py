@@ -30,6 +30,7 @@ from CMRLib.training.trainer import Task, TrainingOptions, read_average, train
 
 SKIPPED_SEEDS = 100_000  # the first training anatomies are those of other networks
 VALIDATION_ANATOMIES = 9
+PASSES = 2  # of stage 2
 # Shares of the examples by kind, where all kinds are there; simulated images take the rest.
 REAL_SHARE = {"acdc": 0.7, "emidec": 0.08}
 
@@ -172,7 +173,6 @@ def assemble(
     model_id: str,
     source: TrainingImages,
     *,
-    passes: int = 2,
     crop_size: int = CROP_SIZE,
     unseeing: Path | None = None,
     remark: str = "",
@@ -186,7 +186,7 @@ def assemble(
         output: folder of the run.
         model_id: of the model.
         source: what the run was trained on.
-        passes, crop_size: of stage 2.
+        crop_size: of stage 2.
         unseeing: folder of the run that this one started from, where this one was trained on the validation patients
             too; its networks give the validation's numbers and the confidence.
         remark: a line about the training.
@@ -207,7 +207,7 @@ def assemble(
         network.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in average.items()})
         networks.append(network.eval())
     _, validation, _ = training_banks(replace(source, simulated=min(source.simulated, 1)))
-    confidence = calibrated(networks[0], networks[1], validation, crop_size, passes)
+    confidence = calibrated(networks[0], networks[1], validation, crop_size)
     before = "validated and calibrated before the validation patients were trained on"
     entry = write_model(
         output,
@@ -221,7 +221,7 @@ def assemble(
             "normalisation": "mean and standard deviation of the non-zero pixels",
             "crop_size": crop_size,
             "line_px": LINE_PX,
-            "passes": passes,
+            "passes": PASSES,
             "confidence": confidence.to_dict(),
         },
         data=TrainingData(
@@ -237,15 +237,13 @@ def assemble(
     return entry
 
 
-def calibrated(
-    stage1: HeatmapNetwork, stage2: HeatmapNetwork, bank: LandmarkBank, crop_size: int, passes: int
-) -> ConfidenceModel:
+def calibrated(stage1: HeatmapNetwork, stage2: HeatmapNetwork, bank: LandmarkBank, crop_size: int) -> ConfidenceModel:
     """The confidence model of two networks, fitted on a bank's images and on corrupted copies of them."""
     placeholder = ConfidenceModel(
         np.zeros(len(FEATURES)), np.ones(len(FEATURES)), np.zeros((3, len(FEATURES) + 1)), 0.5
     )
     entry = ModelEntry("calibration", TASK, "", "", "", 0, {}, (), "", "")
-    model = LandmarkModel(stage1, stage2, placeholder, crop_size, LINE_PX, passes, torch.device("cpu"), entry)
+    model = LandmarkModel(stage1, stage2, placeholder, crop_size, LINE_PX, PASSES, torch.device("cpu"), entry)
     features, errors = [], []
     for images, points in ((bank.images / np.float32(255.0), bank.points), corrupted_copies(bank, seed=1)):
         # One image a call: the images of a bank are no stack.

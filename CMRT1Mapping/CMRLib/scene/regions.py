@@ -11,8 +11,6 @@ import vtk
 from CMRLib.errors import InputError
 from CMRLib.scene.volumes import ijkToWorld, worldToIJK
 
-REGION_CLASSES = ("vtkMRMLSegmentationNode", "vtkMRMLMarkupsROINode", "vtkMRMLMarkupsClosedCurveNode")
-
 
 def regionMasks(regionNode: Any, volumeNode: Any) -> dict[str, np.ndarray]:
     """The regions of a node, by name, as boolean masks with the axes (slice, row, column) of a volume.

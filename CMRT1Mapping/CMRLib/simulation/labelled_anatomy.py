@@ -16,6 +16,7 @@ from CMRLib.files.images import read_image
 from CMRLib.simulation.anatomy import SliceAnatomy
 
 NOMINAL_SPACING_MM = 1.5
+SUBSAMPLES = 4  # along each side of a target pixel
 LEVEL_FRACTION = {"basal": 0.2, "mid": 0.5, "apical": 0.8}
 TISSUE_NAMES = (
     "air",
@@ -253,14 +254,14 @@ def _texture(image: np.ndarray, tissue: np.ndarray, spacing_mm: float) -> np.nda
     return texture
 
 
-def _interpolation(source: int, source_mm: float, target: int, target_mm: float, samples: int = 4) -> sparse.csr_matrix:
+def _interpolation(source: int, source_mm: float, target: int, target_mm: float) -> sparse.csr_matrix:
     """Sparse matrix (target, source): linear interpolation averaged over each target pixel, 0 outside the source."""
-    fine = np.arange(target * samples)
-    position = ((fine + 0.5) / samples - target / 2.0) * target_mm / source_mm + (source - 1) / 2.0
+    fine = np.arange(target * SUBSAMPLES)
+    position = ((fine + 0.5) / SUBSAMPLES - target / 2.0) * target_mm / source_mm + (source - 1) / 2.0
     lower = np.floor(position).astype(int)
     share = position - lower
     valid = [(index >= 0) & (index < source) for index in (lower, lower + 1)]
-    row = np.concatenate([fine[valid[0]], fine[valid[1]]]) // samples
+    row = np.concatenate([fine[valid[0]], fine[valid[1]]]) // SUBSAMPLES
     column = np.concatenate([lower[valid[0]], lower[valid[1]] + 1])
-    weight = np.concatenate([1.0 - share[valid[0]], share[valid[1]]]) / samples
+    weight = np.concatenate([1.0 - share[valid[0]], share[valid[1]]]) / SUBSAMPLES
     return sparse.csr_matrix((weight, (row, column)), shape=(target, source))

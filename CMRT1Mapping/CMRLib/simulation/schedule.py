@@ -13,6 +13,7 @@ from CMRLib.errors import InputError
 # Images after each inversion, with the pause in heart beats (or, with "s", seconds) in brackets between them.
 PATTERNS = {"shmolli": "5(1)1(1)1", "molli": "5(3)3", "look-locker": "7"}
 RR_RANGE_MS = (300.0, 2500.0)
+BEATS = 64  # of irregular intervals, more than any scheme has
 
 
 @dataclass(frozen=True)
@@ -124,13 +125,11 @@ def schedule(
     )
 
 
-def irregular_rr(
-    rr_ms: float, variability: float, rng: np.random.Generator, beats: int = 64
-) -> float | tuple[float, ...]:
+def irregular_rr(rr_ms: float, variability: float, rng: np.random.Generator) -> float | tuple[float, ...]:
     """RR intervals scattered around ``rr_ms`` with a standard deviation of ``variability`` times it."""
     if variability == 0:
         return rr_ms
-    return tuple(np.clip(rr_ms * (1.0 + variability * rng.standard_normal(beats)), *RR_RANGE_MS))
+    return tuple(np.clip(rr_ms * (1.0 + variability * rng.standard_normal(BEATS)), *RR_RANGE_MS))
 
 
 def shmolli_inversion_times(rr_ms: float | Sequence[float] = 1000.0) -> tuple[float, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +64,7 @@ class IrwBank(Bank):
         return len(self.kind)
 
 
-def _packed(anatomy: SliceAnatomy, spacing_mm: float = SPACING_MM) -> dict[str, np.ndarray]:
+def _packed(anatomy: SliceAnatomy) -> dict[str, np.ndarray]:
     """The arrays of one slice of the bank."""
     number = np.array([NAMES.index(name) for name in anatomy.tissues], dtype=np.uint8)
     order = np.argpartition(-anatomy.fractions, 1, axis=0)[:2]
@@ -72,16 +72,16 @@ def _packed(anatomy: SliceAnatomy, spacing_mm: float = SPACING_MM) -> dict[str, 
     first = shares[0] / np.maximum(shares.sum(axis=0), 1e-6)
     heart = anatomy.fractions[[name in HEART for name in anatomy.tissues]].sum(axis=0) > 0.5
     heart &= anatomy.landmarks is not None
-    grown = ndimage.distance_transform_edt(~heart) * spacing_mm if heart.any() else np.full(heart.shape, np.inf)
+    grown = ndimage.distance_transform_edt(~heart) * SPACING_MM if heart.any() else np.full(heart.shape, np.inf)
     # One pixel of a ramp, so that the edge keeps its place when it is sampled.
-    near = np.clip(0.5 + (HEART_GROWN_MM - grown) / spacing_mm, 0.0, 1.0)
+    near = np.clip(0.5 + (HEART_GROWN_MM - grown) / SPACING_MM, 0.0, 1.0)
     return {
         "tissue": number[order],
         "share": np.rint(first * 255.0).astype(np.uint8),
         "density": np.clip(np.rint(anatomy.density / DENSITY_STEP), 0, 255).astype(np.uint8),
         "t1_factor": np.clip(np.rint((anatomy.t1_factor - 1.0) / T1_STEP) + T1_ZERO, 0, 255).astype(np.uint8),
         "heart": np.rint(near * 255.0).astype(np.uint8),
-        "mobility": np.rint(mobility_of(anatomy, spacing_mm)[::MOBILITY_STEP, ::MOBILITY_STEP] * 255.0).astype(
+        "mobility": np.rint(mobility_of(anatomy, SPACING_MM)[::MOBILITY_STEP, ::MOBILITY_STEP] * 255.0).astype(
             np.uint8
         ),
     }
@@ -170,7 +170,6 @@ def make_bank(
     split: str = "training",
     *,
     shapes: int | None = None,
-    progress: Callable[[str], None] | None = None,
 ) -> IrwBank:
     """Render anatomies into a bank.
 
@@ -179,7 +178,6 @@ def make_bank(
         acdc: folder of labelled short-axis images; every slice of the patients of this split is taken.
         split: "training" or "validation".
         shapes: slices of random shapes; by default a fifth as many as seeds.
-        progress: called with a line of text now and then.
 
     Raises:
         InputError: a seed of another split, an unknown split, a folder without patients of the split, or nothing to
@@ -191,7 +189,6 @@ def make_bank(
     foreign = [seed for seed in seeds if split_of_seed(seed) != split]
     if foreign:
         raise InputError(f"The seed {foreign[0]} belongs to the {split_of_seed(foreign[0])} anatomies, not {split}.")
-    say = progress or (lambda text: None)
     slices: list[dict[str, np.ndarray]] = []
     kinds: list[int] = []
     subjects: list[str] = []
@@ -200,8 +197,6 @@ def make_bank(
         slices.append(_packed(anatomy))
         kinds.append(KINDS.index(kind))
         subjects.append(subject)
-        if len(slices) % 100 == 0:
-            say(f"{len(slices)} slices")
 
     for seed in seeds:
         add(parametric_slice(seed), "parametric", f"SIM{seed}")

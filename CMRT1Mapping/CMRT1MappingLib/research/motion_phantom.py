@@ -19,7 +19,7 @@ MARGIN_PIXELS = 2  # of a tube, whose border holds two materials
 SEED = 41
 
 
-def phantom_sets(folder: Path, copies: Mapping[str, int] = COPIES) -> list[EvaluationSet]:
+def phantom_sets(folder: Path) -> list[EvaluationSet]:
     """The ShMOLLI scan of a phantom below a folder, and copies of it with motion.
 
     What takes the place of the myocardium are the pixels with T1 from 600 to 2000 ms and R² above 0.99 that lie
@@ -39,7 +39,7 @@ def phantom_sets(folder: Path, copies: Mapping[str, int] = COPIES) -> list[Evalu
     if abs(rows_mm - columns_mm) > 1e-3:
         raise InputError(f"The pixels of {folder} are not square; name another folder.")
     tubes = tube_mask(loaded.images, times, loaded.phase)
-    severities = [severity for severity, count in copies.items() for _ in range(count)]
+    severities = [severity for severity, count in COPIES.items() for _ in range(count)]
     return [
         _moved_copy(loaded.images, loaded.phase, times, rows_mm, tubes, severity, SEED + number)
         for number, severity in enumerate(severities)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from CMRLib.networks.normalise import HIGH, LIMIT, LOW, quantile_normalise  # noqa: E402
+from CMRLib.networks.normalise import LIMIT, QUANTILES, quantile_normalise  # noqa: E402
 
 
 def frames(count=3, shape=(40, 50), seed=0):
@@ -17,7 +17,7 @@ def test_the_quantiles_become_0_and_1():
     images = frames()
     scaled = quantile_normalise(images)
     for image, result in zip(images, scaled, strict=True):
-        low, high = (torch.quantile(image, q) for q in (LOW, HIGH))
+        low, high = (torch.quantile(image, q) for q in QUANTILES)
         assert result[image <= low].max() < 1e-3
         assert result[image >= high].min() == pytest.approx(1.0, abs=0.01)
         middle = (image > low) & (image < high)
@@ -69,6 +69,6 @@ def test_no_images_and_few_pixels():
 
 def test_large_images_take_quantiles_of_a_selection():
     images = frames(1, (600, 700))
-    low, high = (float(torch.quantile(images.flatten(), q)) for q in (LOW, HIGH))
+    low, high = (float(torch.quantile(images.flatten(), q)) for q in QUANTILES)
     expected = ((images[0] - low) / (high - low)).clamp(0, LIMIT)
     assert float((quantile_normalise(images)[0] - expected).abs().max()) < 0.03
