@@ -37,31 +37,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _add_readme_options(parser: argparse.ArgumentParser) -> None:
-    from CMRLib.training.repository import ROOT
+    from CMRLib.training.repository import DOCUMENTS
 
-    parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
+    parser.add_argument("--readme", type=Path, nargs="+", default=DOCUMENTS, metavar="FILE", help="documents to fill")
     parser.add_argument("--check", action="store_true", help="change nothing; fail where a table is not up to date")
 
 
 def _update_readme(options: argparse.Namespace) -> int:
-    """Put every table into the README where ``<!-- table NAME -->`` marks its place."""
+    """Put every table into the documents where ``<!-- table NAME -->`` marks its place."""
     from CMRLib.commands import EXIT_DONE, EXIT_SOME_FAILED, stopped
     from CMRLib.files.atomic import write_text
-    from CMRLib.training.tables import read_tables, tables_in, with_tables
+    from CMRLib.training.tables import read_results_folder, tables_in, tables_of, with_tables
 
-    tables = read_tables(options.output)
-    document = options.readme.read_text(encoding="utf-8")
-    missing = [name for name in tables_in(document) if name not in tables]
-    if missing:
-        sentence = f"No file in {options.output} holds the table {missing[0]}; run its evaluation first."
-        return stopped(sentence, EXIT_SOME_FAILED)
-    filled = with_tables(document, tables)
-    if not options.check:
-        write_text(options.readme, filled)
-    elif filled != document:
-        sentence = "The README's tables are not those of the results; run cmr-evaluate readme."
-        return stopped(sentence, EXIT_SOME_FAILED)
-    return EXIT_DONE
+    tables = tables_of(read_results_folder(options.output))
+    status = EXIT_DONE
+    for document in options.readme:
+        text = document.read_text(encoding="utf-8")
+        missing = [name for name in tables_in(text) if name not in tables]
+        if missing:
+            sentence = f"No file in {options.output} holds the table {missing[0]}; run its evaluation first."
+            return stopped(sentence, EXIT_SOME_FAILED)
+        filled = with_tables(text, tables)
+        if filled != text and options.check:
+            sentence = f"The tables of {document} are not those of the results; run cmr-evaluate readme."
+            status = stopped(sentence, EXIT_SOME_FAILED)
+        elif filled != text:
+            write_text(document, filled)
+    return status
 
 
 if __name__ == "__main__":

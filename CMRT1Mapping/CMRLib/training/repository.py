@@ -12,6 +12,7 @@ from CMRLib.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "Testing" / "Results"
+DOCUMENTS = (ROOT / "README.md",)  # that show tables of the results
 
 
 def real_data_folder() -> Path:

@@ -58,16 +58,18 @@ def read_results(file: Path) -> dict[str, Any]:
         raise InputError(f"{file} cannot be read; run its evaluation again.") from error
 
 
-def read_tables(folder: Path) -> dict[str, str]:
-    """The tables of all results in a folder, by name.
+def read_results_folder(folder: Path) -> dict[str, dict[str, Any]]:
+    """All results in a folder, by name.
 
     Raises:
         InputError: a file cannot be read.
     """
-    tables: dict[str, str] = {}
-    for file in sorted(folder.glob("*.json")):
-        tables |= read_results(file).get("tables", {})
-    return tables
+    return {file.stem: read_results(file) for file in sorted(folder.glob("*.json"))}
+
+
+def tables_of(results: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The tables of results, as `read_results_folder` gives them, by name."""
+    return {name: table for result in results.values() for name, table in result.get("tables", {}).items()}
 
 
 def tables_in(document: str) -> dict[str, str]:
