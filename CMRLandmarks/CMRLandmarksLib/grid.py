@@ -88,8 +88,8 @@ def standard_placement(shape: tuple[int, int], geometry: Geometry, size: int = G
     """The standard grid, 1 mm and centred on the image, of an array of ``shape`` (rows, columns)."""
     spacing = np.array([geometry.spacing[1], geometry.spacing[0]])
     matrix = display_axes(geometry) * (GRID_SPACING_MM / spacing)[:, None]
-    centre = (np.array(shape, dtype=float) - 1.0) / 2.0
-    return Placement(matrix, centre - matrix @ np.full(2, (size - 1) / 2.0), size)
+    center = (np.array(shape, dtype=float) - 1.0) / 2.0
+    return Placement(matrix, center - matrix @ np.full(2, (size - 1) / 2.0), size)
 
 
 def standard_image(image: np.ndarray, geometry: Geometry, size: int = GRID_SIZE) -> tuple[np.ndarray, Placement]:
@@ -145,7 +145,7 @@ def zoom_placement(points: np.ndarray, size: int, line_px: float) -> Placement:
 
 
 def entry_line_placement(
-    centre: np.ndarray, anterior: np.ndarray, mirrored: bool, size: int, line_px: float
+    center: np.ndarray, anterior: np.ndarray, mirrored: bool, size: int, line_px: float
 ) -> Placement:
     """The crop for the second stage: entry line horizontal, insertion left, LV centre right, line centred.
 
@@ -153,16 +153,16 @@ def entry_line_placement(
     mirrored image is mirrored back, so that it does there too.
 
     Args:
-        centre, anterior: (2,) positions in the source.
+        center, anterior: (2,) positions in the source.
         mirrored: whether the source is a mirror image of a usual view.
         size: rows and columns of the crop.
         line_px: length of the entry line in crop pixels.
     """
-    line = np.asarray(centre, dtype=float) - anterior
+    line = np.asarray(center, dtype=float) - anterior
     length = float(np.hypot(*line))
     # Points that coincide give no direction; a nominal 30 px line to the right keeps the crop sensible.
     right = line / line_px if length > 3.0 else np.array([0.0, 30.0 / line_px])
     down = np.array([right[1], -right[0]])  # a quarter turn clockwise on display
     matrix = np.column_stack([-down if mirrored else down, right])
-    middle = (np.asarray(centre, dtype=float) + anterior) / 2.0
+    middle = (np.asarray(center, dtype=float) + anterior) / 2.0
     return Placement(matrix, middle - matrix @ np.full(2, (size - 1) / 2.0), size)

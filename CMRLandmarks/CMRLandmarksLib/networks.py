@@ -189,8 +189,8 @@ def landmark_loss(
         The loss and its terms; the distance is in input pixels.
     """
     heat = output.heat
-    centre = torch.nan_to_num((points - (cell - 1) / 2.0) / cell)
-    squared = (_cells(heat) - centre[..., None, None]).square().sum(dim=2)
+    center = torch.nan_to_num((points - (cell - 1) / 2.0) / cell)
+    squared = (_cells(heat) - center[..., None, None]).square().sum(dim=2)
     target = (-squared / (2.0 * SPREAD_CELLS**2)).flatten(2).softmax(dim=2)
     entropy = -(target * heat.flatten(2).log_softmax(dim=2)).sum(dim=2)
     error = positions(output, cell) - torch.nan_to_num(points)

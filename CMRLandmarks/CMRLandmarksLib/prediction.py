@@ -184,7 +184,7 @@ def _blank(number: int) -> LandmarkPrediction:
 def _result(
     number: int, points: np.ndarray, confidence: np.ndarray, heart: float, placement: Placement, threshold: float
 ) -> LandmarkPrediction:
-    centre, anterior, inferior = ((float(r), float(c)) for r, c in placement.to_source(points))
+    center, anterior, inferior = ((float(r), float(c)) for r, c in placement.to_source(points))
     unsure = bool(confidence[:2].min() < threshold)
     reason = NO_HEART if heart < 0.5 else UNSURE if unsure else ""
     named = {
@@ -192,7 +192,7 @@ def _result(
         "rv_insertion": float(confidence[1]),
         "inferior_rv_insertion": float(confidence[2]),
     }
-    return LandmarkPrediction(number, centre, anterior, inferior, named, heart, bool(reason), reason)
+    return LandmarkPrediction(number, center, anterior, inferior, named, heart, bool(reason), reason)
 
 
 def predict_on_grid(
@@ -227,8 +227,8 @@ def predict_on_grid(
     refined = look2
     for turn in range(model.passes):
         crops = [
-            entry_line_placement(centre, anterior, mirrored, model.crop_size, model.line_px)
-            for centre, anterior in points[:, :2]
+            entry_line_placement(center, anterior, mirrored, model.crop_size, model.line_px)
+            for center, anterior in points[:, :2]
         ]
         refined = _look(model.stage2, grids, crops, model, batch, done(2 + turn))
         last_move = np.linalg.norm(refined.points - points, axis=2) if turn else last_move

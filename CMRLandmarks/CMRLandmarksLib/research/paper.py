@@ -56,7 +56,7 @@ class PaperNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.to_colour = nn.Conv2d(1, 3, 3, padding=1)
+        self.to_color = nn.Conv2d(1, 3, 3, padding=1)
         self.stem = nn.Sequential(
             nn.Conv2d(3, 64, 7, stride=2, padding=3),
             nn.BatchNorm2d(64),
@@ -76,7 +76,7 @@ class PaperNetwork(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        features = self.stacks(self.stem(functional.relu(self.to_colour(image))))
+        features = self.stacks(self.stem(functional.relu(self.to_color(image))))
         return self.head(features.mean(dim=(2, 3)))
 
 

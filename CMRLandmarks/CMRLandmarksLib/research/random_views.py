@@ -61,12 +61,12 @@ def crops(points: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor
         Matrices (image, 2, 2) and offsets (image, 2) as in `sample`.
     """
     count = len(points)
-    centre = points[:, 0]
+    center = points[:, 0]
     heading = NOMINAL_HEADING + 0.6 * torch.randn(count, generator=generator)
     length = uniform(20.0, 40.0, count, 1, generator=generator)
-    guess = centre + length * torch.stack([heading.sin(), heading.cos()], dim=1)
+    guess = center + length * torch.stack([heading.sin(), heading.cos()], dim=1)
     anterior = torch.where(torch.isfinite(points[:, 1]), points[:, 1], guess)
-    line = centre - anterior
+    line = center - anterior
     length = line.norm(dim=1).clamp_min(3.0)
     angle = torch.atan2(line[:, 0], line[:, 1])
     angle = angle + uniform(-1.0, 1.0, count, generator=generator) * math.radians(CROP_ANGLE_DEG)
@@ -76,5 +76,5 @@ def crops(points: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor
     down = torch.stack([right[:, 1], -right[:, 0]], dim=1)
     matrix = torch.stack([down * (scale * stretch)[:, None], right * (scale / stretch)[:, None]], dim=2)
     error = uniform(-CROP_SHIFT_PX, CROP_SHIFT_PX, count, 2, generator=generator)
-    middle = (centre + anterior) / 2.0 + error * scale[:, None]
+    middle = (center + anterior) / 2.0 + error * scale[:, None]
     return matrix, middle - matrix.sum(dim=2) * (size - 1) / 2.0

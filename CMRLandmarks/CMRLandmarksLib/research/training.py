@@ -69,8 +69,8 @@ def _seen(
     rim = seen[:, 3].clone()
     rim[:, 1:-1, 1:-1] = 0.0
     cut = rim.amax(dim=(1, 2)) > 0.0
-    centre = moved[:, 0] + torch.where(cut[:, None] | change.isnan(), 0.0, change)
-    return seen, torch.cat([centre[:, None], moved[:, 1:3]], dim=1)
+    center = moved[:, 0] + torch.where(cut[:, None] | change.isnan(), 0.0, change)
+    return seen, torch.cat([center[:, None], moved[:, 1:3]], dim=1)
 
 
 def _batch(image: Tensor, points: Tensor, present: Tensor, tissue: Tensor, rv_known: Tensor) -> Batch:

@@ -21,12 +21,12 @@ from CMRLib.training.labelled_folders import ACDC, EMIDEC
 from CMRLib.training.splits import split_of, subject_of
 
 
-def drawn_labels(shape=(120, 140), centre=(60.0, 75.0)) -> np.ndarray:
+def drawn_labels(shape=(120, 140), center=(60.0, 75.0)) -> np.ndarray:
     """A ring with a right ventricle that touches it between 10 and 8 o'clock and beyond."""
     y, x = np.indices(shape)
-    radius = np.hypot(y - centre[0], x - centre[1])
+    radius = np.hypot(y - center[0], x - center[1])
     labels = np.zeros(shape, dtype=np.uint8)
-    angle = np.rad2deg(np.arctan2(y - centre[0], x - centre[1])) % 360.0
+    angle = np.rad2deg(np.arctan2(y - center[0], x - center[1])) % 360.0
     labels[(radius < 45) & (angle > 150) & (angle < 250)] = 1
     labels[radius < 25] = 2
     labels[radius < 16] = 3
@@ -34,8 +34,8 @@ def drawn_labels(shape=(120, 140), centre=(60.0, 75.0)) -> np.ndarray:
 
 
 def test_landmarks_follow_from_where_the_right_ventricle_touches_the_myocardium():
-    centre, anterior, inferior = landmarks_of_labels(drawn_labels())
-    assert centre == pytest.approx([60.0, 75.0], abs=0.1)
+    center, anterior, inferior = landmarks_of_labels(drawn_labels())
+    assert center == pytest.approx([60.0, 75.0], abs=0.1)
     for point, degrees in ((anterior, 250.0), (inferior, 150.0)):
         expected = 60 + 24.5 * np.sin(np.deg2rad(degrees)), 75 + 24.5 * np.cos(np.deg2rad(degrees))
         assert np.hypot(*(point - expected)) < 2.0

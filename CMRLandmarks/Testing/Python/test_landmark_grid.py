@@ -52,8 +52,8 @@ def test_positions_come_back_exactly(rows, columns, spacing, orientation, point)
     geometry = short_axis(*ORIENTATIONS[orientation], (spacing[0], spacing[1], 8.0))
     placement = standard_placement((rows, columns), geometry)
     assert placement.to_source(placement.to_target(point)) == pytest.approx(point, abs=1e-9)
-    centre = [(rows - 1) / 2, (columns - 1) / 2]
-    assert placement.to_target(centre) == pytest.approx([191.5, 191.5])
+    center = [(rows - 1) / 2, (columns - 1) / 2]
+    assert placement.to_target(center) == pytest.approx([191.5, 191.5])
     # One target pixel is 1 mm, whatever the source's pixels are.
     step = (placement.to_source([0.0, 1.0]) - placement.to_source([0.0, 0.0])) * [spacing[1], spacing[0]]
     assert np.hypot(*step) == pytest.approx(1.0)
@@ -83,13 +83,13 @@ def test_a_header_that_is_no_short_axis_changes_nothing():
 
 
 def test_the_crop_shows_the_entry_line_level_with_the_right_ventricle_below():
-    centre, anterior, inferior = np.array([100.0, 110.0]), np.array([70.0, 90.0]), np.array([120.0, 80.0])
-    crop = entry_line_placement(centre, anterior, False, 128, 36.0)
-    assert crop.to_target(centre) == pytest.approx([63.5, 81.5])
+    center, anterior, inferior = np.array([100.0, 110.0]), np.array([70.0, 90.0]), np.array([120.0, 80.0])
+    crop = entry_line_placement(center, anterior, False, 128, 36.0)
+    assert crop.to_target(center) == pytest.approx([63.5, 81.5])
     assert crop.to_target(anterior) == pytest.approx([63.5, 45.5])
     assert crop.to_target(inferior)[0] > 63.5
     flip = np.array([1.0, -1.0])
-    mirrored = entry_line_placement(centre * flip, anterior * flip, True, 128, 36.0)
+    mirrored = entry_line_placement(center * flip, anterior * flip, True, 128, 36.0)
     assert mirrored.to_target(inferior * flip) == pytest.approx(crop.to_target(inferior))
 
 
@@ -145,8 +145,8 @@ def test_snapping_ends_where_the_entry_line_leaves_the_epicardium():
 
 
 def test_angles_between_entry_lines_wrap():
-    centre = np.zeros((2, 2))
+    center = np.zeros((2, 2))
     first = np.array([[0.1, -1.0], [0.0, 1.0]])
     second = np.array([[-0.1, -1.0], [1.0, 0.0]])
     expected = [2 * np.rad2deg(np.arctan(0.1)), 90.0]
-    assert angle_between(centre, first, centre, second) == pytest.approx(expected)
+    assert angle_between(center, first, center, second) == pytest.approx(expected)

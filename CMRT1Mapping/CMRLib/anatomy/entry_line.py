@@ -9,20 +9,20 @@ from CMRLib.errors import InputError
 STEP_PX = 0.05
 
 
-def angle_between(centre: np.ndarray, insertion: np.ndarray, other_centre: np.ndarray, other: np.ndarray) -> np.ndarray:
+def angle_between(center: np.ndarray, insertion: np.ndarray, other_center: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Unsigned angle in degrees, 0 to 180, between two entry lines; positions are (..., 2), (row, column)."""
-    lines = [np.asarray(insertion, float) - centre, np.asarray(other, float) - other_centre]
+    lines = [np.asarray(insertion, float) - center, np.asarray(other, float) - other_center]
     angles = [np.arctan2(line[..., 0], line[..., 1]) for line in lines]
     return np.abs(np.rad2deg((angles[0] - angles[1] + np.pi) % (2.0 * np.pi) - np.pi))
 
 
 def snapped_insertion(
-    centre: tuple[float, float], insertion: tuple[float, float], heart: np.ndarray
+    center: tuple[float, float], insertion: tuple[float, float], heart: np.ndarray
 ) -> tuple[float, float]:
     """The point where the entry line meets the epicardium, as the thesis (5.2.2) refines manual insertion points.
 
     Args:
-        centre: LV centre, (row, column) in pixels.
+        center: LV centre, (row, column) in pixels.
         insertion: a point on the entry line, (row, column).
         heart: bool (row, column), what the epicardial contour encloses: LV myocardium and cavity.
 
@@ -33,7 +33,7 @@ def snapped_insertion(
     Raises:
         InputError: the centre lies outside the contour, or both points are the same.
     """
-    start, line = np.asarray(centre, float), np.asarray(insertion, float) - centre
+    start, line = np.asarray(center, float), np.asarray(insertion, float) - center
     length = float(np.hypot(*line))
     if length < 1e-6:
         raise InputError("The LV centre and the insertion point are the same point; move one of them.")

@@ -18,17 +18,17 @@ def find_landmarks(labels: np.ndarray) -> SliceLandmarks:
     lies clockwise of the RV on display, as in every short-axis view that is not mirrored. They are None without an RV.
     """
     row, column = ndimage.center_of_mass(labels == LEFT_VENTRICLE)
-    centre = (float(row), float(column))
+    center = (float(row), float(column))
     rv = labels == RIGHT_VENTRICLE
     touching = np.argwhere((labels == MYOCARDIUM) & ndimage.binary_dilation(rv, np.ones((3, 3), bool)))
     if len(touching) < 5:
-        return SliceLandmarks(centre, None, None)
-    towards = np.array(ndimage.center_of_mass(rv)) - centre
-    from_centre = touching - np.array(centre)
-    angle = np.arctan2(from_centre[:, 0], from_centre[:, 1]) - np.arctan2(towards[0], towards[1])
+        return SliceLandmarks(center, None, None)
+    towards = np.array(ndimage.center_of_mass(rv)) - center
+    from_center = touching - np.array(center)
+    angle = np.arctan2(from_center[:, 0], from_center[:, 1]) - np.arctan2(towards[0], towards[1])
     angle = (angle + np.pi) % (2.0 * np.pi) - np.pi
     anterior, inferior = touching[np.argmax(angle)], touching[np.argmin(angle)]
-    return SliceLandmarks(centre, (float(anterior[0]), float(anterior[1])), (float(inferior[0]), float(inferior[1])))
+    return SliceLandmarks(center, (float(anterior[0]), float(anterior[1])), (float(inferior[0]), float(inferior[1])))
 
 
 def landmarks_of_labels(labels: np.ndarray) -> np.ndarray:

@@ -124,12 +124,12 @@ def acquire(
     frames, rows, columns = images.shape
     r, c = acquired_shape
     top, left = rows // 2 - r // 2, columns // 2 - c // 2
-    centre = (slice(None), slice(top, top + r), slice(left, left + c))
+    center = (slice(None), slice(top, top + r), slice(left, left + c))
     axes = (1, 2)
     spectrum = scipy.fft.fftshift(scipy.fft.fft2(images.astype(np.complex64), norm="ortho"), axes=axes)
     noise = rng.standard_normal((2, frames, r, c), dtype=np.float32)
     # White noise is white in either domain; the factor keeps its power per pixel through the zero filling.
     scale = np.float32(noise_sd * np.sqrt(rows * columns / (r * c)))
     filled = np.zeros_like(spectrum)
-    filled[centre] = spectrum[centre] + scale * (noise[0] + 1j * noise[1])
+    filled[center] = spectrum[center] + scale * (noise[0] + 1j * noise[1])
     return scipy.fft.ifft2(scipy.fft.ifftshift(filled, axes=axes), norm="ortho").astype(np.complex64)

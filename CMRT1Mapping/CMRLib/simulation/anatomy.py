@@ -57,14 +57,14 @@ def _torso_around(heart: Heart, torso: Torso, heart_position: Point, rng: np.ran
     outline = heart.outlines("basal")["fat"] + 2.0
     edge = np.array(heart_position) + outline[:, None] * np.column_stack([np.cos(angles()), np.sin(angles())])
     for _ in range(10):
-        from_centre = edge - position
-        distance = np.linalg.norm(from_centre, axis=1)
-        direction = np.arctan2(from_centre[:, 1], from_centre[:, 0])
+        from_center = edge - position
+        distance = np.linalg.norm(from_center, axis=1)
+        direction = np.arctan2(from_center[:, 1], from_center[:, 0])
         excess = distance - np.interp(direction % (2.0 * np.pi), angles(), torso.cavity(), period=2.0 * np.pi)
         worst = int(np.argmax(excess))
         if excess[worst] <= 0:
             break
-        position = position + from_centre[worst] / distance[worst] * (excess[worst] + 0.5)
+        position = position + from_center[worst] / distance[worst] * (excess[worst] + 0.5)
     return float(position[0]), float(position[1])
 
 
@@ -124,14 +124,14 @@ class ParametricAnatomy:
         check_level(level)
         names = tuple(TISSUES)
         canvas = Canvas(shape, spacing_mm, names)
-        centre = self.lv_center(level)
+        center = self.lv_center(level)
         self.torso.paint(canvas, level, self.torso_position)
-        self.heart.paint(canvas, level, centre)
+        self.heart.paint(canvas, level, center)
 
         def pixel(point: Point) -> Point:
             return point[1] / spacing_mm + (shape[0] - 1) / 2.0, point[0] / spacing_mm + (shape[1] - 1) / 2.0
 
-        anterior, inferior = self.heart.insertion_points(level, centre)
+        anterior, inferior = self.heart.insertion_points(level, center)
         fractions = canvas.fractions()
         rng = np.random.default_rng([self.seed, LEVELS.index(level)])
         fine, coarse = (smooth_field(rng, shape, size / spacing_mm) for size in (1.6, 12.0))
@@ -142,5 +142,5 @@ class ParametricAnatomy:
             fractions=fractions,
             density=np.clip(1.0 + amplitude * (0.8 * fine + 0.6 * coarse), 0.2, 2.0).astype(np.float32),
             t1_factor=np.ones(shape, dtype=np.float32),
-            landmarks=SliceLandmarks(pixel(centre), pixel(anterior), pixel(inferior)),
+            landmarks=SliceLandmarks(pixel(center), pixel(anterior), pixel(inferior)),
         )

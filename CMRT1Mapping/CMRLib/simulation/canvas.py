@@ -52,23 +52,23 @@ class Canvas:
         self.tissue = np.zeros((rows, columns), dtype=np.uint8)
 
     def fill(
-        self, centre: tuple[float, float], outlines: Sequence[tuple[np.ndarray, str]], only: Sequence[str] = ()
+        self, center: tuple[float, float], outlines: Sequence[tuple[np.ndarray, str]], only: Sequence[str] = ()
     ) -> None:
-        """Paint shapes that are star-shaped about one ``centre``, in the order given.
+        """Paint shapes that are star-shaped about one ``center``, in the order given.
 
         Args:
-            centre: (x, y) in mm.
+            center: (x, y) in mm.
             outlines: pairs of an outline, (ANGLES,) mm from the centre, and the tissue's name.
             only: paint only where one of these tissues is now; everywhere when empty.
         """
         reach = float(max(np.max(outline) for outline, _ in outlines))
-        left, right = np.searchsorted(self._x, [centre[0] - reach, centre[0] + reach])
-        top, bottom = np.searchsorted(self._y, [centre[1] - reach, centre[1] + reach])
+        left, right = np.searchsorted(self._x, [center[0] - reach, center[0] + reach])
+        top, bottom = np.searchsorted(self._y, [center[1] - reach, center[1] + reach])
         if left == right or top == bottom:
             return
         region = self.tissue[top:bottom, left:right]
-        dx = self._x[left:right][None, :] - np.float32(centre[0])
-        dy = self._y[top:bottom][:, None] - np.float32(centre[1])
+        dx = self._x[left:right][None, :] - np.float32(center[0])
+        dy = self._y[top:bottom][:, None] - np.float32(center[1])
         radius = np.hypot(dx, dy)
         position = np.arctan2(dy, dx) * np.float32(ANGLES / (2.0 * np.pi))
         index = np.floor(position).astype(np.int32)

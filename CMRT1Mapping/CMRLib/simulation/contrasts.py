@@ -77,7 +77,7 @@ def render_contrast(anatomy: SliceAnatomy, contrast: str, spacing_mm: float, rng
     return _acquired(signed, contrast, anatomy, labels, spacing_mm, rng)
 
 
-def _centre(anatomy: SliceAnatomy) -> tuple[float, float]:
+def _center(anatomy: SliceAnatomy) -> tuple[float, float]:
     """LV centre, or the image's where the slice shows no heart."""
     if anatomy.landmarks is not None:
         return anatomy.landmarks.lv_center
@@ -131,7 +131,7 @@ def _scar(anatomy: SliceAnatomy, spacing_mm: float, rng: np.random.Generator) ->
     if not cavity.any():
         return np.zeros_like(wall)
     rows, columns = np.indices(wall.shape)
-    row, column = _centre(anatomy)
+    row, column = _center(anatomy)
     angle = np.arctan2(rows - row, columns - column)
     away = np.abs((angle - rng.uniform(-np.pi, np.pi) + np.pi) % (2.0 * np.pi) - np.pi)
     depth = ndimage.distance_transform_edt(~cavity) * spacing_mm
@@ -203,8 +203,8 @@ def _vne(anatomy: SliceAnatomy, signed: np.ndarray, spacing_mm: float, rng: np.r
     image = np.abs(signed) ** float(rng.uniform(0.7, 1.2))
     image = ndimage.gaussian_filter(image, rng.uniform(0.5, 1.1) / spacing_mm)
     image = image * (1.0 + 0.03 * smooth_field(rng, shape, 1.5)) + 1e-3
-    centre = np.array(_centre(anatomy)) + rng.normal(0.0, 10.0, 2) / spacing_mm
+    center = np.array(_center(anatomy)) + rng.normal(0.0, 10.0, 2) / spacing_mm
     half = rng.uniform(64.0, 100.0) / spacing_mm
     rows, columns = np.indices(shape)
-    outside = (np.abs(rows - centre[0]) > half) | (np.abs(columns - centre[1]) > half)
+    outside = (np.abs(rows - center[0]) > half) | (np.abs(columns - center[1]) > half)
     return np.where(outside, 0.0, image).astype(np.float32)

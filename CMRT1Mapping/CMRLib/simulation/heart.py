@@ -87,7 +87,7 @@ class Heart:
             "fat": fat,
         }
 
-    def insertion_points(self, level: str, centre: tuple[float, float]) -> tuple[tuple[float, float], ...]:
+    def insertion_points(self, level: str, center: tuple[float, float]) -> tuple[tuple[float, float], ...]:
         """Anterior and inferior RV insertion points (x, y): where the RV's wall leaves the LV's epicardium.
 
         The anterior one lies clockwise of the septum on display, as in every short-axis view that is not mirrored.
@@ -97,15 +97,15 @@ class Heart:
         for side in (1.0, -1.0):
             angle = self.septum_angle + side * self.rv_half_span * RV_SPAN_SCALE[level]
             radius = np.interp(angle % (2.0 * np.pi), angles(), epicardium, period=2.0 * np.pi)
-            points.append((float(centre[0] + radius * np.cos(angle)), float(centre[1] + radius * np.sin(angle))))
+            points.append((float(center[0] + radius * np.cos(angle)), float(center[1] + radius * np.sin(angle))))
         return tuple(points)
 
-    def paint(self, canvas: Canvas, level: str, centre: tuple[float, float]) -> None:
-        """Paint the heart, its fat first; ``centre`` is the LV's, (x, y)."""
+    def paint(self, canvas: Canvas, level: str, center: tuple[float, float]) -> None:
+        """Paint the heart, its fat first; ``center`` is the LV's, (x, y)."""
         rng = np.random.default_rng([self.seed, 10 + sorted(CAVITY_SCALE).index(level)])
         outline = self.outlines(level)
         canvas.fill(
-            centre,
+            center,
             [
                 (outline["fat"], "epicardial fat"),
                 (outline["heart"], "right ventricular wall"),
@@ -114,11 +114,11 @@ class Heart:
                 (outline["cavity"], "left blood"),
             ],
         )
-        self._paint_papillaries(canvas, level, centre, outline["cavity"], rng)
-        self._paint_rv_trabeculae(canvas, level, centre, outline, rng)
+        self._paint_papillaries(canvas, level, center, outline["cavity"], rng)
+        self._paint_rv_trabeculae(canvas, level, center, outline, rng)
 
     def _paint_papillaries(
-        self, canvas: Canvas, level: str, centre: tuple[float, float], cavity: np.ndarray, rng: np.random.Generator
+        self, canvas: Canvas, level: str, center: tuple[float, float], cavity: np.ndarray, rng: np.random.Generator
     ) -> None:
         """Anterolateral and posteromedial muscle: in the wall at mid level, split at the apex, slim at the base."""
         size = self.papillary_radius * {"basal": 0.62, "mid": 1.0, "apical": 0.8}[level]
@@ -127,7 +127,7 @@ class Heart:
                 angle = self.septum_angle + offset + rng.normal(0.0, 0.13)
                 edge = cavity[round(angle / (2.0 * np.pi) * ANGLES) % ANGLES]
                 reach = edge - size * rng.uniform(0.75, 1.25)
-                spot = (centre[0] + reach * np.cos(angle), centre[1] + reach * np.sin(angle))
+                spot = (center[0] + reach * np.cos(angle), center[1] + reach * np.sin(angle))
                 shape = ellipse(size * 1.2, size * 0.85, angle) * (1.0 + wavy(rng, 0.06, range(2, 5)))
                 canvas.fill(spot, [(shape, "papillary muscle")], only=["left blood"])
 
@@ -135,7 +135,7 @@ class Heart:
         self,
         canvas: Canvas,
         level: str,
-        centre: tuple[float, float],
+        center: tuple[float, float],
         outline: dict[str, np.ndarray],
         rng: np.random.Generator,
     ) -> None:
@@ -144,6 +144,6 @@ class Heart:
             angle = self.septum_angle + self.rv_half_span * rng.uniform(-0.75, 0.75) * RV_SPAN_SCALE[level]
             edge = outline["rv"][round(angle / (2.0 * np.pi) * ANGLES) % ANGLES]
             reach = edge - rng.uniform(0.0, 3.0)
-            spot = (centre[0] + reach * np.cos(angle), centre[1] + reach * np.sin(angle))
+            spot = (center[0] + reach * np.cos(angle), center[1] + reach * np.sin(angle))
             shape = ellipse(rng.uniform(1.5, 3.5), rng.uniform(0.9, 1.6), angle + rng.normal(0.0, 0.5))
             canvas.fill(spot, [(shape, "right trabecula")], only=["right blood"])

@@ -98,17 +98,17 @@ def normal(*shape: int, generator: Generator) -> Tensor:
     return torch.randn(*shape, generator=generator, device=generator.device)
 
 
-def default_mobility(positions_mm: Tensor, centre_mm: Tensor) -> Tensor:
+def default_mobility(positions_mm: Tensor, center_mm: Tensor) -> Tensor:
     """How far tissue follows the breathing where nothing is known of the body: 1 around the heart, less far from it.
 
     Args:
         positions_mm: (2, row, column).
-        centre_mm: (set, 2), the LV's centre.
+        center_mm: (set, 2), the LV's centre.
 
     Returns:
         (set, row, column), 0 to 1.
     """
-    distance = (positions_mm - centre_mm[:, :, None, None]).norm(dim=1)
+    distance = (positions_mm - center_mm[:, :, None, None]).norm(dim=1)
     return 0.25 + 0.75 / (1 + ((distance - 70) / 15).exp())
 
 
@@ -191,7 +191,7 @@ def _elastic(grid: ControlGrid, count: int, frames: int, generator: Generator) -
     return kernels[0][:, None, None] @ noise @ kernels[1][:, None, None].transpose(-1, -2), sigma
 
 
-def _centred(field: Tensor) -> Tensor:
+def _centered(field: Tensor) -> Tensor:
     return field - field.mean(dim=1, keepdim=True)
 
 
@@ -221,7 +221,7 @@ def random_control(
     frames: int,
     grid: ControlGrid,
     generator: Generator,
-    centre_mm: Tensor,
+    center_mm: Tensor,
     mobility: Tensor | None = None,
 ) -> Tensor:
     """Control values of random displacements for a batch of sets.
@@ -235,7 +235,7 @@ def random_control(
         frames: frames of each set.
         grid: control points.
         generator: of torch; it says on which device, too.
-        centre_mm: (set, 2), the LV's centre from the first pixel's centre along rows and columns.
+        center_mm: (set, 2), the LV's centre from the first pixel's centre along rows and columns.
         mobility: (set, row, column) on the control points, how far the tissue follows the breathing; see
             `default_mobility`.
 
@@ -252,8 +252,8 @@ def random_control(
     target = limits[:, 0] + (limits[:, 1] - limits[:, 0]) * uniform(0.0, 1.0, count, generator=generator)
     positions = grid.positions_mm(target)
     if mobility is None:
-        mobility = default_mobility(positions, centre_mm)
-    away = positions - centre_mm[:, :, None, None]
+        mobility = default_mobility(positions, center_mm)
+    away = positions - center_mm[:, :, None, None]
 
     def spread(amplitude: Tensor) -> Tensor:
         return amplitude[:, None, None, None, None]
@@ -262,8 +262,8 @@ def random_control(
     # More than about an eighth of the correlation length would come close to folding.
     elastic_mm = torch.minimum(0.13 * sigma, 0.4 * target) * uniform(0.0, 1.0, count, generator=generator)
     beat_mm = torch.minimum(torch.full_like(target, 4.0), 0.8 * target) * uniform(0.0, 1.0, count, generator=generator)
-    breathing = _centred(_breathing(away, mobility, frames, generator))
-    others = _centred(spread(elastic_mm) * fields + spread(beat_mm) * _heart_beat(away, frames, generator))
+    breathing = _centered(_breathing(away, mobility, frames, generator))
+    others = _centered(spread(elastic_mm) * fields + spread(beat_mm) * _heart_beat(away, frames, generator))
 
     ring = (-0.5 * ((away[:, 0].hypot(away[:, 1]) - RING_MM) / RING_WIDTH_MM) ** 2).exp()
     ring = ring / ring.sum(dim=(1, 2), keepdim=True).clamp_min(1e-6)
@@ -312,7 +312,7 @@ def random_motion(
     spacing_mm: float,
     severity: str,
     generator: Generator,
-    centre: tuple[float, float] | None = None,
+    center: tuple[float, float] | None = None,
     mobility: Tensor | None = None,
 ) -> Tensor:
     """Random displacements of one set of frames; see `random_control`.
@@ -323,7 +323,7 @@ def random_motion(
         spacing_mm: spacing of the square pixels.
         severity: "none" (exactly 0), "mild", "moderate" or "severe".
         generator: of torch; the result lies on its device.
-        centre: the LV's centre, (row, column) in pixels; by default the image's.
+        center: the LV's centre, (row, column) in pixels; by default the image's.
         mobility: (row, column), 0 to 1, how far the tissue in each pixel follows the breathing.
 
     Returns:
@@ -336,11 +336,11 @@ def random_motion(
     import torch
 
     grid = ControlGrid.over(shape, spacing_mm)
-    middle = centre if centre is not None else ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
-    centre_mm = torch.tensor([middle], device=generator.device) * spacing_mm
+    middle = center if center is not None else ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
+    center_mm = torch.tensor([middle], device=generator.device) * spacing_mm
     on_nodes = None
     if mobility is not None:
         to_nodes = grid.positions_mm(mobility) / spacing_mm - indices(grid.counts, mobility)
         on_nodes = warp(mobility[None, None], to_nodes[None])[0]
-    control = random_control([severity], frames, grid, generator, centre_mm.float(), on_nodes)
+    control = random_control([severity], frames, grid, generator, center_mm.float(), on_nodes)
     return grid.evaluate(control)[0] / spacing_mm

@@ -129,8 +129,8 @@ def short_axis_geometry(seed: int, shape: tuple[int, int], spacing_mm: float, po
     i /= np.linalg.norm(i)
     k = -apex
     j = np.cross(k, i)
-    centre = np.array([-25.0, -40.0, 15.0]) + rng.normal(0.0, 8.0, 3) + apex * position_mm
-    origin = centre - spacing_mm * ((shape[1] - 1) / 2.0 * i + (shape[0] - 1) / 2.0 * j)
+    center = np.array([-25.0, -40.0, 15.0]) + rng.normal(0.0, 8.0, 3) + apex * position_mm
+    origin = center - spacing_mm * ((shape[1] - 1) / 2.0 * i + (shape[0] - 1) / 2.0 * j)
     return Geometry(
         origin=(float(origin[0]), float(origin[1]), float(origin[2])),
         spacing=(spacing_mm, spacing_mm, SLICE_THICKNESS_MM),
@@ -147,10 +147,10 @@ def _motion(anatomy: SliceAnatomy, severity: str, frames: int, spacing_mm: float
 
     if severity == "none":
         return None
-    centre = None if anatomy.landmarks is None else anatomy.landmarks.lv_center
+    center = None if anatomy.landmarks is None else anatomy.landmarks.lv_center
     mobility = torch.from_numpy(mobility_of(anatomy, spacing_mm))
     generator = torch.Generator().manual_seed(seed)
-    motion = random_motion(frames, anatomy.density.shape, spacing_mm, severity, generator, centre, mobility)
+    motion = random_motion(frames, anatomy.density.shape, spacing_mm, severity, generator, center, mobility)
     displacement: np.ndarray = motion.numpy()
     return displacement
 

@@ -49,9 +49,9 @@ class Torso:
         waves = wavy(np.random.default_rng([self.seed, 1]), 0.02, range(2, 6))
         return ellipse(self.half_width, self.half_height, self.rotation, 2.3) * (1.0 + waves)
 
-    def paint(self, canvas: Canvas, level: str, centre: tuple[float, float]) -> None:
-        """Paint everything but the heart; ``centre`` is the body's, (x, y)."""
-        painter = _Painter(self, canvas, centre, np.random.default_rng(self.seed))
+    def paint(self, canvas: Canvas, level: str, center: tuple[float, float]) -> None:
+        """Paint everything but the heart; ``center`` is the body's, (x, y)."""
+        painter = _Painter(self, canvas, center, np.random.default_rng(self.seed))
         painter.chest_wall()
         painter.mediastinum()
         painter.lung_vessels()
@@ -65,18 +65,18 @@ class _Painter:
 
     torso: Torso
     canvas: Canvas
-    centre: tuple[float, float]
+    center: tuple[float, float]
     rng: np.random.Generator
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """A position given in the body's own axes from its centre, as (x, y) of the image."""
         cos, sin = np.cos(self.torso.rotation), np.sin(self.torso.rotation)
-        return self.centre[0] + cos * x - sin * y, self.centre[1] + sin * x + cos * y
+        return self.center[0] + cos * x - sin * y, self.center[1] + sin * x + cos * y
 
     def at(self, angle: float, reach: np.ndarray) -> tuple[float, float]:
         """The position (x, y) at an angle on an outline about the body's centre."""
         radius = reach[round(angle / (2.0 * np.pi) * ANGLES) % ANGLES]
-        return self.centre[0] + radius * np.cos(angle), self.centre[1] + radius * np.sin(angle)
+        return self.center[0] + radius * np.cos(angle), self.center[1] + radius * np.sin(angle)
 
     def spots(self, count: int, x: tuple[float, float], y: tuple[float, float], size: float, shape: float) -> Spots:
         """Random elongated spots in a rectangle of the body's axes: pairs of a position and an outline."""
@@ -94,7 +94,7 @@ class _Painter:
         # The subcutaneous layer is thickest at the flanks and thin over the breast bone and the spine.
         fat = torso.fat * (0.55 + 0.75 * np.cos(around) ** 2) * np.clip(1.0 + wavy(rng, 0.25, range(2, 6)), 0.3, None)
         self.canvas.fill(
-            self.centre,
+            self.center,
             [
                 (cavity + muscle + fat + SKIN_MM, "skeletal muscle"),
                 (cavity + muscle + fat, "fat"),

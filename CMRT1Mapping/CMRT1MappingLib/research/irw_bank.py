@@ -87,7 +87,7 @@ def _packed(anatomy: SliceAnatomy) -> dict[str, np.ndarray]:
     }
 
 
-def _centred(anatomy: SliceAnatomy) -> SliceAnatomy:
+def _centered(anatomy: SliceAnatomy) -> SliceAnatomy:
     """The slice with the LV's centre in the middle of SIZE x SIZE pixels; air around it."""
     if anatomy.landmarks is None:
         raise InputError("A slice without a heart cannot be centred on it.")
@@ -111,7 +111,7 @@ def parametric_slice(seed: int) -> SliceAnatomy:
     """One level of the parametric anatomy with this seed, on the bank's grid."""
     anatomy = ParametricAnatomy.random(seed)
     level = LEVELS[seed % len(LEVELS)]
-    return _centred(anatomy.slice(level, anatomy.field_of_view(SPACING_MM), SPACING_MM))
+    return _centered(anatomy.slice(level, anatomy.field_of_view(SPACING_MM), SPACING_MM))
 
 
 def labelled_slices(image: Path) -> Iterator[SliceAnatomy]:
@@ -122,7 +122,7 @@ def labelled_slices(image: Path) -> Iterator[SliceAnatomy]:
         if np.sum(label == MYOCARDIUM) < 40 or np.sum(label == LEFT_VENTRICLE) < 20:
             continue
         anatomy = LabelledAnatomy(image_slice[None], label[None])
-        yield _centred(anatomy.slice("mid", anatomy.field_of_view(SPACING_MM), SPACING_MM))
+        yield _centered(anatomy.slice("mid", anatomy.field_of_view(SPACING_MM), SPACING_MM))
 
 
 def shape_slice(seed: int) -> SliceAnatomy:

@@ -137,7 +137,7 @@ def _motion(frames: int, anatomy: SliceAnatomy, severity: str, seed: int) -> tup
         SPACING_MM,
         severity,
         torch.Generator().manual_seed(seed),
-        centre=anatomy.landmarks.lv_center,
+        center=anatomy.landmarks.lv_center,
         mobility=mobility,
     )
     return displacement.numpy(), invert(displacement).numpy()

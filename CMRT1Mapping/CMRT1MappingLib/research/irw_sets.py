@@ -70,18 +70,18 @@ class _Placement(NamedTuple):
 
     Attributes:
         matrix: (set, 2, 2), bank pixels per pixel.
-        centre: (set, 2) in pixels, where the LV's centre comes to lie.
+        center: (set, 2) in pixels, where the LV's centre comes to lie.
     """
 
     matrix: Tensor
-    centre: Tensor
+    center: Tensor
 
     def bank_pixels(self, positions: Tensor) -> Tensor:
         """Bank pixels, (set, ..., 2, row, column), of positions in pixels of the same shape."""
         import torch
 
         ones = (1,) * (positions.ndim - 2)
-        row, column = (positions.select(-3, axis) - self.centre[:, axis].reshape(-1, *ones) for axis in range(2))
+        row, column = (positions.select(-3, axis) - self.center[:, axis].reshape(-1, *ones) for axis in range(2))
         m = self.matrix.reshape(-1, 2, 2, *ones)
         middle = (SIZE - 1) / 2
         along = [m[:, axis, 0] * row + m[:, axis, 1] * column + middle for axis in range(2)]
@@ -210,11 +210,11 @@ def random_sets(
 
     placement = _random_placement(count, size, spacing_mm, generator)
     grid = ControlGrid.over((size, size), spacing_mm)
-    nodes = (grid.positions_mm(placement.centre) / spacing_mm).expand(count, -1, -1, -1)
+    nodes = (grid.positions_mm(placement.center) / spacing_mm).expand(count, -1, -1, -1)
     stored = torch.from_numpy(bank.mobility[entries]).to(device).float()[:, None] / 255.0
     step = (SIZE - 1) / (stored.shape[-1] - 1)
     mobility = _sampled(stored, placement.bank_pixels(nodes) / step, "border")[:, 0]
-    control = random_control(severities, frames, grid, generator, placement.centre * spacing_mm, mobility)
+    control = random_control(severities, frames, grid, generator, placement.center * spacing_mm, mobility)
     order = torch.from_numpy(np.stack([look.order for look in looks])).to(device)
     control = torch.stack([one[by] for one, by in zip(control, order, strict=True)])
     displacement = grid.evaluate(control) / spacing_mm

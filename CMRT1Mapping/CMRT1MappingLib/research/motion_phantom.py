@@ -76,7 +76,7 @@ def _moved_copy(
     rows, columns = tubes.shape
     row, column = (float(place.mean()) for place in np.nonzero(tubes))
     generator = torch.Generator().manual_seed(seed)
-    displacement = random_motion(len(images), (rows, columns), spacing_mm, severity, generator, centre=(row, column))
+    displacement = random_motion(len(images), (rows, columns), spacing_mm, severity, generator, center=(row, column))
     moved = invert(displacement).numpy()
     moved_images, moved_phase = apply_motion(images, moved, phase, mode="bicubic")
     assert moved_phase is not None

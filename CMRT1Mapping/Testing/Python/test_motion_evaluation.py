@@ -25,9 +25,9 @@ def shifts(*row_column):
     return np.broadcast_to(np.array(row_column, np.float32)[:, :, None, None], (len(row_column), 2, *SHAPE)).copy()
 
 
-def radius(centre=CENTRE):
+def radius(center=CENTRE):
     row, column = np.mgrid[: SHAPE[0], : SHAPE[1]]
-    return np.hypot(row - centre[0], column - centre[1])
+    return np.hypot(row - center[0], column - center[1])
 
 
 def ring():

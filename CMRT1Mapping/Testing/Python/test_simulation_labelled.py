@@ -157,8 +157,8 @@ def test_real_images_as_anatomy(real_data):
             assert wall.sum() > 60, path.name
             assert np.all(np.isfinite(one.images)) and one.images.shape[1:] == anatomy.image.shape[1:]
         mid = study.acquisitions[1]
-        centre = mid.truth.landmarks.lv_center
-        assert mid.truth.labels[round(centre[0]), round(centre[1])] == 2
+        center = mid.truth.landmarks.lv_center
+        assert mid.truth.labels[round(center[0]), round(center[1])] == 2
         blood = ndimage.binary_erosion(mid.truth.labels == 2, iterations=3)
         wall = mid.truth.myocardium > 0.99
         if blood.sum() > 20:

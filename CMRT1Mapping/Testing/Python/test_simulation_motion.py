@@ -31,9 +31,9 @@ def motion(severity, seed=0, frames=7, **options):
     return random_motion(frames, SHAPE, SPACING, severity, generator(seed), **options)
 
 
-def wall_lengths_mm(displacement, centre=CENTRE):
+def wall_lengths_mm(displacement, center=CENTRE):
     """Lengths of the displacement, (frame, pixel), where a wall of usual size would be."""
-    at = indices(SHAPE, displacement) - torch.tensor(centre)[:, None, None]
+    at = indices(SHAPE, displacement) - torch.tensor(center)[:, None, None]
     distance = at[0].hypot(at[1]) * SPACING
     return displacement.norm(dim=1)[:, (distance > 22.0) & (distance < 34.0)] * SPACING
 
@@ -80,16 +80,16 @@ def test_the_same_seed_gives_the_same_motion():
 def test_the_heart_moves_mostly_along_the_rows_and_more_than_what_is_far():
     fields = torch.cat([motion("severe", seed) for seed in range(40)])
     squared = fields.square().mean(dim=0)
-    centre = squared[:, 40:50, 45:55].mean(dim=(1, 2))
-    assert centre[0] > 2.0 * centre[1]
-    assert centre.sum() > 1.5 * squared[:, :6, :6].sum(dim=0).mean()
+    center = squared[:, 40:50, 45:55].mean(dim=(1, 2))
+    assert center[0] > 2.0 * center[1]
+    assert center.sum() > 1.5 * squared[:, :6, :6].sum(dim=0).mean()
 
 
 def test_tissue_that_moves_little_stays_behind():
     mobility = torch.ones(SHAPE)
     mobility[:, 70:] = 0.1
     mobility[:, 60:70] = torch.linspace(1.0, 0.1, 10)
-    fields = torch.cat([motion("severe", seed, centre=(44.5, 25.0), mobility=mobility) for seed in range(40)])
+    fields = torch.cat([motion("severe", seed, center=(44.5, 25.0), mobility=mobility) for seed in range(40)])
     lengths = fields.norm(dim=1).mean(dim=0)
     assert lengths[:, 10:40].mean() > 2.0 * lengths[:, 80:].mean()
 

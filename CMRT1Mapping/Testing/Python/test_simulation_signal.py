@@ -78,11 +78,11 @@ def bloch_readout(mz, t1, t2, readout):
     sign = -1.0
     for pulse in range(readout.pulses):
         m = relax(rotate(m, sign * angle), readout.tr_ms / 2)
-        if pulse == readout.centre_pulse:
-            centre = abs(m[1]) * np.sign(m[2]) / np.sin(angle / 2)
+        if pulse == readout.center_pulse:
+            center = abs(m[1]) * np.sign(m[2]) / np.sin(angle / 2)
         m = relax(m, readout.tr_ms / 2)
         sign = -sign
-    return centre, m[2]
+    return center, m[2]
 
 
 @pytest.mark.parametrize(("t1", "t2"), [(1080.0, 52.0), (1640.0, 240.0), (340.0, 60.0), (500.0, 45.0)])

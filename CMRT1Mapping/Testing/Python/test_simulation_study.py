@@ -165,8 +165,8 @@ def test_slices_lie_from_base_to_apex():
     study = simulate_study(3, slices=("basal", "mid", "apical"), **SMALL)
     to_apex = -study.acquisitions[0].geometry.matrix[:, 2]
     assert to_apex[0] > 0.3 and to_apex[1] < -0.3 and to_apex[2] < -0.3
-    centres = [a.geometry.ijk_to_lps() @ [95.5, 71.5, 0, 1] for a in study.acquisitions]
-    along = [c[:3] @ to_apex for c in centres]
+    centers = [a.geometry.ijk_to_lps() @ [95.5, 71.5, 0, 1] for a in study.acquisitions]
+    along = [c[:3] @ to_apex for c in centers]
     assert np.diff(along) == pytest.approx([20.0, 20.0])
 
 
