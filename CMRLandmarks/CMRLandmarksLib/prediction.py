@@ -105,10 +105,10 @@ def load_landmark_model(model: str | Path = DEFAULT_MODEL, device: str = "auto")
     chosen = resolve_device(device)
     weights = load_weights(model, TASK)
     from CMRLandmarksLib.networks import STAGE1, STAGE2, HeatmapNetwork
-    from CMRLib.networks.inference import ready
+    from CMRLib.networks.inference import with_weights
 
     networks = [
-        ready(HeatmapNetwork(shape), weights.part(name), weights.entry, chosen)
+        with_weights(HeatmapNetwork(shape), weights.part(name), weights.entry, chosen)
         for name, shape in (("stage1", STAGE1), ("stage2", STAGE2))
     ]
     contract = weights.entry.input

@@ -27,7 +27,7 @@ from CMRLandmarksLib.research.dataset import LandmarkBank, bank_of, simulated_sl
 from CMRLandmarksLib.research.examples import Examples, pooled  # noqa: E402
 from CMRLandmarksLib.research.training import Stage1Task, Stage2Task  # noqa: E402
 from CMRLandmarksLib.sampling import centroids, points_in_target, sample, standardised  # noqa: E402
-from CMRLib.networks.inference import fused  # noqa: E402
+from CMRLib.networks.inference import with_folded_norms  # noqa: E402
 from CMRLib.training.augmentation import affine, elastic, masked_to_field, recurved, remapped  # noqa: E402
 from CMRLib.training.trainer import TrainingOptions, train  # noqa: E402
 
@@ -214,8 +214,8 @@ def test_folding_the_batch_norms_changes_no_answer(shape):
         for _ in range(3):
             network(torch.randn(4, 1, 64, 64))  # gives the batch norms statistics of their own
         image = torch.randn(2, 1, 64, 64)
-        before, after = network.eval()(image), fused(network)(image)
-    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in fused(network).modules())
+        before, after = network.eval()(image), with_folded_norms(network)(image)
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in with_folded_norms(network).modules())
     assert torch.allclose(before.heat, after.heat, atol=1e-4) and torch.allclose(before.tissue, after.tissue, atol=1e-4)
 
 

@@ -15,7 +15,7 @@ from CMRLib.networks.models import ModelEntry
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def ready(network: Network, tensors: dict[str, Tensor], entry: ModelEntry, device: torch.device) -> Network:
+def with_weights(network: Network, tensors: dict[str, Tensor], entry: ModelEntry, device: torch.device) -> Network:
     """The network with these weights, in evaluation mode on the device, its batch norms folded.
 
     Args:
@@ -33,10 +33,10 @@ def ready(network: Network, tensors: dict[str, Tensor], entry: ModelEntry, devic
         raise MissingDependencyError(
             f"The weights of '{entry.id}' do not fit this version of CMRMapping; install its own model."
         ) from error
-    return fused(network).to(device, memory_format=torch.channels_last)
+    return with_folded_norms(network).to(device, memory_format=torch.channels_last)
 
 
-def fused(network: Network) -> Network:
+def with_folded_norms(network: Network) -> Network:
     """A trained network with its batch norms folded into the convolutions before them: the same answers, sooner."""
     network = copy.deepcopy(network).eval()
     for block in network.modules():

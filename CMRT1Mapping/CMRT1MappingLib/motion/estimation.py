@@ -79,10 +79,10 @@ def load_motion_model(
     """
     chosen = resolve_device(device)
     weights = load_weights(model, TASK)
-    from CMRLib.networks.inference import ready
+    from CMRLib.networks.inference import with_weights
     from CMRT1MappingLib.motion.moconet import Moconet
 
-    network = ready(Moconet(), weights.tensors, weights.entry, chosen)
+    network = with_weights(Moconet(), weights.tensors, weights.entry, chosen)
     if chosen.type == "cpu" and has_fast_bfloat16(chosen) and not full_precision:
         network = network.bfloat16()
     return MotionModel(network, float(weights.entry.input["spacing_mm"]), chosen, weights.entry)

@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from CMRLib.networks.inference import fused  # noqa: E402
+from CMRLib.networks.inference import with_folded_norms  # noqa: E402
 from CMRT1MappingLib.motion.heart_region import around_heart, fade, likely_heart  # noqa: E402
 from CMRT1MappingLib.motion.moconet import (  # noqa: E402
     COMPACT,
@@ -156,7 +156,7 @@ def test_folded_normalisation_changes_nothing(network):
     images = smooth_images(7, 64)
     with torch.inference_mode():
         plain = network(images).displacement
-        folded = fused(network)(images).displacement
+        folded = with_folded_norms(network)(images).displacement
     assert torch.allclose(plain, folded, atol=1e-3)
     assert any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
 
