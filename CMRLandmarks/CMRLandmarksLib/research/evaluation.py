@@ -27,7 +27,7 @@ TIMED_RUNS = 15
 
 
 @dataclass(frozen=True)
-class Errors:
+class LandmarkErrors:
     """Errors of many slices.
 
     Attributes:
@@ -45,10 +45,10 @@ class Errors:
     contrasts: tuple[str, ...]
     subjects: tuple[str, ...]
 
-    def of(self, contrast: str) -> Errors:
+    def of_contrast(self, contrast: str) -> LandmarkErrors:
         """The errors of one contrast."""
         keep = [i for i, name in enumerate(self.contrasts) if name == contrast]
-        return Errors(
+        return LandmarkErrors(
             self.distance[keep],
             self.angle_deg[keep],
             self.confidence[keep],
@@ -64,7 +64,7 @@ class Errors:
 
 
 @dataclass(frozen=True)
-class Summary:
+class ErrorSummary:
     """What a table row says; quartiles are (25 %, median, 75 %).
 
     Attributes:
@@ -95,12 +95,12 @@ def _quartiles(values: np.ndarray) -> tuple[float, float, float]:
     return float(low), float(middle), float(high)
 
 
-def summarise(errors: Errors) -> Summary:
+def summarise(errors: LandmarkErrors) -> ErrorSummary:
     """Medians and quartiles of many slices."""
     pooled = errors.pooled()
     trusted = errors.distance[~errors.flagged, :2]
     trusted = trusted[np.isfinite(trusted)]
-    return Summary(
+    return ErrorSummary(
         images=len(errors.distance),
         pooled=_quartiles(pooled),
         centre=_quartiles(errors.distance[:, 0]),
@@ -115,7 +115,7 @@ def summarise(errors: Errors) -> Summary:
 
 def errors_of(
     slices: Iterable[LabelledSlice], model: LandmarkModel, *, unit: str = "mm", stage1_only: bool = False
-) -> Errors:
+) -> LandmarkErrors:
     """Predict labelled slices, each stack in one call as an analyst would, and compare with their landmarks.
 
     Args:
@@ -142,7 +142,7 @@ def errors_of(
         contrasts += [m.contrast for m in members]
         subjects += [m.subject for m in members]
     ours, theirs = np.stack(found), np.stack(truth)
-    return Errors(
+    return LandmarkErrors(
         distance=np.linalg.norm(ours - theirs, axis=2),
         angle_deg=angle_between(ours[:, 0], ours[:, 1], theirs[:, 0], theirs[:, 1]),
         confidence=np.array(confidence) if confidence else np.full(ours.shape[:2], np.nan),
@@ -163,18 +163,18 @@ def _stage1_points(members: Sequence[LabelledSlice], model: LandmarkModel) -> li
     return [placement.to_source(p) for p, (_, placement) in zip(raw.stage1_points, standard, strict=True)]
 
 
-def generalisation_error_rate(errors: Errors) -> tuple[float, float, float]:
+def generalisation_error_rate(errors: LandmarkErrors) -> tuple[float, float, float]:
     """Quartiles over the contrasts of their median distance over the pooled median (thesis, 5.2.6)."""
     overall = float(np.median(errors.pooled()))
     names = sorted(set(errors.contrasts))
-    return _quartiles(np.array([np.median(errors.of(name).pooled()) / overall for name in names]))
+    return _quartiles(np.array([np.median(errors.of_contrast(name).pooled()) / overall for name in names]))
 
 
-def specialist_error_rate(errors: Errors, own: Sequence[str]) -> tuple[float, float, float]:
+def specialist_error_rate(errors: LandmarkErrors, own: Sequence[str]) -> tuple[float, float, float]:
     """Quartiles over the other contrasts of their median distance over that on its own (thesis, 5.2.5)."""
-    inside = np.concatenate([errors.of(name).pooled() for name in own])
+    inside = np.concatenate([errors.of_contrast(name).pooled() for name in own])
     others = [name for name in sorted(set(errors.contrasts)) if name not in own]
-    return _quartiles(np.array([np.median(errors.of(name).pooled()) / np.median(inside) for name in others]))
+    return _quartiles(np.array([np.median(errors.of_contrast(name).pooled()) / np.median(inside) for name in others]))
 
 
 def failure_detection(slices: Sequence[LabelledSlice], model: LandmarkModel) -> dict[str, float]:

@@ -16,7 +16,7 @@ from CMRLandmarksLib.research.dataset import LandmarkBank
 from CMRLib.anatomy.insertions import RIGHT_VENTRICLE
 
 
-class Batch(NamedTuple):
+class LandmarkBatch(NamedTuple):
     """Training examples.
 
     Attributes:
@@ -36,13 +36,13 @@ class Batch(NamedTuple):
     rv_known: Tensor
 
 
-class Drawn(NamedTuple):
+class DrawnImages(NamedTuple):
     """Images of a bank.
 
     Attributes:
         channels: (image, 4, row, column) from 0 to 1: the image, RV cavity, myocardium, LV cavity.
         points: (image, landmark, 2), (row, column) in pixels.
-        rv_known: as in `Batch`.
+        rv_known: as in `LandmarkBatch`.
     """
 
     channels: Tensor
@@ -71,15 +71,15 @@ class Examples:
         labelled = {subject for subject, rv in zip(bank.subjects, shown, strict=True) if rv}
         self.rv_known = torch.tensor([float(subject in labelled) for subject in bank.subjects])
 
-    def draw(self, count: int, generator: torch.Generator) -> Drawn:
+    def draw(self, count: int, generator: torch.Generator) -> DrawnImages:
         """Random images."""
         chosen = torch.multinomial(self.share, count, replacement=True, generator=generator)
         labels = self.labels[torch.from_numpy(self.bank.label_of[chosen.numpy()])]
         channels = [self.images[chosen].float() / 255.0, *((labels == value).float() for value in (1, 2, 3))]
-        return Drawn(torch.stack(channels, dim=1), self.points[chosen], self.rv_known[chosen])
+        return DrawnImages(torch.stack(channels, dim=1), self.points[chosen], self.rv_known[chosen])
 
 
-def pooled(bank: LandmarkBank, factor: int) -> LandmarkBank:
+def shrunken(bank: LandmarkBank, factor: int) -> LandmarkBank:
     """The bank with pixels averaged over squares of ``factor``; labels are taken from a corner."""
     images = np.empty((len(bank), bank.images.shape[1] // factor, bank.images.shape[2] // factor), dtype=np.uint8)
     for target, image in zip(images, bank.images, strict=True):

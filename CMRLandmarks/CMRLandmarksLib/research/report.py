@@ -12,8 +12,8 @@ import numpy as np
 from CMRLandmarksLib.prediction import LandmarkModel, load_landmark_model
 from CMRLandmarksLib.research.dataset import LabelledSlice, simulated_slices
 from CMRLandmarksLib.research.evaluation import (
-    Errors,
-    Summary,
+    ErrorSummary,
+    LandmarkErrors,
     errors_of,
     failure_detection,
     generalisation_error_rate,
@@ -47,7 +47,7 @@ def _iqr(values: tuple[float, float, float], digits: int = 1) -> str:
     return f"{middle:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
 
 
-def _row(name: str, summary: Summary) -> list[object]:
+def _row(name: str, summary: ErrorSummary) -> list[object]:
     parts = (summary.pooled, summary.centre, summary.anterior, summary.inferior)
     return [
         name,
@@ -83,7 +83,7 @@ def report_simulated(slices: Sequence[LabelledSlice], models: Mapping[str, Landm
     errors = {name: errors_of(slices, model) for name, model in models.items()}
     first = next(iter(models))
     contrasts = sorted(set(errors[first].contrasts), key=list(NAMES).index)
-    rows = [_row(NAMES[name], summarise(errors[first].of(name))) for name in contrasts]
+    rows = [_row(NAMES[name], summarise(errors[first].of_contrast(name))) for name in contrasts]
     rows.append(_row("all", summarise(errors[first])))
     matrix = []
     for name, model in models.items():
@@ -91,7 +91,7 @@ def report_simulated(slices: Sequence[LabelledSlice], models: Mapping[str, Landm
         rate = generalisation_error_rate(errors[name])
         if own and set(own) < set(contrasts):
             rate = specialist_error_rate(errors[name], own)
-        medians = [_iqr(summarise(errors[name].of(c)).pooled, 1) for c in contrasts]
+        medians = [_iqr(summarise(errors[name].of_contrast(c)).pooled, 1) for c in contrasts]
         matrix.append([name, *medians, _iqr(summarise(errors[name]).pooled, 1), _iqr(rate)])
     header = ["trained on", *(NAMES[c] for c in contrasts), "all", "generalisation error rate"]
     return {
@@ -103,11 +103,14 @@ def report_simulated(slices: Sequence[LabelledSlice], models: Mapping[str, Landm
     }
 
 
-def _numbers(errors: Errors, contrasts: Sequence[str]) -> dict[str, Any]:
-    return {"all": _plain(summarise(errors)), **{name: _plain(summarise(errors.of(name))) for name in contrasts}}
+def _numbers(errors: LandmarkErrors, contrasts: Sequence[str]) -> dict[str, Any]:
+    return {
+        "all": _plain(summarise(errors)),
+        **{name: _plain(summarise(errors.of_contrast(name))) for name in contrasts},
+    }
 
 
-def _plain(summary: Summary) -> dict[str, Any]:
+def _plain(summary: ErrorSummary) -> dict[str, Any]:
     """A summary for JSON, which has no NaN: what was not measured is left out."""
     return {name: value for name, value in asdict(summary).items() if np.isfinite(value).all()}
 
@@ -139,7 +142,7 @@ def report_grid(folder: Path, slices: Sequence[LabelledSlice]) -> dict[str, Any]
                 plain.load_state_dict(read_average(folder / name / "plain" / "stage1"))
                 model = replace(model, stage1=plain.eval().to(torch.device("cpu")))
             errors = errors_of(slices, model, stage1_only=configuration != "two stages")
-            parts = [summarise(errors.of(c)) for c in contrasts] + [summarise(errors)]
+            parts = [summarise(errors.of_contrast(c)) for c in contrasts] + [summarise(errors)]
             label = f"{configuration}: {NAMES.get(name, name)}"
             rows["distance"].append([label, *(_iqr(part.pooled) for part in parts)])
             rows["angle"].append([label, *(_iqr(part.angle_deg) for part in parts)])

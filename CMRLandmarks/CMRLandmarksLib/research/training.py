@@ -25,7 +25,7 @@ from CMRLandmarksLib.networks import (
 )
 from CMRLandmarksLib.research import paper
 from CMRLandmarksLib.research.dataset import LandmarkBank
-from CMRLandmarksLib.research.examples import Batch, Examples, pooled
+from CMRLandmarksLib.research.examples import Examples, LandmarkBatch, shrunken
 from CMRLandmarksLib.research.random_views import crops, upright, zooms
 from CMRLandmarksLib.sampling import centroids, points_in_target, sample, standardised
 from CMRLib.training.augmentation import (
@@ -73,10 +73,10 @@ def _seen(
     return seen, torch.cat([center[:, None], moved[:, 1:3]], dim=1)
 
 
-def _batch(image: Tensor, points: Tensor, present: Tensor, tissue: Tensor, rv_known: Tensor) -> Batch:
+def _batch(image: Tensor, points: Tensor, present: Tensor, tissue: Tensor, rv_known: Tensor) -> LandmarkBatch:
     size = image.shape[-1]
     inside = torch.isfinite(points).all(dim=2) & (points > -0.5).all(dim=2) & (points < size - 0.5).all(dim=2)
-    return Batch(image, points, inside.float() * present[:, None], present, tissue, rv_known)
+    return LandmarkBatch(image, points, inside.float() * present[:, None], present, tissue, rv_known)
 
 
 class Head(Protocol):
@@ -85,7 +85,7 @@ class Head(Protocol):
     def network(self) -> nn.Module:
         """A new network."""
 
-    def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, network: nn.Module, batch: LandmarkBatch) -> tuple[Tensor, dict[str, float]]:
         """See `CMRLib.training.trainer.Task.loss`."""
 
     def locate(self, network: nn.Module, images: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ class CompactHead:
     def network(self) -> nn.Module:
         return HeatmapNetwork(self.shape)
 
-    def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, network: nn.Module, batch: LandmarkBatch) -> tuple[Tensor, dict[str, float]]:
         output = network(batch.image.contiguous(memory_format=torch.channels_last))
         loss, terms = landmark_loss(output, batch.points, batch.known, batch.present, self.shape.cell)
         tissue = tissue_loss(output, batch.tissue, batch.rv_known, self.shape.cell)
@@ -118,7 +118,7 @@ class PaperHead:
     def network(self) -> nn.Module:
         return paper.PaperNetwork()
 
-    def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, network: nn.Module, batch: LandmarkBatch) -> tuple[Tensor, dict[str, float]]:
         size = batch.image.shape[-1]
         loss = paper.paper_loss(network(batch.image), batch.points[:, :2], batch.known[:, :2], size)
         return loss, {"mse": float(loss.detach())}
@@ -142,17 +142,17 @@ class Stage1Task:
         self.factor = 1 if architecture == "paper" else STAGE1_FACTOR
         self.zooms = architecture != "paper"
         self.fine = examples
-        self.examples = Examples(pooled(examples.bank, self.factor))
+        self.examples = Examples(shrunken(examples.bank, self.factor))
         self.examples.share = examples.share
         self.fine_validation = validation
-        self.validation = pooled(validation, self.factor)
+        self.validation = shrunken(validation, self.factor)
         self.strength = ContrastStrength() if augment else PLAIN
         self.augment = augment
 
     def network(self) -> nn.Module:
         return self.head.network()
 
-    def batch(self, size: int, generator: torch.Generator) -> Batch:
+    def batch(self, size: int, generator: torch.Generator) -> LandmarkBatch:
         if self.zooms and torch.rand(1, generator=generator) < 0.5:
             return self._zoomed(size, generator)
         channels, points, rv_known = self.examples.draw(size, generator)
@@ -174,7 +174,7 @@ class Stage1Task:
         image = _appearance(seen, points, self.strength, generator)
         return _batch(image, points, 1.0 - empty.float(), seen[:, 1:], rv_known)
 
-    def _zoomed(self, size: int, generator: torch.Generator) -> Batch:
+    def _zoomed(self, size: int, generator: torch.Generator) -> LandmarkBatch:
         channels, points, rv_known = self.fine.draw(size, generator)
         middle, scale = zooms(points, generator)
         matrix = upright(scale, generator) if self.augment else torch.eye(2) * scale[:, None, None]
@@ -184,7 +184,7 @@ class Stage1Task:
         image = _appearance(seen, points, self.strength, generator)
         return _batch(image, points, torch.ones(size), seen[:, 1:], rv_known)
 
-    def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, network: nn.Module, batch: LandmarkBatch) -> tuple[Tensor, dict[str, float]]:
         return self.head.loss(network, batch)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
@@ -224,7 +224,7 @@ class Stage2Task:
     def network(self) -> nn.Module:
         return self.head.network()
 
-    def batch(self, size: int, generator: torch.Generator) -> Batch:
+    def batch(self, size: int, generator: torch.Generator) -> LandmarkBatch:
         channels, points, rv_known = self.examples.draw(size, generator)
         matrix, offset = crops(points, self.crop_size, generator)
         shift = elastic(size, self.crop_size, CROP_ELASTIC * self.crop_size, generator) if self.augment else None
@@ -232,7 +232,7 @@ class Stage2Task:
         image = _appearance(seen, points, self.strength, generator)
         return _batch(image, points, torch.ones(size), seen[:, 1:], rv_known)
 
-    def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, network: nn.Module, batch: LandmarkBatch) -> tuple[Tensor, dict[str, float]]:
         return self.head.loss(network, batch)
 
     def validate(self, network: nn.Module) -> dict[str, float]:

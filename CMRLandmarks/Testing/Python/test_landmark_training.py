@@ -24,7 +24,7 @@ from CMRLandmarksLib.networks import (  # noqa: E402
 )
 from CMRLandmarksLib.research import paper  # noqa: E402
 from CMRLandmarksLib.research.dataset import LandmarkBank, bank_of, simulated_slices  # noqa: E402
-from CMRLandmarksLib.research.examples import Examples, pooled  # noqa: E402
+from CMRLandmarksLib.research.examples import Examples, shrunken  # noqa: E402
 from CMRLandmarksLib.research.training import Stage1Task, Stage2Task  # noqa: E402
 from CMRLandmarksLib.sampling import centroids, points_in_target, sample, standardised  # noqa: E402
 from CMRLib.networks.inference import with_folded_norms  # noqa: E402
@@ -157,7 +157,7 @@ def test_shares_of_contrasts_are_kept(bank):
 
 
 def test_pooling_moves_points_to_the_coarser_pixels(bank):
-    small = pooled(bank, 2)
+    small = shrunken(bank, 2)
     assert small.images.shape[1:] == (192, 192)
     assert small.points[0, 0] * 2 + 0.5 == pytest.approx(bank.points[0, 0], abs=1e-4)
 

@@ -100,11 +100,12 @@ def _write_all(study: SimulatedStudy, folder: Path) -> list[Path]:
 def _digest(study: SimulatedStudy) -> str:
     """A fingerprint of the study's content, so that only equal studies share UIDs."""
     total = hashlib.sha256(f"{study.id} {study.field_strength} {study.readout}".encode())
-    for one in study.acquisitions:
-        total.update(f"{one.state} {one.slice} {one.schedule.pattern} {one.start_s} {one.geometry}".encode())
-        total.update(np.ascontiguousarray(one.schedule.image_at_ms).tobytes())
-        total.update(np.ascontiguousarray(one.images).tobytes())
-        total.update(np.ascontiguousarray(one.phase).tobytes())
+    for acquisition in study.acquisitions:
+        named = (acquisition.state, acquisition.slice, acquisition.schedule.pattern, acquisition.start_s)
+        total.update(" ".join(map(str, (*named, acquisition.geometry))).encode())
+        total.update(np.ascontiguousarray(acquisition.schedule.image_at_ms).tobytes())
+        total.update(np.ascontiguousarray(acquisition.images).tobytes())
+        total.update(np.ascontiguousarray(acquisition.phase).tobytes())
     return total.hexdigest()
 
 

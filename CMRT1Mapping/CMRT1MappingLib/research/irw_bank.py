@@ -208,5 +208,5 @@ def make_bank(
         add(shape_slice(first + number), "shapes", f"SHAPES{first + number}")
     if not slices:
         raise InputError("There is nothing to put into the bank; give seeds, or a folder with labelled images.")
-    arrays = {name: np.stack([one[name] for one in slices]) for name in slices[0]}
-    return IrwBank(**arrays, kind=np.array(kinds), subjects=tuple(subjects), split=split)
+    stacked = {name: np.stack([arrays[name] for arrays in slices]) for name in slices[0]}
+    return IrwBank(**stacked, kind=np.array(kinds), subjects=tuple(subjects), split=split)

@@ -216,14 +216,14 @@ def random_sets(
     mobility = _sampled(stored, placement.bank_pixels(nodes) / step, "border")[:, 0]
     control = random_control(severities, frames, grid, generator, placement.center * spacing_mm, mobility)
     order = torch.from_numpy(np.stack([look.order for look in looks])).to(device)
-    control = torch.stack([one[by] for one, by in zip(control, order, strict=True)])
+    control = torch.stack([nodes_of_set[by] for nodes_of_set, by in zip(control, order, strict=True)])
     displacement = grid.evaluate(control) / spacing_mm
     inverse = inverse_of(control.flatten(0, 1), displacement.flatten(0, 1), grid).view_as(displacement)
 
     pixels = indices((size, size), displacement)
     shown = placement.bank_pixels(pixels + inverse)
     still = placement.bank_pixels(pixels.expand(count, -1, -1, -1))
-    rendered = [_render(bank, *one) for one in zip(entries, looks, shown, still, strict=True)]
+    rendered = [_render(bank, *shown_set) for shown_set in zip(entries, looks, shown, still, strict=True)]
     signed, heart, body = (torch.stack(parts) for parts in zip(*rendered, strict=True))
     images, seen = degraded(signed, looks, spacing_mm, generator)
     return MotionBatch(images, displacement, heart * seen, body * seen)
