@@ -191,7 +191,7 @@ class Moconet(nn.Module):
         rest, _ = self.estimators[0](seen, part, (rows.start - top, columns.start - left))
         rest = rest * fade(size, (rows, columns), MARGIN).to(rest)
         margins = (columns.start, size[1] - columns.stop, rows.start, size[0] - rows.stop)
-        displacement = centred(displacement + functional.pad(rest, margins))
+        displacement = without_mean(displacement + functional.pad(rest, margins))
         return MotionOutput((*scales, displacement), heart)
 
     def coarse(self, images: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...], Tensor]:
@@ -215,7 +215,7 @@ class Moconet(nn.Module):
         for level in reversed(range(1, len(self.estimators))):
             displacement = doubled(displacement) if scales else displacement
             rest, mean = self.estimators[level](features[level].unflatten(0, (sets, frames)), displacement)
-            displacement = centred(displacement + rest)
+            displacement = without_mean(displacement + rest)
             scales.append(displacement)
             means.append(mean)
         return features[0], features[1], tuple(scales), self.heart(means)
@@ -230,7 +230,7 @@ def _normalised(features: Tensor) -> Tensor:
     return features * features.square().sum(dim=1, keepdim=True).clamp_min(1e-12).rsqrt()
 
 
-def centred(displacement: Tensor) -> Tensor:
+def without_mean(displacement: Tensor) -> Tensor:
     """A displacement (set, frame, ...) without its mean over the frames."""
     return displacement - displacement.mean(dim=1, keepdim=True)
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from CMRLib.networks.warp import warp
-from CMRT1MappingLib.motion.moconet import centred, pooled, roughness
+from CMRT1MappingLib.motion.moconet import pooled, roughness, without_mean
 
 FRAMES, SIZE = 7, 384
 LOSS_WEIGHTS = (0.08, 0.02, 0.01, 0.005)  # coarse to fine
@@ -65,7 +65,7 @@ class DecoderBlock(nn.Module):
         coarse = functional.interpolate(
             before.flatten(0, 1), size=features.shape[-2:], mode="bilinear", align_corners=False
         )
-        displacement = centred(coarse.unflatten(0, before.shape[:2]) + rest)
+        displacement = without_mean(coarse.unflatten(0, before.shape[:2]) + rest)
         cells = displacement * (features.shape[-1] / SIZE)
         moved = _moved(features, cells)
         return self.refine(torch.cat([moved, skipped], dim=1)), displacement
@@ -111,7 +111,7 @@ class PaperMoconet(nn.Module):
         for block in self.decoder:
             x, displacement = block(x, skipped.pop(), displacement)
             scales.append(displacement)
-        scales[-1] = displacement = centred(displacement + x.float().unflatten(1, (FRAMES, 2)))
+        scales[-1] = displacement = without_mean(displacement + x.float().unflatten(1, (FRAMES, 2)))
         return displacement, tuple(scales)
 
 
