@@ -30,6 +30,8 @@ from CMRLib.scene import acquisitions, display
 from CMRLib.scene.dependencies import ensureTorch, isTorchInstalled
 from CMRLib.scene.panel import Panel
 from CMRLib.scene.volumes import ijkToWorld
+from CMRLib.study.schemes import SHMOLLI
+from CMRLib.study.schemes import TITLES as SCHEME_TITLES
 from CMRT1MappingLib.scene import motion, motionoutcome, t1maps, t1reconstruction
 from CMRT1MappingLib.scene.curveprobe import CurveProbe
 from CMRT1MappingLib.scene.regionstatistics import RegionStatistics
@@ -38,7 +40,6 @@ from CMRT1MappingLib.scene.t1texts import summaryOf
 from CMRT1MappingLib.scene.timestable import TimesTable
 
 TITLE = "CMR T1 Mapping"
-SCHEMES = ["ShMOLLI", "MOLLI", "Look-Locker"]
 
 
 class CMRT1Mapping(ScriptedLoadableModule):
@@ -81,7 +82,7 @@ class CMRT1MappingParameterNode:
     inputNode: Union[vtkMRMLSequenceNode, vtkMRMLScalarVolumeNode, None]  # noqa: UP007
     adoptedNode: Union[vtkMRMLSequenceNode, vtkMRMLScalarVolumeNode, None]  # noqa: UP007
     phaseNode: Union[vtkMRMLSequenceNode, vtkMRMLScalarVolumeNode, None]  # noqa: UP007
-    scheme: Annotated[str, Choice(SCHEMES)] = "ShMOLLI"
+    scheme: Annotated[str, Choice(list(SCHEME_TITLES.values()))] = SCHEME_TITLES[SHMOLLI]
     lastTest: Annotated[str, Choice(["scanner", "paper"])] = "scanner"
     correctMotion: bool = True
     device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"])] = "auto"
@@ -270,9 +271,8 @@ class CMRT1MappingLogic(ScriptedLoadableModuleLogic):
                 parameters.setValue(name, found.get(role))
             if node is None:
                 return
-            schemes = {scheme.lower(): scheme for scheme in SCHEMES}
-            parameters.scheme = schemes.get(node.GetAttribute(acquisitions.SCHEME) or "", parameters.scheme)
-            parameters.colors = t1maps.colorsOf(node, parameters.t1Map) or parameters.colors
+            parameters.scheme = SCHEME_TITLES.get(node.GetAttribute(acquisitions.SCHEME) or "", parameters.scheme)
+            parameters.colors = self._colorsOf(node, parameters.t1Map) or parameters.colors
 
     def whyNotApply(self, parameters: Any) -> str:
         """Why the maps cannot be computed with these parameters, in a sentence; empty when they can."""

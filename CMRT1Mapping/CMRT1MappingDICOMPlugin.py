@@ -11,7 +11,6 @@ from slicer.i18n import tr as _
 
 from CMRLib.errors import CMRError, InputError
 from CMRLib.scene import acquisitions, display
-from CMRLib.scene.volumes import setVolumeArray
 
 if TYPE_CHECKING:
     from CMRLib.study.series import Series
@@ -51,7 +50,7 @@ class CMRT1MappingDICOMPluginClass(DICOMPlugin):
         """Load an acquisition into the scene and show it; False, after saying why, when it cannot be read."""
         try:
             series = getattr(loadable, "series", None) or _readAgain(loadable.files)
-            node = addAcquisition(loadable.name, series)
+            node = acquisitions.addSeries(loadable.name, series, series.load())
         except CMRError as error:
             slicer.util.errorDisplay(str(error))
             return False
@@ -93,38 +92,6 @@ class CMRT1MappingDICOMPluginClass(DICOMPlugin):
         loadable.confidence = CONFIDENCE
         loadable.series = series
         return loadable
-
-
-def addAcquisition(name: str, series: Series) -> Any:
-    """Read an acquisition and add it to the scene.
-
-    Returns:
-        A sequence node with its browser and the volume that shows the current image; where the inversion times are not
-        known, a volume whose slices are the frames, for which the panel asks for them.
-
-    Raises:
-        InputError: the pixels cannot be read.
-    """
-    images = series.load()
-    attributes = acquisitions.seriesAttributes(series)
-    if series.inversion_times_ms is not None:
-        return acquisitions.createAcquisition(
-            name, images.images, series.inversion_times_ms, images.geometry, images.phase, attributes
-        )
-    volume = _addVolume(name, images.images, images.geometry)
-    for key, value in attributes.items():
-        volume.SetAttribute(key, value)
-    if images.phase is not None:
-        phase = _addVolume(f"{name} phase", images.phase, images.geometry)
-        volume.SetNodeReferenceID(acquisitions.PHASE, phase.GetID())
-    return volume
-
-
-def _addVolume(name: str, array: Any, geometry: Any) -> Any:
-    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
-    setVolumeArray(volume, array, geometry)
-    volume.CreateDefaultDisplayNodes()
-    return volume
 
 
 def _readAgain(files: Sequence[str]) -> Series:

@@ -19,7 +19,7 @@ from CMRLib.geometry import Geometry
 from CMRLib.scene.volumes import setVolumeArray, volumeArray, volumeGeometry
 
 if TYPE_CHECKING:
-    from CMRLib.study.series import Series
+    from CMRLib.study.series import Series, SeriesImages
 
 INVERSION_TIME_INDEX = "InversionTime"
 INVERSION_TIMES = "CMR.InversionTimes"
@@ -65,12 +65,34 @@ def createAcquisition(
     return sequence
 
 
-def seriesAttributes(series: Series) -> dict[str, str]:
-    """The attributes of an acquisition that was read from files."""
+def addSeries(name: str, series: Series, images: SeriesImages) -> Any:
+    """Add an acquisition that was read from files.
+
+    Returns:
+        The magnitude's sequence node; where the inversion times are not known, a volume whose slices are the frames,
+        for which the panel asks for them.
+    """
     attributes = {SCHEME: series.scheme, STATE: series.state, SLICE: series.slice}
     if series.field_strength_t is not None:
         attributes[FIELD_STRENGTH] = f"{series.field_strength_t:g}"
-    return attributes
+    if series.inversion_times_ms is not None:
+        return createAcquisition(
+            name, images.images, series.inversion_times_ms, images.geometry, images.phase, attributes
+        )
+    volume = _addVolume(name, images.images, images.geometry)
+    for key, value in attributes.items():
+        volume.SetAttribute(key, value)
+    if images.phase is not None:
+        phase = _addVolume(f"{name} phase", images.phase, images.geometry)
+        volume.SetNodeReferenceID(PHASE, phase.GetID())
+    return volume
+
+
+def _addVolume(name: str, array: np.ndarray, geometry: Geometry) -> Any:
+    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    setVolumeArray(volume, array, geometry)
+    volume.CreateDefaultDisplayNodes()
+    return volume
 
 
 def _createSequence(name: str, images: np.ndarray, inversionTimesMs: Sequence[float], geometry: Geometry) -> Any:

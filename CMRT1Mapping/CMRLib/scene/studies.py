@@ -12,7 +12,7 @@ import vtk
 from CMRLandmarksLib.step import LandmarksResult
 from CMRLib.errors import OutputError
 from CMRLib.provenance import result_attributes
-from CMRLib.scene.acquisitions import createAcquisition, phaseOf, seriesAttributes
+from CMRLib.scene.acquisitions import addSeries, phaseOf
 from CMRLib.scene.display import showInSliceViews, t1ColorsForField
 from CMRLib.scene.landmarks import ROLE, storeLandmarks, updateEntryLines
 from CMRLib.scene.volumes import setVolumeArray
@@ -39,8 +39,7 @@ def saveStudyScene(results: Sequence[T1Result], marked: Sequence[LandmarksResult
     maps = {}
     for result in results:
         series, images = result.series, result.images
-        times, attributes = series.inversion_times_ms or (), seriesAttributes(series)
-        source = createAcquisition(series.key, images.images, times, images.geometry, images.phase, attributes)
+        source = addSeries(series.key, series, images)
         colors = t1ColorsForField(series.field_strength_t or WEAKER_FIELD_T)
         nodes = storeResults(
             source,

@@ -24,6 +24,7 @@ from pydicom.valuerep import format_number_as_ds
 from CMRLib import __version__
 from CMRLib.errors import OutputError
 from CMRLib.simulation.study import SimulatedAcquisition, SimulatedStudy
+from CMRLib.study.schemes import TITLES
 
 STUDY_DATE = "20200101"
 STUDY_START_S = 12 * 3600.0
@@ -31,7 +32,6 @@ TRIGGER_DELAY_MS = 500.0
 LARGEST_VALUE = 4095
 BRIGHTEST_STORED = 2400
 GYROMAGNETIC_MHZ_PER_TESLA = 42.577
-SCHEME_NAMES = {"shmolli": "ShMOLLI", "molli": "MOLLI", "look-locker": "LookLocker"}
 
 
 def write_dicom_study(study: SimulatedStudy, folder: Path | str) -> list[Path]:
@@ -73,7 +73,7 @@ def write_dicom_study(study: SimulatedStudy, folder: Path | str) -> list[Path]:
 def series_description(acquisition: SimulatedAcquisition) -> str:
     """What the operator would have called the acquisition, for instance ShMOLLI_192i_stress_sax_mid."""
     pattern = "192i" if acquisition.scheme == "shmolli" else acquisition.schedule.pattern
-    return f"{SCHEME_NAMES[acquisition.scheme]}_{pattern}_{acquisition.state}_sax_{acquisition.slice}"
+    return f"{TITLES[acquisition.scheme]}_{pattern}_{acquisition.state}_sax_{acquisition.slice}"
 
 
 def _write_all(study: SimulatedStudy, folder: Path) -> list[Path]:

@@ -15,15 +15,8 @@ from CMRLib.study.dicom.groups import grouped
 from CMRLib.study.dicom.headers import FrameHeader, find_dicom_files, read_headers
 from CMRLib.study.dicom.series import series_of_study
 from CMRLib.study.rules import SeriesRules, load_rules
-from CMRLib.study.series import (
-    Series,
-    SeriesImages,
-    Study,
-    Unrecognised,
-    inversion_time_fault,
-    scheme_from_times,
-    with_unique_keys,
-)
+from CMRLib.study.schemes import inversion_time_fault, scheme_from_times
+from CMRLib.study.series import Series, SeriesImages, Study, Unrecognised, with_unique_keys
 from CMRLib.study.study_json import STUDY_FILE, read_study_json
 
 __all__ = ["Series", "SeriesImages", "Study", "Unrecognised", "read_study", "scan_files"]

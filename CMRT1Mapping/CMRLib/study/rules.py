@@ -11,7 +11,8 @@ from typing import Any
 
 from CMRLib.errors import InputError
 from CMRLib.resources import resource_path
-from CMRLib.study.series import KINDS, ROLES, SCHEMES, STATES
+from CMRLib.study.schemes import SCHEMES
+from CMRLib.study.series import KINDS, ROLES, STATES
 
 RULES_VARIABLE = "CMR_SERIES_RULES"
 _SCHEMA = "cmr-series-rules/1"

@@ -5,7 +5,7 @@ These are plain values: they are made from headers alone, and pixels are read on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -17,14 +17,10 @@ from CMRLib.geometry import Geometry
 
 ROLES = ("irw", "t1", "lge", "vne", "cine")
 STATES = ("rest", "stress", "post")
+ROLES_WITH_STATE = ("irw", "t1")
 KINDS = ("magnitude", "psir")
-SCHEMES = ("shmolli", "molli", "look-locker")
 STACK = "stack"
 
-SHMOLLI_IMAGES = 7
-FEWEST_IMAGES = 3  # the signal model S = A - B exp(-TI/T1*) has three unknowns
-# A Look-Locker train is read out at equal steps; more uneven steps than this are several inversions put in TI order.
-_MOST_UNEVEN_STEP = 2.0
 _LARGEST_PHASE = 2.0 * np.pi * 1.01
 
 
@@ -59,7 +55,7 @@ class Series:
         state: "rest" (native), "stress" or "post" (after contrast) for irw and t1; "" otherwise.
         slice: "basal", "mid", "apical", a number counted from the base as text, or "stack" for several slices.
         kind: "magnitude" or "psir" for lge, "" where unknown or not applicable.
-        scheme: "shmolli", "molli", "look-locker" or "" where it cannot be told; "" for roles other than irw.
+        scheme: one of `CMRLib.study.schemes.TITLES`, or "" where it cannot be told; "" for roles other than irw.
         inversion_times_ms: for irw the inversion time of each frame in frame order; None where the files do not tell
             and the user must be asked.
         description: the series description as the scanner gave it.
@@ -166,57 +162,6 @@ class Study:
     series: tuple[Series, ...]
     unrecognised: tuple[Unrecognised, ...]
     path: Path
-
-
-def scheme_from_times(inversion_times_ms: Sequence[float]) -> str:
-    """The scheme that inversion times in acquisition order show, or "" where they show none.
-
-    After an inversion the times grow by the heart's period; where they fall, or grow by less than half of what they
-    usually do, the next inversion begins. So the lengths of the runs are the images per inversion: 5, 1 and 1 is
-    ShMOLLI (Piechnik et al., JCMR 2010, 12:69), any other set of several runs is MOLLI, and one run of even steps is
-    Look-Locker.
-    """
-    times = np.asarray(inversion_times_ms, dtype=float)
-    if times.size < FEWEST_IMAGES:
-        return ""
-    steps = np.diff(times)
-    if not np.any(steps > 0):
-        return ""
-    begins = steps < 0.5 * np.median(steps[steps > 0])
-    runs = np.diff(np.concatenate([[0], np.flatnonzero(begins) + 1, [times.size]]))
-    if sorted(runs) == [1, 1, 5]:
-        return "shmolli"
-    if len(runs) > 1:
-        return "molli"
-    return "look-locker" if steps.max() <= _MOST_UNEVEN_STEP * steps.min() else ""
-
-
-def inversion_time_fault(inversion_times_ms: Sequence[float], images: int, scheme: str) -> str | None:
-    """Why inversion times (or None where unknown, as an empty sequence) do not fit a set of images; None if they do.
-
-    Args:
-        inversion_times_ms: one time in ms per image, or empty where they are not known.
-        images: number of images.
-        scheme: "shmolli", "molli", "look-locker" or "".
-
-    Returns:
-        A clause such as "it has 6 images where ShMOLLI has 7", without a full stop.
-    """
-    times = [float(t) for t in inversion_times_ms]
-    if scheme == "shmolli" and images != SHMOLLI_IMAGES:
-        return f"it has {images} images where ShMOLLI has {SHMOLLI_IMAGES}"
-    if images < FEWEST_IMAGES:
-        return f"it has {images} image{'s' if images != 1 else ''} and a T1 fit needs at least {FEWEST_IMAGES}"
-    if not times:
-        return None
-    if len(times) != images:
-        return f"it has {images} images but {len(times)} inversion times"
-    if not all(np.isfinite(t) and t > 0 for t in times):
-        return "its inversion times are not all positive numbers of milliseconds"
-    repeated = sorted({t for t in times if times.count(t) > 1})
-    if repeated:
-        return f"the inversion time {repeated[0]:g} ms occurs {times.count(repeated[0])} times"
-    return None
 
 
 def with_unique_keys(series: Iterable[Series]) -> tuple[Series, ...]:

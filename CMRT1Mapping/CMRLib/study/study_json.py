@@ -15,25 +15,15 @@ from CMRLib.anatomy.axis import LEVELS
 from CMRLib.errors import InputError
 from CMRLib.files.images import read_image
 from CMRLib.geometry import Geometry
-from CMRLib.study.series import (
-    KINDS,
-    ROLES,
-    SCHEMES,
-    STACK,
-    STATES,
-    Series,
-    Study,
-    inversion_time_fault,
-    scheme_from_times,
-    with_unique_keys,
-)
+from CMRLib.study.schemes import SCHEMES, inversion_time_fault, scheme_from_times
+from CMRLib.study.series import KINDS, ROLES, ROLES_WITH_STATE, STACK, STATES, Series, Study, with_unique_keys
 
 STUDY_FILE = "study.json"
 _SCHEMA = "cmr-study/1"
 _SERIES_KEYS = {"role", "state", "slice", "kind", "file", "phase_file", "inversion_times_ms", "scheme"}
 # Keys that mean nothing for other roles, with the roles that have them.
 _ONLY_FOR = {
-    "state": ("irw", "t1"),
+    "state": ROLES_WITH_STATE,
     "kind": ("lge",),
     "phase_file": ("irw",),
     "inversion_times_ms": ("irw",),
@@ -121,9 +111,10 @@ def _series(entry: Any, folder: Path, where: str) -> Series:
     if role == "irw" and (fault := inversion_time_fault(times or (), shape[0], scheme)):
         raise _StudyError(f"{where} ({file.name}) does not fit together: {fault}")
     slice_name = _slice_name(entry, role, shape[0], where)
+    usual_state = STATES[0] if role in ROLES_WITH_STATE else ""
     return Series(
         role=role,
-        state=_one_of(entry, "state", STATES, where) if "state" in entry else ("rest" if role in ("irw", "t1") else ""),
+        state=_one_of(entry, "state", STATES, where) if "state" in entry else usual_state,
         slice=slice_name,
         kind=_one_of(entry, "kind", KINDS, where) if "kind" in entry else "",
         scheme=scheme if role == "irw" else "",

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from CMRLib.errors import InputError
+from CMRLib.study.schemes import SCHEMES
 from CMRT1MappingLib.fit.polarity import SignedFit, fit_with_polarity
 from CMRT1MappingLib.fit.varpro import ExponentialFit
 
 if TYPE_CHECKING:
     import torch
 
-SCHEMES = ("shmolli", "molli", "look-locker")
 SHMOLLI_SUBSETS = ((0, 3, 4, 5, 6), (0, 1, 3, 4, 5, 6), (0, 1, 2, 3, 4, 5, 6))
 SHORT_T1 = 0.4  # of the RR interval: below it, all three inversions have recovered enough to be used
 

@@ -14,7 +14,7 @@ from CMRLib.errors import InputError
 from CMRLib.resources import resource_path
 from CMRLib.study.reading import read_study, scan_files
 from CMRLib.study.rules import ImageText, load_rules, spaced
-from CMRLib.study.series import inversion_time_fault, scheme_from_times
+from CMRLib.study.schemes import inversion_time_fault, scheme_from_times
 from CMRLib.study.slice_order import Plane, name_slices
 
 TRANSVERSE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -394,7 +394,7 @@ def test_no_patient_data_leaves_the_reader(exam, tmp_path):
     assert first.id == second.id
     assert first.id.startswith("study-") and len(first.id) == len("study-") + 8
     assert Path(first.path) == tmp_path
-    assert "Doe" not in repr(first) and "4711" not in repr(first)
+    assert "Doe" not in repr(first) and "SECRET" not in repr(first)
 
 
 def test_no_identifier_is_quoted_in_a_warning(exam, caplog, recwarn):

@@ -1,12 +1,12 @@
 """From a real ShMOLLI scan through the DICOM reader and the panel to the scanner's own T1."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion
 
+from CMRLib.scene import acquisitions
 from CMRLib.scene.volumes import ijkToWorld, volumeArray, volumeGeometry
 from CMRLib.study.reading import read_study
 from CMRT1MappingLib.scene import t1maps
@@ -20,8 +20,7 @@ def test_real_scan_is_mapped_as_the_scanner_maps_it(host, real_data):
     study = read_study(real_data / "shmolli-phantom")
     (acquired,) = [series for series in study.series if series.role == "irw"]
     (mapped,) = [series for series in study.series if series.role == "t1"]
-    host.loadModule(MODULES / "CMRT1MappingDICOMPlugin.py")
-    source = sys.modules["CMRT1MappingDICOMPlugin"].addAcquisition("ShMOLLI", acquired)
+    source = acquisitions.addSeries("ShMOLLI", acquired, acquired.load())
     panel = host.loadModule(MODULES / "CMRT1Mapping.py")
     host.setNode(panel.ui.inputSelector, source)
     assert panel.ui.colorsComboBox.currentText == "3 T" and panel.ui.phaseSelector.currentNode() is not None

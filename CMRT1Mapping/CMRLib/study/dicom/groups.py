@@ -10,8 +10,11 @@ import numpy as np
 
 from CMRLib.geometry import Geometry
 from CMRLib.study.dicom.headers import FrameHeader
+from CMRLib.study.dicom.phase import radians_per_value
+from CMRLib.study.dicom.pixels import read_frames
 from CMRLib.study.rules import RoleRule
 from CMRLib.study.series import Unrecognised
+from CMRLib.study.slice_order import Plane
 
 _SAME_POSITION_MM = 0.5
 _SAME_DIRECTION = 1e-3
@@ -19,16 +22,17 @@ _SAME_DIRECTION = 1e-3
 
 @dataclass(frozen=True)
 class Acquisition:
-    """Images that become one series.
+    """Images that become one series, and where its pixels are read from.
 
     Attributes:
         rule: the rule that recognised them.
         frames: the images in frame order (irw, cine) or from base to apex (stacks).
         phase: the phase images in the order of ``frames``, or empty.
-        scheme: "shmolli", "molli", "look-locker" or "".
+        scheme: one of `CMRLib.study.schemes.SCHEMES`, or "".
         inversion_times_ms: one time per frame, or None where they are not known.
         is_stack: whether the frames are slices at different positions.
         factor: what the values are multiplied by to be in the unit the series is documented to have.
+        state: "rest", "stress", "post", or "" for roles without states and before it is told.
     """
 
     rule: RoleRule
@@ -38,11 +42,38 @@ class Acquisition:
     inversion_times_ms: tuple[float, ...] | None = None
     is_stack: bool = False
     factor: float = 1.0
+    state: str = ""
+
+    @property
+    def first(self) -> FrameHeader:
+        """The image that stands for all: what it says of the series holds for every one."""
+        return self.frames[0]
+
+    @property
+    def images(self) -> tuple[FrameHeader, ...]:
+        """All images, of the phase too."""
+        return (*self.frames, *self.phase)
 
     @property
     def start(self) -> float | None:
         """When the first image was acquired, in seconds, or None where no image says."""
         return min((frame.time for frame in self.frames if frame.time is not None), default=None)
+
+    @property
+    def plane(self) -> Plane:
+        """Where the first image lies."""
+        return Plane(self.first.position, self.first.orientation, self.state)
+
+    def read(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Images and phase (radians) or None, float32 with axes (frame or slice, row, column).
+
+        Raises:
+            InputError: a file is missing, cut short or cannot be decoded.
+        """
+        images = read_frames(self.frames, [self.factor] * len(self.frames))
+        if not self.phase:
+            return images, None
+        return images, read_frames(self.phase, [radians_per_value(frame) or 0.0 for frame in self.phase])
 
 
 @dataclass

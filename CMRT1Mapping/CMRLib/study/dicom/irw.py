@@ -11,7 +11,7 @@ from CMRLib.study.dicom.groups import Acquisition, LeftOut, by_place, grouped, i
 from CMRLib.study.dicom.headers import FrameHeader
 from CMRLib.study.dicom.phase import radians_per_value
 from CMRLib.study.rules import RoleRule, SeriesRules
-from CMRLib.study.series import FEWEST_IMAGES, inversion_time_fault, scheme_from_times
+from CMRLib.study.schemes import FEWEST_IMAGES, inversion_time_fault, scheme_from_times
 
 # The images of one acquisition come in one breath-hold, at most a few heart beats apart.
 _LONGEST_PAUSE_S = 10.0
@@ -35,24 +35,20 @@ _NO_ORDER = (
 
 
 def find_acquisitions(
-    images: Sequence[tuple[FrameHeader, RoleRule]], rules: SeriesRules, left_out: LeftOut
+    frames: Sequence[FrameHeader], rule: RoleRule, rules: SeriesRules, left_out: LeftOut
 ) -> list[Acquisition]:
-    """The inversion-recovery acquisitions among images recognised as such, each with its phase where there is one.
+    """The whole acquisitions of magnitude or of phase images among those that one rule has recognised.
 
     Magnitude and phase may be in one series or in two. What makes no whole acquisition goes to ``left_out``.
     """
-    rule_of = {id(frame): rule for frame, rule in images}
-    magnitudes: list[Acquisition] = []
-    phases: list[Acquisition] = []
-    for series in grouped((frame for frame, _ in images), lambda frame: frame.series_uid):
-        for part in grouped(series, lambda frame: frame.component or "magnitude"):
-            component = part[0].component or "magnitude"
-            if component not in ("magnitude", "phase"):
-                left_out.add(part, f"The {component} part of complex images; export magnitude and phase instead.")
-                continue
-            found = _acquisitions_of_series(part, rule_of[id(part[0])], rules, left_out)
-            (magnitudes if component == "magnitude" else phases).extend(found)
-    return _with_phase(magnitudes, phases, left_out)
+    found: list[Acquisition] = []
+    for part in grouped(frames, lambda frame: (frame.series_uid, frame.component or "magnitude")):
+        component = part[0].component or "magnitude"
+        if component in ("magnitude", "phase"):
+            found += _acquisitions_of_series(part, rule, rules, left_out)
+        else:
+            left_out.add(part, f"The {component} part of complex images; export magnitude and phase instead.")
+    return found
 
 
 def readable_times(frames: Sequence[FrameHeader]) -> tuple[float, ...] | None:
@@ -158,15 +154,16 @@ def _where_times_repeat(ordered: list[FrameHeader]) -> list[list[FrameHeader]]:
     return parts
 
 
-def _with_phase(magnitudes: list[Acquisition], phases: list[Acquisition], left_out: LeftOut) -> list[Acquisition]:
+def with_phase(found: Sequence[Acquisition], left_out: LeftOut) -> list[Acquisition]:
     """The magnitude acquisitions, each with the phase acquisition that belongs to it."""
+    magnitudes = [one for one in found if one.first.component != "phase"]
     partner_of: dict[int, Acquisition] = {}
-    for phase in phases:
+    for phase in (one for one in found if one.first.component == "phase"):
         free = [i for i, one in enumerate(magnitudes) if i not in partner_of and _fit_together(one, phase)]
         close = [i for i in free if _seconds_apart(magnitudes[i], phase) <= _SAME_START_S]
         near = [i for i in free if _seconds_apart(magnitudes[i], phase) <= _FARTHEST_PARTNER_S]
         chosen = close or near
-        same_series = [i for i in chosen if magnitudes[i].frames[0].series_uid == phase.frames[0].series_uid]
+        same_series = [i for i in chosen if magnitudes[i].first.series_uid == phase.first.series_uid]
         chosen = same_series or chosen
         if len(chosen) != 1:
             left_out.add(phase.frames, _AMBIGUOUS_PHASE if chosen else _LONELY_PHASE)
@@ -181,7 +178,7 @@ def _with_phase(magnitudes: list[Acquisition], phases: list[Acquisition], left_o
 
 
 def _fit_together(magnitude: Acquisition, phase: Acquisition) -> bool:
-    if len(magnitude.frames) != len(phase.frames) or not is_same_place(magnitude.frames[0], phase.frames[0]):
+    if len(magnitude.frames) != len(phase.frames) or not is_same_place(magnitude.first, phase.first):
         return False
     if magnitude.inversion_times_ms is None or phase.inversion_times_ms is None:
         return magnitude.inversion_times_ms is None and phase.inversion_times_ms is None

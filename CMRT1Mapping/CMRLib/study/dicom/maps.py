@@ -15,20 +15,18 @@ _EVEN_SPACING_MM = 0.5
 _MS_PER_UNIT = {"": 1.0, "ms": 1.0, "msec": 1.0, "s": 1000.0, "sec": 1000.0}
 
 
-def find_maps(images: Sequence[tuple[FrameHeader, RoleRule]], left_out: LeftOut) -> list[Acquisition]:
-    """The series among images recognised as T1 maps, late enhancement, VNE or cine.
+def find_maps(frames: Sequence[FrameHeader], rule: RoleRule, left_out: LeftOut) -> list[Acquisition]:
+    """The series among images that one rule has recognised as T1 maps, late enhancement, VNE or cine.
 
     A T1 map is one series per slice, as the acquisition it comes from; slices of the other kinds in one DICOM series
     make a stack where they are parallel and evenly spaced, and one series per slice otherwise; a cine is one series of
     frames per slice. Images that repeat a slice at another time are a series of their own.
     """
-    rule_of = {id(frame): rule for frame, rule in images}
     found: list[Acquisition] = []
-    for group in grouped((frame for frame, _ in images), lambda frame: (frame.series_uid, id(rule_of[id(frame)]))):
-        rule = rule_of[id(group[0])]
-        group = _usable(group, rule, left_out)
+    for series in grouped(frames, lambda frame: frame.series_uid):
+        usable = _usable(series, rule, left_out)
         places = [
-            _cine_order(place) if rule.role == "cine" else in_acquisition_order(place)[0] for place in by_place(group)
+            _cine_order(place) if rule.role == "cine" else in_acquisition_order(place)[0] for place in by_place(usable)
         ]
         if rule.role == "cine" and any(len(place) > 1 for place in places):
             found += [Acquisition(rule, tuple(place)) for place in places]

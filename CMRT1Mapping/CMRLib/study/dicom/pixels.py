@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, generate_uid
 
 from CMRLib.errors import InputError
+from CMRLib.study.dicom.headers import FrameHeader
 from CMRLib.study.dicom.values import without_messages
 
 # Multi-frame Grayscale Byte and Word Secondary Capture: image classes that GDCM reads without any patient geometry.
@@ -24,45 +24,26 @@ _PIXEL_TAGS = (
 )
 
 
-@dataclass(frozen=True)
-class FrameRef:
-    """One image: a file, the frame in it counted from 0, and value = slope * stored value + intercept."""
-
-    path: Path
-    index: int
-    slope: float
-    intercept: float
-
-
-@dataclass(frozen=True)
-class DicomSource:
-    """The pixels of a series in DICOM files, in frame or slice order; for phase frames the value is in radians."""
-
-    frames: tuple[FrameRef, ...]
-    phase_frames: tuple[FrameRef, ...] = ()
-
-    def read(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Images and phase or None, float32 with axes (frame or slice, row, column)."""
-        return read_frames(self.frames), read_frames(self.phase_frames) if self.phase_frames else None
-
-
-def read_frames(frames: Iterable[FrameRef]) -> np.ndarray:
+def read_frames(frames: Sequence[FrameHeader], factors: Sequence[float]) -> np.ndarray:
     """The images' values as float32 with axes (frame, row, column).
+
+    Args:
+        frames: the images' headers, whose slope and intercept turn stored values into real ones.
+        factors: what the real values of each image are multiplied by.
 
     Raises:
         InputError: a file is missing, cut short or cannot be decoded, or the images differ in size.
     """
-    frames = tuple(frames)
     stored: dict[Path, np.ndarray] = {}
     values = []
-    for number, frame in enumerate(frames, start=1):
+    for number, (frame, factor) in enumerate(zip(frames, factors, strict=True), start=1):
         where = f"Image {number} of {len(frames)}"
         if frame.path not in stored:
             stored[frame.path] = read_stored(frame.path, where)
         if frame.index >= len(stored[frame.path]):
             raise InputError(f"{where} is missing from its multi-frame file; copy it from the scanner again.")
-        pixels = stored[frame.path][frame.index]
-        values.append((pixels.astype(np.float64) * frame.slope + frame.intercept).astype(np.float32))
+        pixels = stored[frame.path][frame.index].astype(np.float64)
+        values.append((pixels * (frame.slope * factor) + frame.intercept * factor).astype(np.float32))
     if len({value.shape for value in values}) > 1:
         raise InputError("The images of one series differ in size; export the series again.")
     return np.stack(values)

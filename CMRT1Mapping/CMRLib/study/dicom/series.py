@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from CMRLib.errors import InputError
 from CMRLib.study.dicom.groups import Acquisition, LeftOut, by_place, files_of, grouped, place_geometry
 from CMRLib.study.dicom.headers import FrameHeader
-from CMRLib.study.dicom.irw import find_acquisitions, readable_times
+from CMRLib.study.dicom.irw import find_acquisitions, readable_times, with_phase
 from CMRLib.study.dicom.maps import find_maps
-from CMRLib.study.dicom.phase import radians_per_value
-from CMRLib.study.dicom.pixels import DicomSource, FrameRef
+from CMRLib.study.dicom.states import UNTOLD_STATE, tell_states
 from CMRLib.study.rules import ImageText, RoleRule, SeriesRules
 from CMRLib.study.series import ROLES, STACK, STATES, Series, Unrecognised, with_unique_keys
-from CMRLib.study.slice_order import Plane, name_slices
-from CMRLib.study.states import UNTOLD_STATE, Acquired, tell_states
+from CMRLib.study.slice_order import name_slices
 
 _NO_RULE = (
     "Nothing says what this series is: no rule fits its description, comments or inversion times; add one to the "
@@ -34,27 +33,26 @@ def series_of_study(
     The result does not depend on the order of ``headers``.
     """
     left_out = LeftOut()
-    frames = _usable_frames(headers, left_out)
-    irw: list[tuple[FrameHeader, RoleRule]] = []
-    maps: list[tuple[FrameHeader, RoleRule]] = []
-    contrast_only: list[tuple[FrameHeader, RoleRule]] = []
-    for frame, rule in _recognise(frames, rules):
+    found: list[Acquisition] = []
+    irw: list[Acquisition] = []
+    not_analysed: list[Acquisition] = []
+    for rule, frames in _recognised(_usable_frames(headers, left_out), rules):
         if rule is None:
-            left_out.add([frame], _NO_RULE)
+            left_out.add(frames, _NO_RULE)
         elif rule.role == "none":
-            left_out.add([frame], rule.reason)
-            contrast_only.append((frame, rule))
+            left_out.add(frames, rule.reason)
+            not_analysed += [Acquisition(rule, (frame,)) for frame in frames]
+        elif rule.role == "irw":
+            irw += find_acquisitions(frames, rule, rules, left_out)
         else:
-            (irw if rule.role == "irw" else maps).append((frame, rule))
-    acquisitions = find_acquisitions(irw, rules, left_out) + find_maps(maps, left_out)
-    acquisitions = _with_geometry(acquisitions, left_out)
-    states = _states(acquisitions, contrast_only, rules)
+            found += find_maps(frames, rule, left_out)
+    found = _with_geometry([*with_phase(irw, left_out), *found], left_out)
     told = []
-    for acquisition, state in zip(acquisitions, states, strict=True):
+    for one, state in zip(found, tell_states(found, not_analysed, rules), strict=True):
         if state is None:
-            left_out.add((*acquisition.frames, *acquisition.phase), UNTOLD_STATE, acquisition.rule.role)
+            left_out.add(one.images, UNTOLD_STATE, one.rule.role)
         else:
-            told.append((acquisition, state))
+            told.append(replace(one, state=state))
     return _named_series(told), left_out.unrecognised()
 
 
@@ -76,9 +74,9 @@ def _usable_frames(headers: Sequence[FrameHeader], left_out: LeftOut) -> list[Fr
     return usable
 
 
-def _recognise(frames: list[FrameHeader], rules: SeriesRules) -> list[tuple[FrameHeader, RoleRule | None]]:
-    """Each image with the rule that fits it, or None."""
-    found = []
+def _recognised(frames: list[FrameHeader], rules: SeriesRules) -> list[tuple[RoleRule | None, list[FrameHeader]]]:
+    """The rules that fit, None where none does, each with its images."""
+    found: dict[RoleRule | None, list[FrameHeader]] = {}
     for part in grouped(frames, lambda frame: (frame.series_uid, frame.component)):
         places = by_place(part)
         most = max(len(place) for place in places)
@@ -93,56 +91,39 @@ def _recognise(frames: list[FrameHeader], rules: SeriesRules) -> list[tuple[Fram
                 images=most,
                 has_inversion_times=has_times,
             )
-            found.append((frame, rules.role_of(text)))
-    return found
+            found.setdefault(rules.role_of(text), []).append(frame)
+    return list(found.items())
 
 
 def _with_geometry(acquisitions: list[Acquisition], left_out: LeftOut) -> list[Acquisition]:
     """The acquisitions whose headers give a grid; the others are left out."""
     placed = []
-    for acquisition in acquisitions:
+    for one in acquisitions:
         try:
-            place_geometry(acquisition.frames[0])
+            place_geometry(one.first)
         except InputError as error:
-            left_out.add((*acquisition.frames, *acquisition.phase), str(error), acquisition.rule.role)
+            left_out.add(one.images, str(error), one.rule.role)
         else:
-            placed.append(acquisition)
+            placed.append(one)
     return placed
 
 
-def _states(
-    acquisitions: list[Acquisition], contrast_only: list[tuple[FrameHeader, RoleRule]], rules: SeriesRules
-) -> list[str | None]:
-    """The state of each acquisition; images that were left out still tell when contrast was given."""
-
-    def acquired(frame: FrameHeader, rule: RoleRule, time: float | None) -> Acquired:
-        plane = Plane(frame.position, frame.orientation)
-        return Acquired(
-            rule.role, frame.description, frame.protocol, time, plane, frame.has_contrast_agent, rule.after_contrast
-        )
-
-    known = [acquired(one.frames[0], one.rule, one.start) for one in acquisitions]
-    others = [acquired(frame, rule, frame.time) for frame, rule in contrast_only]
-    return tell_states([*known, *others], rules)[: len(known)]
-
-
-def _named_series(told: list[tuple[Acquisition, str]]) -> tuple[Series, ...]:
+def _named_series(acquisitions: Sequence[Acquisition]) -> tuple[Series, ...]:
     """The series with slice names and keys, ordered by role, state, slice and time."""
     entries = []
     for family in _FAMILIES:
-        members = [(one, state) for one, state in told if one.rule.role in family]
-        single = [(one, state) for one, state in members if not one.is_stack]
-        planes = [Plane(one.frames[0].position, one.frames[0].orientation, state) for one, state in single]
-        names = dict(zip((id(one) for one, _ in single), name_slices(planes), strict=True))
-        for one, state in members:
-            name, along = names.get(id(one), (STACK, 0.0))
-            order = (ROLES.index(one.rule.role), (*STATES, "").index(state), along, one.start or 0.0)
-            entries.append(((*order, one.frames[0].series_number or 0), _series(one, state, name)))
+        members = [one for one in acquisitions if one.rule.role in family]
+        single = [one for one in members if not one.is_stack]
+        stacks = [one for one in members if one.is_stack]
+        places = [*name_slices([one.plane for one in single]), *((STACK, 0.0) for _ in stacks)]
+        for one, (name, along) in zip([*single, *stacks], places, strict=True):
+            order = (ROLES.index(one.rule.role), (*STATES, "").index(one.state), along, one.start or 0.0)
+            entries.append(((*order, one.first.series_number or 0), _series(one, name)))
     return with_unique_keys(series for _, series in sorted(entries, key=lambda entry: entry[0]))
 
 
-def _series(one: Acquisition, state: str, slice_name: str) -> Series:
-    first = one.frames[0]
+def _series(one: Acquisition, slice_name: str) -> Series:
+    first = one.first
     if one.is_stack:
         step = np.subtract(one.frames[-1].position, first.position)
         length = float(np.linalg.norm(step))
@@ -151,7 +132,7 @@ def _series(one: Acquisition, state: str, slice_name: str) -> Series:
         geometry = place_geometry(first)
     return Series(
         role=one.rule.role,
-        state=state,
+        state=one.state,
         slice=slice_name,
         kind=one.rule.kind,
         scheme=one.scheme,
@@ -162,13 +143,6 @@ def _series(one: Acquisition, state: str, slice_name: str) -> Series:
         geometry=geometry,
         shape=(len(one.frames), first.rows, first.columns),
         key="",
-        source=DicomSource(
-            frames=tuple(_ref(frame, one.factor) for frame in one.frames),
-            phase_frames=tuple(_ref(frame, radians_per_value(frame) or 0.0) for frame in one.phase),
-        ),
+        source=one,
         field_strength_t=first.field_strength,
     )
-
-
-def _ref(frame: FrameHeader, factor: float) -> FrameRef:
-    return FrameRef(frame.path, frame.index, frame.slope * factor, frame.intercept * factor)
