@@ -104,7 +104,8 @@ def reconstruct(
         images: magnitude images, axes (frame, row, column), any unit.
         inversion_times_ms: one per frame, in the order of the frames, ms.
         phase: radians, of the same shape; without it the polarity is searched for.
-        scheme: ``shmolli`` (conditional fit of 5, 6 or 7 samples), ``molli`` or ``look-locker`` (all samples).
+        scheme: ``shmolli`` (conditional fit of 5, 6 or 7 samples), or ``molli``, ``look-locker`` or ``other`` (all
+            samples).
         options: see `FitOptions`.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         progress: called with the fraction done, between groups of pixels; what it raises ends the reconstruction.

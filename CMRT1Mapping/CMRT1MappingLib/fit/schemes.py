@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from CMRLib.errors import InputError
-from CMRLib.study.schemes import SCHEMES
+from CMRLib.study.schemes import SCHEMES, TITLES, inversion_time_fault
 from CMRT1MappingLib.fit.polarity import SignedFit, fit_with_polarity
 from CMRT1MappingLib.fit.varpro import ExponentialFit
 
@@ -42,27 +42,13 @@ class SchemeFit:
 
 def check_inversion_times(inversion_times_ms: np.ndarray, scheme: str) -> None:
     """Raise InputError with the remedy where the inversion times (ms, any order) cannot be those of the scheme."""
-    times = np.asarray(inversion_times_ms, dtype=float)
+    times = np.asarray(inversion_times_ms, dtype=float).ravel()
     if scheme not in SCHEMES:
         raise InputError(f'There is no scheme called "{scheme}"; choose {", ".join(SCHEMES)}.')
-    if times.ndim != 1 or not np.all(np.isfinite(times)) or np.any(times <= 0) or np.any(times > 30000):
+    if fault := inversion_time_fault(times.tolist(), times.size, scheme):
         raise InputError(
-            "Every inversion time must be a number of milliseconds between 0 and 30000; correct the table."
-        )
-    if times.size and times.max() < 20:
-        raise InputError("The inversion times look like seconds; enter them in milliseconds.")
-    if scheme == "shmolli":
-        if times.size != 7:
-            raise InputError(
-                f"ShMOLLI needs 7 images with 7 inversion times, not {times.size}; "
-                "select the whole acquisition, or choose the scheme MOLLI."
-            )
-        if len(np.unique(times)) != 7:
-            raise InputError("Two inversion times are the same, which ShMOLLI never has; correct the table.")
-    elif len(np.unique(times)) < 4:
-        raise InputError(
-            f"A three-parameter fit needs at least 4 different inversion times, not {len(np.unique(times))}; "
-            "select the whole acquisition or correct the table."
+            f"The acquisition cannot be fitted as {TITLES[scheme]}: {fault}; correct its inversion times, select all "
+            "its images, or choose another scheme."
         )
 
 
@@ -72,7 +58,7 @@ def shmolli_rr_ms(sorted_times: torch.Tensor) -> float:
 
 
 def fit_all_samples(magnitude: torch.Tensor, known_signs: torch.Tensor, times: torch.Tensor) -> SchemeFit:
-    """Three-parameter fit of every sample (MOLLI and Look-Locker); arguments as for `fit_with_polarity`."""
+    """Three-parameter fit of every sample (all schemes but ShMOLLI); arguments as for `fit_with_polarity`."""
     import torch
 
     signed = fit_with_polarity(magnitude, known_signs, times)

@@ -218,11 +218,11 @@ def broken(change):
 @pytest.mark.parametrize(
     "change, sentence",
     [
-        (lambda m, p, t, o: (m[:6], p[:6], t[:6]), "needs 7 images"),
-        (lambda m, p, t, o: (m, p, t[:6]), "needs 7 images"),
-        (lambda m, p, t, o: (np.concatenate([m, m[:1]]), None, [*t, 500.0]), "needs 7 images"),
+        (lambda m, p, t, o: (m[:6], p[:6], t[:6]), "where ShMOLLI has 7|it has 7 images but"),
+        (lambda m, p, t, o: (m, p, t[:6]), "where ShMOLLI has 7|it has 7 images but"),
+        (lambda m, p, t, o: (np.concatenate([m, m[:1]]), None, [*t, 500.0]), "where ShMOLLI has 7|it has 7 images but"),
         (lambda m, p, t, o: (m[:6], p[:6], t), "6 images but 7 inversion times"),
-        (lambda m, p, t, o: t.__setitem__(1, 100.0), "same"),
+        (lambda m, p, t, o: t.__setitem__(1, 100.0), "the inversion time 100 ms occurs 2 times"),
         (lambda m, p, t, o: t.__setitem__(1, float("nan")), "between 0 and 30000"),
         (lambda m, p, t, o: t.__setitem__(1, -5.0), "between 0 and 30000"),
         (lambda m, p, t, o: (m, p, [v / 1000 for v in t]), "seconds"),
@@ -248,7 +248,7 @@ def test_bad_input_gets_one_sentence(change, sentence):
 
 def test_molli_needs_four_different_times():
     magnitude, phase = good()
-    with pytest.raises(InputError, match="at least 4 different"):
+    with pytest.raises(InputError, match="3 different inversion times and a T1 fit needs at least 4"):
         reconstruct(magnitude[:4], [100.0, 100.0, 1000.0, 2000.0], None, scheme="molli", device="cpu")
 
 
