@@ -11,9 +11,10 @@ from slicer.i18n import tr as _
 
 from CMRLib.errors import CMRError, InputError
 from CMRLib.scene import acquisitions, display
+from CMRLib.study.schemes import TITLES
 
 if TYPE_CHECKING:
-    from CMRLib.study.series import Series
+    from CMRLib.study.series import Series, Unrecognised
 
 # Slicer imports this module when it starts. Reading DICOM imports pydicom and SimpleITK, which waits until files are
 # looked at.
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 # Scalar volumes offer 0.5, multi-volumes up to 1.0 and image sequences (cine) up to 1.05; each of them would load the
 # images without their inversion times and phase.
 CONFIDENCE = 1.1
+# What cannot be loaded is listed with its reason, after everything that other plugins offer for the same files.
+LOST_CONFIDENCE = 0.01
+LOST_ROLES = ("irw", "phase", "unknown")
 
 
 class CMRT1MappingDICOMPluginClass(DICOMPlugin):
@@ -30,19 +34,26 @@ class CMRT1MappingDICOMPluginClass(DICOMPlugin):
         super().__init__()
         self.loadType = _("Inversion-recovery images")
         self.tags["sopClassUID"] = "0008,0016"
+        self.tags["seriesInstanceUID"] = "0020,000E"
 
     def examineForImport(self, fileList: Sequence[Sequence[str]]) -> list[Any]:
         """What can be loaded of the selected series, looked at together, as phase may be a series of its own."""
         return self.examineFiles([file for files in fileList for file in files])
 
     def examineFiles(self, files: Sequence[str]) -> list[Any]:
-        """What can be loaded of the files of one or more series: one loadable for each acquisition of one slice."""
+        """What can be loaded of the files of one or more series: one loadable for each acquisition of one slice.
+
+        Images that were meant for T1 mapping but cannot be used are named in the warning of the acquisition of their
+        series, or are an item of their own that is not selected and says why.
+        """
         from CMRLib.study.reading import scan_files
 
         loadables = self.getCachedLoadables(files)
         if loadables is None:
-            found, _leftOut = scan_files(file for file in files if self._mayBeMR(file))
+            found, leftOut = scan_files(file for file in files if self._mayBeMR(file))
             loadables = [self._loadable(series) for series in found if series.role == "irw"]
+            _tellApart(loadables)
+            loadables += self._lost(loadables, [item for item in leftOut if item.lost_role in LOST_ROLES])
             self.cacheLoadables(files, loadables)
         return loadables
 
@@ -63,7 +74,7 @@ class CMRT1MappingDICOMPluginClass(DICOMPlugin):
         return True
 
     def _mayBeMR(self, file: str) -> bool:
-        from CMRLib.study.dicom.headers import MR_IMAGE_CLASSES
+        from CMRLib.study.dicom.faults import MR_IMAGE_CLASSES
 
         sopClass = slicer.dicomDatabase.fileValue(file, self.tags["sopClassUID"])
         return not sopClass or sopClass in MR_IMAGE_CLASSES
@@ -72,33 +83,69 @@ class CMRT1MappingDICOMPluginClass(DICOMPlugin):
         loadable = DICOMLoadable()
         # With forward slashes, as the database has them on every system, so that it finds these files again.
         loadable.files = [file.as_posix() for file in (*series.files, *series.phase_files)]
-        number = slicer.dicomDatabase.fileValue(loadable.files[0], self.tags["seriesNumber"])
-        name = f"{series.description or series.scheme or 'IRW'} {series.state} {series.slice}"
-        loadable.name = f"{number}: {name}" if number else name
+        name = f"{series.description or TITLES.get(series.scheme, 'IRW')} {series.state} {series.slice}"
+        loadable.name = name if series.series_number is None else f"{series.series_number}: {name}"
         images = _("magnitude and phase") if series.phase_files else _("magnitude")
+        loadable.tooltip = _("{count} inversion-recovery images, {images}, scheme {scheme}").format(
+            count=series.shape[0], images=images, scheme=TITLES.get(series.scheme, _("not known"))
+        )
         if series.inversion_times_ms is None:
-            loadable.tooltip = _("{count} inversion-recovery images, {images}").format(
-                count=series.shape[0], images=images
-            )
             loadable.warning = _(
                 "The inversion times cannot be read from the files; enter them in the module CMR T1 Mapping."
             )
         else:
             times = ", ".join(f"{time:g}" for time in series.inversion_times_ms)
-            loadable.tooltip = _("Inversion-recovery images, {images}, inversion times {times} ms").format(
-                images=images, times=times
-            )
+            loadable.tooltip += _(", inversion times {times} ms").format(times=times)
         loadable.selected = True
         loadable.confidence = CONFIDENCE
         loadable.series = series
         return loadable
+
+    def _lost(self, loadables: Sequence[Any], leftOut: Sequence[Unrecognised]) -> list[Any]:
+        """Add to each acquisition's warning what was left out of its series, and make items of the rest."""
+        items = []
+        for lost in leftOut:
+            files = [file.as_posix() for file in lost.files]
+            text = f"{lost.what}: {lost.reason}"
+            related = [one for one in loadables if self._seriesOf(one.files) & self._seriesOf(files)]
+            if not related and lost.lost_role == "phase":
+                related = [one for one in loadables if not one.series.phase_files]
+            for one in related:
+                one.warning = f"{one.warning} {text}".strip()
+            if not related:
+                item = DICOMLoadable()
+                item.files = files
+                item.name = _("{images}, not usable for T1 mapping").format(images=lost.what)
+                item.tooltip = item.warning = lost.reason
+                item.selected = False
+                item.confidence = LOST_CONFIDENCE
+                items.append(item)
+        return items
+
+    def _seriesOf(self, files: Sequence[str]) -> set[str]:
+        """The series that files belong to, as far as the database knows."""
+        found = {slicer.dicomDatabase.fileValue(file, self.tags["seriesInstanceUID"]) for file in files}
+        return found - {""}
+
+
+def _tellApart(loadables: Sequence[Any]) -> None:
+    """Number the items that have the same name, in their order."""
+    names = [loadable.name for loadable in loadables]
+    for index, loadable in enumerate(loadables):
+        if names.count(loadable.name) > 1:
+            loadable.name = _("{name} ({number})").format(
+                name=loadable.name, number=names[: index + 1].count(names[index])
+            )
 
 
 def _readAgain(files: Sequence[str]) -> Series:
     """The acquisition in the files of a loadable that was made elsewhere."""
     from CMRLib.study.reading import scan_files
 
-    found = [series for series in scan_files(files)[0] if series.role == "irw"]
+    scanned, leftOut = scan_files(files)
+    found = [series for series in scanned if series.role == "irw"]
+    if not found and leftOut:
+        raise InputError(leftOut[0].reason)
     if len(found) != 1:
         raise InputError("The files are not those of one acquisition; select the series in the DICOM module again.")
     return found[0]

@@ -17,6 +17,7 @@ import slicer
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.scene.volumes import setVolumeArray, volumeArray, volumeGeometry
+from CMRLib.study.schemes import OTHER
 
 if TYPE_CHECKING:
     from CMRLib.study.series import Series, SeriesImages
@@ -69,19 +70,21 @@ def addSeries(name: str, series: Series, images: SeriesImages) -> Any:
     """Add an acquisition that was read from files.
 
     Returns:
-        The magnitude's sequence node; where the inversion times are not known, a volume whose slices are the frames,
-        for which the panel asks for them.
+        The magnitude's sequence node; where the inversion times are not known, or not all different, a volume whose
+        slices are the frames, for which the panel shows or asks for them. An unknown scheme is `OTHER`: all samples
+        count until the user chooses.
     """
-    attributes = {SCHEME: series.scheme, STATE: series.state, SLICE: series.slice}
+    attributes = {SCHEME: series.scheme or OTHER, STATE: series.state, SLICE: series.slice}
     if series.field_strength_t is not None:
         attributes[FIELD_STRENGTH] = f"{series.field_strength_t:g}"
-    if series.inversion_times_ms is not None:
-        return createAcquisition(
-            name, images.images, series.inversion_times_ms, images.geometry, images.phase, attributes
-        )
+    times = series.inversion_times_ms
+    if times is not None and len(set(times)) == len(times):
+        return createAcquisition(name, images.images, times, images.geometry, images.phase, attributes)
     volume = _addVolume(name, images.images, images.geometry)
     for key, value in attributes.items():
         volume.SetAttribute(key, value)
+    if times is not None:
+        setInversionTimes(volume, times)
     if images.phase is not None:
         phase = _addVolume(f"{name} phase", images.phase, images.geometry)
         volume.SetNodeReferenceID(PHASE, phase.GetID())
