@@ -6,13 +6,15 @@ Only headers are read here; `CMRLib.study.series.Series.load` reads the pixels o
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from CMRLib.errors import InputError
-from CMRLib.study.dicom.groups import grouped
-from CMRLib.study.dicom.headers import FrameHeader, find_dicom_files, read_headers
+from CMRLib.study.dicom.files import find_files
+from CMRLib.study.dicom.groups import grouped, lost_files
+from CMRLib.study.dicom.headers import read_all_headers
 from CMRLib.study.dicom.series import series_of_study
 from CMRLib.study.rules import SeriesRules, load_rules
 from CMRLib.study.schemes import inversion_time_fault, scheme_from_times
@@ -66,10 +68,10 @@ def scan_files(
     Returns:
         The usable series, and what is left out with its reason.
     """
-    headers, unreadable = _headers(Path(file) for file in files)
+    headers, unreadable = read_all_headers(Path(file) for file in files)
     chosen = load_rules(rules)
     series: list[Series] = []
-    unrecognised = list(unreadable)
+    unrecognised = list(lost_files(unreadable, headers))
     for study in sorted(grouped(headers, lambda header: header.study_uid), key=lambda study: study[0].study_uid):
         found, left_out = series_of_study(study, chosen)
         series += found
@@ -78,10 +80,11 @@ def scan_files(
 
 
 def _read_dicom_folder(folder: Path, rules: SeriesRules) -> Study:
-    files = find_dicom_files(folder)
-    headers, unreadable = _headers(files)
+    found = find_files(folder)
+    headers, unreadable = read_all_headers(found.dicom)
     if not headers and not unreadable:
-        raise InputError(f"{folder} holds no DICOM file and no {STUDY_FILE}; give the folder of a study.")
+        lost = "".join(f" {item.what}: {item.reason}" for item in lost_files(found.lost, []))
+        raise InputError(f"{folder} holds no DICOM file and no {STUDY_FILE}; give the folder of a study.{lost}")
     studies = {header.study_uid for header in headers if not header.fault}
     if len(studies) > 1:
         raise InputError(
@@ -92,25 +95,10 @@ def _read_dicom_folder(folder: Path, rules: SeriesRules) -> Study:
     # Without a study UID the folder's name stands in; it is hashed too, as it may be a patient's.
     uid = next((header.study_uid for header in headers if header.study_uid), folder.resolve().name)
     return Study(
-        id=f"study-{hashlib.sha256(uid.encode()).hexdigest()[:8]}",
+        id=f"study-{hashlib.sha256(os.fsencode(uid)).hexdigest()[:8]}",
         series=series,
-        unrecognised=(*unreadable, *left_out),
+        unrecognised=(*lost_files([*found.lost, *unreadable], headers), *left_out),
         path=folder,
-    )
-
-
-def _headers(files: Iterable[Path]) -> tuple[list[FrameHeader], tuple[Unrecognised, ...]]:
-    """The headers of all images, and the files that cannot be read."""
-    headers: list[FrameHeader] = []
-    damaged: dict[str, list[Path]] = {}
-    for file in sorted(set(files)):
-        try:
-            headers += read_headers(file)
-        except InputError as error:
-            damaged.setdefault(str(error), []).append(file)
-    return headers, tuple(
-        Unrecognised(what=f"{len(paths)} file{'s' if len(paths) > 1 else ''}", reason=reason, files=tuple(paths))
-        for reason, paths in damaged.items()
     )
 
 

@@ -16,8 +16,18 @@ from CMRLib.study.series import KINDS, ROLES, STATES
 
 RULES_VARIABLE = "CMR_SERIES_RULES"
 _SCHEMA = "cmr-series-rules/1"
-_TEXT_FIELDS = ("description", "comments", "image_type", "sequence")
-_ROLE_KEYS = {"role", "kind", "reason", "min_images", "max_images", "inversion_times", "after_contrast", *_TEXT_FIELDS}
+_TEXT_FIELDS = ("description", "protocol", "comments", "image_type", "sequence")
+_ROLE_KEYS = {
+    "role",
+    "kind",
+    "reason",
+    "lost_role",
+    "min_images",
+    "max_images",
+    "inversion_times",
+    "after_contrast",
+    *_TEXT_FIELDS,
+}
 _TOP_KEYS = {"schema", "comment", "roles", "states", "unlabelled_states", "set_gap_minutes", "schemes"}
 
 
@@ -52,6 +62,7 @@ class RoleRule:
         role: a role of `CMRLib.study.series`, or "none" to leave the image out.
         kind: "magnitude", "psir" or "".
         reason: for "none", why the image is left out, as a sentence.
+        lost_role: for "none", the role that the image is meant for but cannot have, or "".
         patterns: pairs of the field of `ImageText` and the pattern to be found in it.
         min_images, max_images: bounds of ``ImageText.images``.
         inversion_times: required value of ``ImageText.has_inversion_times``, or None.
@@ -61,6 +72,7 @@ class RoleRule:
     role: str
     kind: str
     reason: str
+    lost_role: str
     patterns: tuple[tuple[str, re.Pattern[str]], ...]
     min_images: int
     max_images: int
@@ -171,6 +183,7 @@ def _role_rule(entry: Any, where: str) -> RoleRule:
         role=role,
         kind=_one_of(entry.get("kind", ""), (*KINDS, ""), f'"kind" of {where}'),
         reason=str(entry.get("reason", "")),
+        lost_role=_one_of(entry.get("lost_role", ""), (*ROLES, ""), f'"lost_role" of {where}'),
         patterns=tuple((name, _pattern(entry[name], where)) for name in _TEXT_FIELDS if name in entry),
         min_images=entry.get("min_images", 1),
         max_images=entry.get("max_images", 1_000_000),

@@ -21,6 +21,7 @@ ROLES_WITH_STATE = ("irw", "t1")
 KINDS = ("magnitude", "psir")
 STACK = "stack"
 
+_LARGEST_OVERSHOOT = 0.02  # of the signal; one of ten signed images is several times that
 _LARGEST_PHASE = 2.0 * np.pi * 1.01
 
 
@@ -39,11 +40,13 @@ class SeriesImages:
         images: float32 with axes (frame, row, column) or (slice, row, column), in the units the file gives them.
         phase: float32 radians (modulo 2 pi) with the axes of ``images``, or None where there is no phase.
         geometry: where the images lie.
+        notes: sentences about what was done to the values.
     """
 
     images: np.ndarray
     phase: np.ndarray | None
     geometry: Geometry
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class Series:
         key: short name unique within the study, such as "irw_rest_mid", fit for file names.
         source: where the pixels are read from.
         field_strength_t: the scanner's field in tesla, or None where the files do not tell.
+        notes: sentences about what was done to read the series, such as turning its axes.
+        series_number: the number that the scanner gave the series (of its first image), or None.
     """
 
     role: str
@@ -84,6 +89,8 @@ class Series:
     key: str
     source: PixelSource = field(repr=False, compare=False)
     field_strength_t: float | None = None
+    series_number: int | None = None
+    notes: tuple[str, ...] = ()
 
     def load(self) -> SeriesImages:
         """Read the pixels.
@@ -106,7 +113,29 @@ class Series:
                 f"Image {empty[0] + 1} of {len(images)} of {label} is empty (every pixel is the same), which would "
                 "bend every fit; export the series again."
             )
-        return SeriesImages(images, phase, self.geometry)
+        notes: tuple[str, ...] = ()
+        if self.role == "irw":
+            images, notes = _without_overshoot(images, label)
+        return SeriesImages(images, phase, self.geometry, notes)
+
+
+def _without_overshoot(images: np.ndarray, label: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Magnitudes with the few negative values set to zero that interpolation leaves beside edges, and a note of it."""
+    negative = images < 0
+    if not negative.any():
+        return images, ()
+    share = float(-images[negative].sum() / np.abs(images).sum())
+    if share > _LARGEST_OVERSHOOT:
+        raise InputError(
+            f"The images of {label} hold negative values, {100 * share:.0f} % of their signal, which magnitudes have "
+            "not; give the magnitude images instead of real or phase images, or, if the values were shifted, undo that."
+        )
+    count = int(np.count_nonzero(negative))
+    note = (
+        f"{count} negative pixel value{'s' if count > 1 else ''} of {label} ({100 * share:.2g} % of the signal, as "
+        "interpolation leaves beside edges) were set to zero."
+    )
+    return np.maximum(images, 0), (note,)
 
 
 def _empty_frames(pixels: np.ndarray) -> list[int]:
@@ -137,8 +166,8 @@ class Unrecognised:
         what: the files in words, such as "series 15 ShMOLLI_FITPARAMS (7 images)".
         reason: one sentence: why they are left out and what would change it.
         files: the files.
-        lost_role: role of the series that they would have been, where they are images that were meant to be analysed
-            but cannot be; "" for files that are left out as they should be.
+        lost_role: for images that were meant to be analysed but cannot be, the role of the series that they would have
+            been, "phase" for phase images, or "unknown"; "" for files that are left out as they should be.
     """
 
     what: str

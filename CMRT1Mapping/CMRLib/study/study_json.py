@@ -1,26 +1,27 @@
-"""Reading ``study.json`` (schema cmr-study/1): series given as image files that SimpleITK reads."""
+"""Reading ``study.json`` (schema cmr-study/1): series given as image files that SimpleITK reads, or as DICOM series."""
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
-import numpy as np
-import SimpleITK as sitk  # noqa: N813 (the name its users know)
-
 from CMRLib.anatomy.axis import LEVELS
 from CMRLib.errors import InputError
-from CMRLib.files.images import read_image
-from CMRLib.geometry import Geometry
+from CMRLib.study.dicom.described import described_series
+from CMRLib.study.dicom.files import find_dicom_files, is_dicom_file
+from CMRLib.study.image_files import FileSource, ImageFile, look_at
 from CMRLib.study.schemes import SCHEMES, inversion_time_fault, scheme_from_times
 from CMRLib.study.series import KINDS, ROLES, ROLES_WITH_STATE, STACK, STATES, Series, Study, with_unique_keys
 
 STUDY_FILE = "study.json"
 _SCHEMA = "cmr-study/1"
-_SERIES_KEYS = {"role", "state", "slice", "kind", "file", "phase_file", "inversion_times_ms", "scheme"}
+_SERIES_KEYS = {
+    *("role", "state", "slice", "kind", "file", "phase_file", "series_number", "inversion_times_ms", "scheme"),
+}
 # Keys that mean nothing for other roles, with the roles that have them.
 _ONLY_FOR = {
     "state": ROLES_WITH_STATE,
@@ -30,20 +31,6 @@ _ONLY_FOR = {
     "scheme": ("irw",),
 }
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_TWELVE_BIT_TURN = 4096.0
-
-
-@dataclass(frozen=True)
-class FileSource:
-    """The pixels of a series in image files that SimpleITK reads."""
-
-    file: Path
-    phase_file: Path | None = None
-
-    def read(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Images and phase in radians or None, float32 with axes (frame or slice, row, column)."""
-        images, _ = read_image(self.file)
-        return images, None if self.phase_file is None else _phase_in_radians(self.phase_file)
 
 
 def is_study_id(value: Any) -> TypeGuard[str]:
@@ -52,7 +39,11 @@ def is_study_id(value: Any) -> TypeGuard[str]:
 
 
 def read_study_json(path: Path) -> Study:
-    """Read the study that a ``study.json`` describes; of the image files only the headers are read.
+    """Read the study that a ``study.json`` describes; of the images only the headers are read.
+
+    ``file`` names an image file, or a folder of DICOM files (or, for irw, one DICOM file) that holds one series of the
+    role; where it holds more, ``series_number`` says which. Phase images in that folder are found. Inversion times and
+    scheme that are not stated are those of the headers.
 
     A state that is not given is "rest" for irw and t1; a slice that is not given is "stack" for several slices and
     "mid" for one; a scheme that is not given is told from the inversion times, where they show one. Phase files hold
@@ -62,9 +53,11 @@ def read_study_json(path: Path) -> Study:
         InputError: the file is not valid, an image is missing, or images and inversion times do not fit.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())  # finds out about UTF-8, UTF-16 and a byte order mark
     except OSError as error:
         raise InputError(f"{path} cannot be read; check its permissions.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not text in UTF-8; save it with this encoding.") from error
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON: {error}.") from error
     try:
@@ -99,34 +92,79 @@ def _series(entry: Any, folder: Path, where: str) -> Series:
     for key, roles in _ONLY_FOR.items():
         if key in entry and role not in roles:
             raise _StudyError(f'"{key}" of {where} has no meaning for the role "{role}" (only for {", ".join(roles)})')
-    file = _file(entry, "file", folder, where)
-    geometry, shape = _header(file, where)
-    phase_file = _file(entry, "phase_file", folder, where) if "phase_file" in entry else None
-    if phase_file is not None and (phase_shape := _header(phase_file, where)[1]) != shape:
-        raise _StudyError(
-            f"the phase of {where} has the shape {phase_shape} (frame, row, column) and its images have {shape}"
-        )
+    stated_kind = _one_of(entry, "kind", KINDS, where) if "kind" in entry else ""
+    stated_scheme = _one_of(entry, "scheme", SCHEMES, where) if "scheme" in entry else ""
     times = _times(entry, where)
-    scheme = _one_of(entry, "scheme", SCHEMES, where) if "scheme" in entry else scheme_from_times(times or ())
-    if role == "irw" and (fault := inversion_time_fault(times or (), shape[0], scheme)):
-        raise _StudyError(f"{where} ({file.name}) does not fit together: {fault}")
-    slice_name = _slice_name(entry, role, shape[0], where)
+    paths = [_path(entry, key, folder, where) for key in ("file", "phase_file") if key in entry or key == "file"]
+    if _is_dicom_series(paths[0], role):
+        number = _series_number(entry, where)
+        files = [file for path in paths for file in (find_dicom_files(path) if path.is_dir() else [path])]
+        try:
+            series = described_series(files, role, stated_kind, stated_scheme, times, number)
+        except InputError as error:
+            raise _StudyError(f'"file" of {where} {error}') from error
+    elif "series_number" in entry:
+        raise _StudyError(f'"series_number" of {where} has no meaning, as its "file" is no folder of DICOM files')
+    else:
+        series = _series_in_files(paths, role, stated_kind, stated_scheme, times, where)
     usual_state = STATES[0] if role in ROLES_WITH_STATE else ""
+    return replace(
+        series,
+        state=_one_of(entry, "state", STATES, where) if "state" in entry else usual_state,
+        slice=_slice_name(entry, role, series.shape[0], where),
+    )
+
+
+def _series_in_files(
+    paths: Sequence[Path], role: str, kind: str, scheme: str, times: tuple[float, ...] | None, where: str
+) -> Series:
+    """The series in one image file, and its phase in a second one."""
+    images, *phase = (
+        _look_at(path, role, times, f'"{key}" of {where}')
+        for key, path in zip(("file", "phase_file"), paths, strict=False)
+    )
+    if phase and phase[0].shape != images.shape:
+        raise _StudyError(
+            f"the phase of {where} has the shape {phase[0].shape} (frame, row, column) and its images have "
+            f"{images.shape}"
+        )
+    if role == "irw" and (fault := inversion_time_fault(times or (), images.shape[0], scheme)):
+        raise _StudyError(f"{where} does not fit together: {fault}")
     return Series(
         role=role,
-        state=_one_of(entry, "state", STATES, where) if "state" in entry else usual_state,
-        slice=slice_name,
-        kind=_one_of(entry, "kind", KINDS, where) if "kind" in entry else "",
-        scheme=scheme if role == "irw" else "",
+        state="",
+        slice="",
+        kind=kind,
+        scheme=(scheme or scheme_from_times(times or ())) if role == "irw" else "",
         inversion_times_ms=times,
         description="",
-        files=(file,),
-        phase_files=() if phase_file is None else (phase_file,),
-        geometry=geometry,
-        shape=shape,
+        files=(images.path,),
+        phase_files=tuple(file.path for file in phase),
+        geometry=images.geometry,
+        shape=images.shape,
         key="",
-        source=FileSource(file, phase_file),
+        source=FileSource(images, *phase),
+        notes=images.notes,
     )
+
+
+def _is_dicom_series(path: Path, role: str) -> bool:
+    """Whether a path is read by DICOM's own rules: a folder, or a file whose frames need their order and times."""
+    return path.is_dir() or (role == "irw" and is_dicom_file(path))
+
+
+def _look_at(path: Path, role: str, times: tuple[float, ...] | None, where: str) -> ImageFile:
+    try:
+        return look_at(path, role, len(times) if times else None)
+    except InputError as error:
+        raise _StudyError(f"{where} {error}") from error
+
+
+def _series_number(entry: dict[str, Any], where: str) -> int | None:
+    number = entry.get("series_number")
+    if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
+        raise _StudyError(f'"series_number" of {where} must be a whole number')
+    return number
 
 
 def _slice_name(entry: dict[str, Any], role: str, count: int, where: str) -> str:
@@ -160,59 +198,15 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _file(entry: dict[str, Any], key: str, folder: Path, where: str) -> Path:
+def _path(entry: dict[str, Any], key: str, folder: Path, where: str) -> Path:
+    """What a key points at; files are often named after patients, so messages name them by their place."""
     name = entry.get(key)
     if not isinstance(name, str) or not name:
-        raise _StudyError(f'"{key}" of {where} must name an image file')
+        raise _StudyError(f'"{key}" of {where} must name an image file or a folder of DICOM files')
     path = folder / name
-    if not path.is_file():
-        raise _StudyError(f'there is no image file "{name}" ("{key}" of {where}) beside it')
+    if not path.exists():
+        raise _StudyError(f'there is no image file or folder where "{key}" of {where} points')
     return path
-
-
-def _header(path: Path, where: str) -> tuple[Geometry, tuple[int, int, int]]:
-    """Geometry and shape (frame or slice, row, column) of an image file, without its pixels."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise _StudyError(f"{path.name} ({where}) cannot be read as an image; it may be damaged") from error
-    size, dimension = reader.GetSize(), reader.GetDimension()
-    if dimension not in (2, 3) or reader.GetNumberOfComponents() != 1:
-        raise _StudyError(f"{path.name} ({where}) is not a 2D or 3D image with one value a pixel")
-    grid = reader if dimension == 3 else sitk.JoinSeries(_flat_image(reader))
-    try:
-        geometry = Geometry(grid.GetOrigin(), grid.GetSpacing(), grid.GetDirection())
-    except InputError as error:
-        raise InputError(f"{path.name} ({where}): {error}") from error
-    return geometry, (size[2] if dimension == 3 else 1, size[1], size[0])
-
-
-def _flat_image(reader: sitk.ImageFileReader) -> sitk.Image:
-    """A one-pixel 2D image with the geometry that the reader found."""
-    image = sitk.Image(1, 1, sitk.sitkUInt8)
-    image.SetOrigin(reader.GetOrigin())
-    image.SetSpacing(reader.GetSpacing())
-    image.SetDirection(reader.GetDirection())
-    return image
-
-
-def _phase_in_radians(path: Path) -> np.ndarray:
-    """A phase file's values as float32 radians."""
-    phase, _ = read_image(path)
-    low, high = float(np.nanmin(phase)), float(np.nanmax(phase))
-    if max(-low, high) <= 2.0 * np.pi + 1e-3:
-        return phase
-    if not np.any(phase != np.round(phase)):
-        if low >= 0 and high < _TWELVE_BIT_TURN:
-            return phase * np.float32(2.0 * np.pi / _TWELVE_BIT_TURN)
-        if low >= -_TWELVE_BIT_TURN and high < _TWELVE_BIT_TURN:
-            return phase * np.float32(np.pi / _TWELVE_BIT_TURN)
-    raise InputError(
-        f"The phase in {path.name} runs from {low:g} to {high:g}, which is neither radians nor 12 bit; "
-        "save it in radians."
-    )
 
 
 def _no_others(entry: dict[str, Any], allowed: set[str], where: str) -> None:

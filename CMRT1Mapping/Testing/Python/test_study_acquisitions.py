@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from CMRLib.errors import InputError
-from CMRLib.study.dicom.headers import find_dicom_files
+from CMRLib.study.dicom.files import find_dicom_files
 from CMRLib.study.reading import read_study, scan_files
 
 MOLLI_TIMES = (100.0, 1100.0, 2100.0, 3100.0, 4100.0, 180.0, 1180.0, 2180.0)

@@ -96,12 +96,35 @@ class LeftOut:
 
         ordered = sorted(self.entries.items(), key=place)
         return tuple(
-            Unrecognised(what=_describe(frames), reason=reason, files=files_of(frames), lost_role=lost_role)
+            Unrecognised(what=describe(frames), reason=reason, files=files_of(frames), lost_role=lost_role)
             for (_, reason, lost_role), frames in ordered
         )
 
 
-def _describe(frames: Sequence[FrameHeader]) -> str:
+def lost_files(files: Iterable[tuple[Path, str]], headers: Sequence[FrameHeader]) -> tuple[Unrecognised, ...]:
+    """Files that cannot be read, by reason and by the series of the images beside them.
+
+    Args:
+        files: each with why it cannot be read.
+        headers: of all images that can.
+    """
+    beside: dict[Path, dict[str, list[FrameHeader]]] = {}
+    for header in headers:
+        beside.setdefault(header.path.parent, {}).setdefault(header.series_uid, []).append(header)
+    lost: dict[tuple[str, str], list[Path]] = {}
+    for file, reason in files:
+        neighbours = list(beside.get(file.parent, {}).values())
+        where = f" beside {describe(neighbours[0])}" if len(neighbours) == 1 else ""
+        lost.setdefault((where, reason), []).append(file)
+    found = []
+    for (where, reason), paths in lost.items():
+        count = f"{len(paths)} file{'s' if len(paths) > 1 else ''}"
+        found.append(Unrecognised(what=f"{count}{where}", reason=reason, files=tuple(paths), lost_role="unknown"))
+    return tuple(found)
+
+
+def describe(frames: Sequence[FrameHeader]) -> str:
+    """Images of one series in words, such as "series 5 MOLLI_sax (8 images)"."""
     first = frames[0]
     number = "series" if first.series_number is None else f"series {first.series_number}"
     name = first.description or first.protocol

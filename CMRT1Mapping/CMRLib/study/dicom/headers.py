@@ -1,26 +1,20 @@
-"""Finding DICOM files in a folder and reading what their headers say about each image, without the pixels."""
+"""Reading what the headers of DICOM files say about each image, without the pixels."""
 
 from __future__ import annotations
 
-import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
 
 from CMRLib.errors import InputError
-from CMRLib.study.dicom.values import first, integer, number, numbers, seconds, texts, whole, without_messages
+from CMRLib.study.dicom.faults import MR_IMAGE_CLASSES, fault_of_file, fault_of_place
+from CMRLib.study.dicom.values import first, integer, number, numbers, seconds, texts, values, whole, without_messages
 
-MR_IMAGE_CLASSES = {
-    "1.2.840.10008.5.1.4.1.1.4": "MR Image Storage",
-    "1.2.840.10008.5.1.4.1.1.4.1": "Enhanced MR Image Storage",
-    "1.2.840.10008.5.1.4.1.1.4.4": "Legacy Converted Enhanced MR Image Storage",
-}
-_PLAIN_SYNTAXES = {None, "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"}  # implicit, explicit
 _DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 _GE_IMAGE_KIND = 0x0043102F  # GE "Raw Data Type": 0 magnitude, 1 phase, 2 real, 3 imaginary
 _GE_COMPONENTS = ("magnitude", "phase", "real", "imaginary")
@@ -39,23 +33,22 @@ _TI_COMMENT = re.compile(
 )
 _NOT_AGENTS = {"", "NO", "NONE", "N/A", "WITHOUT", "NO CONTRAST", "UNKNOWN"}
 
+_PHILIPS_PREPULSE_DELAY = 0x2001101B
+_LONGEST_INVERSION_TIME_MS = 60000.0  # Philips fills unused values with the largest number there is
+
 _TAGS: list[Any] = [
     *("ImageType", "SOPClassUID", "SOPInstanceUID", "Modality", "Manufacturer", "SeriesDescription", "ProtocolName"),
     *("AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "ContentDate", "ContentTime", "SeriesDate"),
-    *("SeriesTime", "ComplexImageComponent", "ContrastBolusAgent", "ContrastBolusAgentSequence", "SequenceName"),
-    *(
-        "PulseSequenceName",
-        "MagneticFieldStrength",
-        "InversionTime",
-        "TriggerTime",
-        "SliceThickness",
-        "SpacingBetweenSlices",
-    ),
+    *("SeriesTime", "StudyDate", "ComplexImageComponent", "ContrastBolusAgent", "ContrastBolusAgentSequence"),
+    *("SequenceName", "PulseSequenceName", "MagneticFieldStrength", "InversionTime", "InversionTimes", "TriggerTime"),
+    *("SaturationRecovery", "SliceThickness", "SpacingBetweenSlices"),
     *("StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "AcquisitionNumber", "InstanceNumber"),
     *("ImagePositionPatient", "ImageOrientationPatient", "ImageComments", "SamplesPerPixel", "NumberOfFrames"),
-    *("PhotometricInterpretation", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "BitsStored"),
+    *("PhotometricInterpretation", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "RescaleSlope", "RescaleIntercept", "RescaleType", "RealWorldValueMappingSequence"),
-    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", _GE_IMAGE_KIND),
+    *("ModalityLUTSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *("UnassignedPerFrameConvertedAttributesSequence", "UnassignedSharedConvertedAttributesSequence", 0x2005140F),
+    *(_GE_IMAGE_KIND, _PHILIPS_PREPULSE_DELAY),
 ]
 
 
@@ -86,6 +79,7 @@ class FrameHeader:
     time: float | None
     trigger_time: float | None
     inversion_time: float | None
+    is_saturation_recovery: bool
     has_contrast_agent: bool
     field_strength: float | None
     rows: int
@@ -99,6 +93,7 @@ class FrameHeader:
     units: str
     bits_stored: int
     is_signed: bool
+    is_mr: bool
     fault: str
 
     @property
@@ -109,25 +104,6 @@ class FrameHeader:
             return None
         value = float(match.group(1).replace(",", "."))
         return value * 1000.0 if (match.group(2) or "ms").lower().startswith("s") else value
-
-
-def find_dicom_files(folder: Path) -> list[Path]:
-    """The DICOM files at any depth of a folder, in name order; files of other kinds and hidden ones are passed over."""
-    found = []
-    for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(root, name) for name in sorted(names) if not name.startswith(".")]
-    return [path for path in found if _looks_like_dicom(path)]
-
-
-def _looks_like_dicom(path: Path) -> bool:
-    """Whether the file has DICOM's mark after its preamble or, as old exports, starts with a group 0002 or 0008 tag."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(132)
-    except OSError:
-        return False
-    return start[128:] == b"DICM" or (len(start) == 132 and start[:2] in (b"\x08\x00", b"\x02\x00") and start[3] == 0)
 
 
 def read_headers(path: Path) -> list[FrameHeader]:
@@ -149,6 +125,18 @@ def read_headers(path: Path) -> list[FrameHeader]:
         raise InputError("Its DICOM header is damaged; copy it from the scanner again.") from error
 
 
+def read_all_headers(files: Iterable[Path]) -> tuple[list[FrameHeader], list[tuple[Path, str]]]:
+    """The headers of all images in the order of their files' names, and the files that cannot be read, with why."""
+    headers: list[FrameHeader] = []
+    damaged: list[tuple[Path, str]] = []
+    for file in sorted(set(files)):
+        try:
+            headers += read_headers(file)
+        except InputError as error:
+            damaged.append((file, str(error)))
+    return headers, damaged
+
+
 def _headers_of_file(path: Path) -> list[FrameHeader]:
     with path.open("rb") as file:
         dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS, force=True)
@@ -160,44 +148,21 @@ def _headers_of_file(path: Path) -> list[FrameHeader]:
         return []
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
     count = max(1, integer(dataset, "NumberOfFrames") or 1)
-    fault = _fault(dataset, class_uid, count, len(per_frame), bytes_left)
+    fault = fault_of_file(dataset, class_uid, count, len(per_frame), bytes_left)
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     groups = [[frame, shared, dataset] for frame in per_frame] if per_frame and not fault else [[dataset]]
     return [_frame_header(path, index, count, sources, fault) for index, sources in enumerate(groups)]
 
 
-def _fault(dataset: Dataset, class_uid: str, frames: int, frame_groups: int, bytes_left: int) -> str:
-    """Why the images of a file cannot be used, as one sentence, or ""."""
-    if class_uid not in MR_IMAGE_CLASSES:
-        kind = str(dataset.get("Modality", "")) or "unknown"
-        return f"It is no MR image (modality {kind}), so it holds nothing to map or to segment."
-    if not dataset.get("StudyInstanceUID") or not dataset.get("SeriesInstanceUID"):
-        return "It does not say which study and series it belongs to; export it again without removing these tags."
-    if integer(dataset, "SamplesPerPixel") not in (None, 1) or "MONOCHROME" not in str(
-        dataset.get("PhotometricInterpretation", "MONOCHROME2")
-    ):
-        return "It is a colour picture without values to measure; export the grey-scale series."
-    rows, columns = integer(dataset, "Rows") or 0, integer(dataset, "Columns") or 0
-    if rows < 2 or columns < 2:
-        return "It holds no image (its number of rows or columns is missing)."
-    if frames > 1 and frame_groups != frames:
-        return "It is a multi-frame image that does not describe each frame; export it as enhanced or classic MR."
-    needed = rows * columns * frames * (integer(dataset, "BitsAllocated") or 16) // 8
-    if dataset.file_meta.get("TransferSyntaxUID") in _PLAIN_SYNTAXES and bytes_left < needed:
-        return "It is cut short: it holds fewer bytes than its image needs; copy it from the scanner again."
-    return ""
-
-
 def _frame_header(path: Path, index: int, count: int, sources: list[Dataset], fault: str) -> FrameHeader:
     """One frame's header; ``sources`` are searched in order: the frame's groups, the shared groups, the file."""
     dataset = sources[-1]
-    image_type = texts(first(sources, "MRImageFrameTypeSequence", "FrameType") or dataset.get("ImageType"))
+    image_type = texts(first(sources, "MRImageFrameTypeSequence", "FrameType") or first(sources, "", "ImageType"))
     slope, intercept, units = _value_scale(sources)
     position = numbers(first(sources, "PlanePositionSequence", "ImagePositionPatient"), 3)
     orientation = numbers(first(sources, "PlaneOrientationSequence", "ImageOrientationPatient"), 6)
     pixel_spacing = numbers(first(sources, "PixelMeasuresSequence", "PixelSpacing"), 2)
-    if not fault and not (position and orientation and pixel_spacing):
-        fault = "It does not say where it lies in the patient or how large its pixels are; export it again."
+    fault = fault or fault_of_place(position, orientation, pixel_spacing)
     return FrameHeader(
         path=path,
         index=index,
@@ -207,22 +172,25 @@ def _frame_header(path: Path, index: int, count: int, sources: list[Dataset], fa
         series_uid=str(dataset.get("SeriesInstanceUID", "")),
         series_number=integer(dataset, "SeriesNumber"),
         acquisition_number=whole(
-            first(sources, "FrameContentSequence", "FrameAcquisitionNumber") or dataset.get("AcquisitionNumber")
+            first(sources, "FrameContentSequence", "FrameAcquisitionNumber") or first(sources, "", "AcquisitionNumber")
         ),
         instance_number=integer(dataset, "InstanceNumber"),
         description=str(dataset.get("SeriesDescription", "") or ""),
         protocol=str(dataset.get("ProtocolName", "") or ""),
         sequence=str(dataset.get("SequenceName", "") or dataset.get("PulseSequenceName", "") or ""),
-        comments=str(first(sources, "FrameContentSequence", "FrameComments") or dataset.get("ImageComments") or ""),
+        comments=str(
+            first(sources, "FrameContentSequence", "FrameComments") or first(sources, "", "ImageComments") or ""
+        ),
         image_type=image_type,
         component=_component(sources, image_type),
         manufacturer=str(dataset.get("Manufacturer", "") or "").upper(),
         time=_time(sources),
         trigger_time=number(
             first(sources, "CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime")
-            or dataset.get("TriggerTime")
+            or first(sources, "", "TriggerTime")
         ),
         inversion_time=_inversion_time(sources),
+        is_saturation_recovery=str(first(sources, "MRModifierSequence", "SaturationRecovery") or "").upper() == "YES",
         has_contrast_agent=_has_contrast_agent(dataset),
         field_strength=number(dataset.get("MagneticFieldStrength")),
         rows=integer(dataset, "Rows") or 0,
@@ -236,15 +204,28 @@ def _frame_header(path: Path, index: int, count: int, sources: list[Dataset], fa
         units=units,
         bits_stored=integer(dataset, "BitsStored") or 16,
         is_signed=integer(dataset, "PixelRepresentation") == 1,
+        is_mr=str(dataset.get("SOPClassUID", "")) in MR_IMAGE_CLASSES,
         fault=fault,
     )
 
 
 def _inversion_time(sources: list[Dataset]) -> float | None:
-    """Inversion time in ms: (0018,0082), or in enhanced files Inversion Times (0018,9079) of the MR modifiers."""
-    value = first(sources, "MRModifierSequence", "InversionTimes") or sources[-1].get("InversionTime")
-    time = number(value[0] if isinstance(value, (list, MultiValue)) and value else value)
-    return time if time is not None and time > 0 else None  # some scanners write 0 for "none"
+    """Inversion time in ms, the frame's own before those of the file.
+
+    It is (0018,9079) of the MR modifiers in enhanced files and in some classic ones of Philips, else (0018,0082), else
+    Philips's prepulse delay. Some scanners write 0 for "none", and a very large number for values that do not exist.
+    """
+    for source in sources:
+        for sequence, name in (
+            ("MRModifierSequence", "InversionTimes"),
+            ("", "InversionTime"),
+            ("", _PHILIPS_PREPULSE_DELAY),
+        ):
+            found = [number(value) for value in values(first([source], sequence, name))]
+            usable = [time for time in found if time is not None and 0 < time <= _LONGEST_INVERSION_TIME_MS]
+            if usable:
+                return usable[0]
+    return None
 
 
 def _value_scale(sources: list[Dataset]) -> tuple[float, float, str]:
@@ -276,14 +257,16 @@ def _unit(code: Any) -> str:
 def _component(sources: list[Dataset], image_type: tuple[str, ...]) -> str:
     """ "magnitude", "phase", "real", "imaginary", or "" where the header does not tell."""
     named = str(first(sources, "MRImageFrameTypeSequence", "ComplexImageComponent") or "").upper()
-    ge_kind = whole(sources[-1].get(_GE_IMAGE_KIND).value) if sources[-1].get(_GE_IMAGE_KIND) else None
+    ge_kind = whole(first(sources, "", _GE_IMAGE_KIND))
     if not named and ge_kind is not None and 0 <= ge_kind < len(_GE_COMPONENTS):
         return _GE_COMPONENTS[ge_kind]
-    for token in (named, *(value.upper() for value in image_type[2:])):
-        for component, names in _COMPONENTS.items():
-            if token in names or token.partition("_")[0] in names:
-                return component
-    return ""
+    return next((name for token in (named, *image_type[2:]) if (name := component_named(token))), "")
+
+
+def component_named(token: str) -> str:
+    """The component that a value of Image Type names, or ""."""
+    token = token.upper()
+    return next((name for name, names in _COMPONENTS.items() if token in names or token.partition("_")[0] in names), "")
 
 
 def _has_contrast_agent(dataset: Dataset) -> bool:
@@ -292,14 +275,20 @@ def _has_contrast_agent(dataset: Dataset) -> bool:
 
 
 def _time(sources: list[Dataset]) -> float | None:
-    """When the image was acquired, in seconds on one clock."""
-    dataset = sources[-1]
+    """When the image was acquired, in seconds on one clock.
+
+    A time without its own date gets that of the series or the study, which may be the day before: see
+    `CMRLib.study.dicom.clock`.
+    """
     stamp = str(
-        first(sources, "FrameContentSequence", "FrameAcquisitionDateTime") or dataset.get("AcquisitionDateTime") or ""
+        first(sources, "FrameContentSequence", "FrameAcquisitionDateTime")
+        or first(sources, "", "AcquisitionDateTime")
+        or ""
     )
     if match := re.match(r"(\d{8})(\d{2}.*)", stamp):
         return seconds(match.group(1), match.group(2))
     for name in ("Acquisition", "Content", "Series"):
-        if time := str(dataset.get(f"{name}Time") or ""):
-            return seconds(str(dataset.get(f"{name}Date") or ""), time)
+        if time := str(first(sources, "", f"{name}Time") or ""):
+            days = (f"{name}Date", "AcquisitionDate", "ContentDate", "SeriesDate", "StudyDate")
+            return seconds(next((str(day) for one in days if (day := first(sources, "", one))), ""), time)
     return None

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from CMRLib.study.dicom.groups import Acquisition, LeftOut, by_place, grouped, in_acquisition_order, is_same_place
-from CMRLib.study.dicom.headers import FrameHeader
+from CMRLib.study.dicom.headers import FrameHeader, component_named
+from CMRLib.study.dicom.identity import LONGEST_PAUSE_S
 from CMRLib.study.dicom.phase import radians_per_value
-from CMRLib.study.rules import RoleRule, SeriesRules
+from CMRLib.study.rules import RoleRule, SeriesRules, spaced
 from CMRLib.study.schemes import FEWEST_IMAGES, inversion_time_fault, scheme_from_times
 
-# The images of one acquisition come in one breath-hold, at most a few heart beats apart.
-_LONGEST_PAUSE_S = 10.0
 _SAME_START_S = 1.0
 _FARTHEST_PARTNER_S = 30.0  # a phase series whose times were rewritten on export
 _SAME_TIME_MS = 0.5
 
-_LONELY_PHASE = "Phase images without the magnitude images they belong to; copy the magnitude series as well."
+_LONELY_PHASE = (
+    "Phase images without the magnitude images they belong to (of the same slice, times and processing), so they are "
+    "not used; copy the magnitude series as well."
+)
 _AMBIGUOUS_PHASE = (
     "Phase images that fit several magnitude acquisitions, so that their partner cannot be told; keep one acquisition "
     "in the folder, or pair them in a study.json."
@@ -27,6 +30,10 @@ _AMBIGUOUS_PHASE = (
 _UNKNOWN_SCALE = (
     "Phase images whose header does not tell which values stand for a full turn, so they are not used; export them "
     "with their rescaling, or in radians."
+)
+_SATURATION = (
+    "Saturation recovery by its header, which follows another curve than inversion recovery and cannot be mapped here; "
+    "use the T1 map of the scanner."
 )
 _NO_ORDER = (
     "Neither the inversion times nor the order in which the images were acquired can be read, so times cannot be "
@@ -44,7 +51,9 @@ def find_acquisitions(
     found: list[Acquisition] = []
     for part in grouped(frames, lambda frame: (frame.series_uid, frame.component or "magnitude")):
         component = part[0].component or "magnitude"
-        if component in ("magnitude", "phase"):
+        if all(frame.is_saturation_recovery for frame in part):
+            left_out.add(part, _SATURATION, rule.role)
+        elif component in ("magnitude", "phase"):
             found += _acquisitions_of_series(part, rule, rules, left_out)
         else:
             left_out.add(part, f"The {component} part of complex images; export magnitude and phase instead.")
@@ -71,7 +80,7 @@ def _acquisitions_of_series(
     series: list[FrameHeader], rule: RoleRule, rules: SeriesRules, left_out: LeftOut
 ) -> list[Acquisition]:
     """The whole acquisitions among the magnitude or the phase images of one series."""
-    lost_role = "" if series[0].component == "phase" else rule.role  # images can be analysed without their phase
+    lost_role = "phase" if series[0].component == "phase" else rule.role
     sizes = sorted({f"{frame.rows} x {frame.columns}" for frame in series})
     if len(sizes) > 1:
         left_out.add(
@@ -99,12 +108,12 @@ def _acquisitions_of_series(
             ordered, order_told = in_acquisition_order(frames)
             times = readable_times(ordered)
             scheme = named or scheme_from_times(times or ())
-            fault = inversion_time_fault(times or (), len(ordered), scheme)
+            fault = inversion_time_fault(times or (), len(ordered), named)
             if fault:
                 left_out.add(
                     ordered,
                     f"No whole inversion-recovery acquisition: {fault}; copy the series from the scanner again, or "
-                    "describe it in a study.json.",
+                    "state its inversion times and scheme in a study.json.",
                     lost_role,
                 )
             elif times is None and not order_told:
@@ -136,7 +145,7 @@ def _apart_in_time(ordered: list[FrameHeader]) -> list[list[FrameHeader]]:
     times = [frame.time for frame in ordered]
     if any(time is None for time in times):
         return [ordered]
-    breaks = np.flatnonzero(np.diff(np.array(times, dtype=float)) > _LONGEST_PAUSE_S) + 1
+    breaks = np.flatnonzero(np.diff(np.array(times, dtype=float)) > LONGEST_PAUSE_S) + 1
     parts = [ordered[a:b] for a, b in zip([0, *breaks], [*breaks, len(ordered)], strict=True)]
     return parts if all(len(part) >= FEWEST_IMAGES for part in parts) else [ordered]
 
@@ -159,16 +168,11 @@ def with_phase(found: Sequence[Acquisition], left_out: LeftOut) -> list[Acquisit
     magnitudes = [one for one in found if one.first.component != "phase"]
     partner_of: dict[int, Acquisition] = {}
     for phase in (one for one in found if one.first.component == "phase"):
-        free = [i for i, one in enumerate(magnitudes) if i not in partner_of and _fit_together(one, phase)]
-        close = [i for i in free if _seconds_apart(magnitudes[i], phase) <= _SAME_START_S]
-        near = [i for i in free if _seconds_apart(magnitudes[i], phase) <= _FARTHEST_PARTNER_S]
-        chosen = close or near
-        same_series = [i for i in chosen if magnitudes[i].first.series_uid == phase.first.series_uid]
-        chosen = same_series or chosen
+        chosen = _nearest_kin([i for i in range(len(magnitudes)) if i not in partner_of], magnitudes, phase)
         if len(chosen) != 1:
-            left_out.add(phase.frames, _AMBIGUOUS_PHASE if chosen else _LONELY_PHASE)
+            left_out.add(phase.frames, _AMBIGUOUS_PHASE if chosen else _LONELY_PHASE, "phase")
         elif any(radians_per_value(frame) is None for frame in phase.frames):
-            left_out.add(phase.frames, _UNKNOWN_SCALE)
+            left_out.add(phase.frames, _UNKNOWN_SCALE, "phase")
         else:
             partner_of[chosen[0]] = phase
     return [
@@ -177,9 +181,40 @@ def with_phase(found: Sequence[Acquisition], left_out: LeftOut) -> list[Acquisit
     ]
 
 
+def _nearest_kin(free: list[int], magnitudes: Sequence[Acquisition], phase: Acquisition) -> list[int]:
+    """The magnitudes that a phase belongs to equally well: by series, time, the rest of Image Type, and name."""
+
+    def distance(i: int) -> tuple[bool, bool, int, bool]:
+        one, other = magnitudes[i].first, phase.first
+        return (
+            one.series_uid != other.series_uid,
+            _seconds_apart(magnitudes[i], phase) > _SAME_START_S,
+            len(_processing(one) ^ _processing(other)),
+            (one.description, one.protocol) != (other.description, other.protocol),
+        )
+
+    fitting = [i for i in free if _fit_together(magnitudes[i], phase)]
+    nearest = min((distance(i) for i in fitting), default=None)
+    return [i for i in fitting if distance(i) == nearest]
+
+
+def _processing(frame: FrameHeader) -> set[str]:
+    """What was done to an image, by the part of Image Type that does not name the component."""
+    return {value.upper() for value in frame.image_type if len(value) > 1 and component_named(value) == ""}
+
+
+def _is_motion_corrected(frame: FrameHeader) -> bool:
+    words = " ".join((*frame.image_type, frame.description))
+    return re.search(r"\bmoco\b", spaced(words), re.IGNORECASE) is not None
+
+
 def _fit_together(magnitude: Acquisition, phase: Acquisition) -> bool:
     if len(magnitude.frames) != len(phase.frames) or not is_same_place(magnitude.first, phase.first):
         return False
+    if _seconds_apart(magnitude, phase) > _FARTHEST_PARTNER_S:
+        return False
+    if _is_motion_corrected(magnitude.first) != _is_motion_corrected(phase.first):
+        return False  # moved images and unmoved ones show different things in one pixel
     if magnitude.inversion_times_ms is None or phase.inversion_times_ms is None:
         return magnitude.inversion_times_ms is None and phase.inversion_times_ms is None
     difference = np.subtract(sorted(magnitude.inversion_times_ms), sorted(phase.inversion_times_ms))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from CMRLib.study.dicom.groups import Acquisition, LeftOut, by_place, grouped, in_acquisition_order
 from CMRLib.study.dicom.headers import FrameHeader
-from CMRLib.study.rules import RoleRule
+from CMRLib.study.rules import RoleRule, spaced
 from CMRLib.study.slice_order import Plane, place_along_axis
 
 _EVEN_SPACING_MM = 0.5
+_NO_MAP = (
+    "It is called a T1 map, but it is an image of one inversion time ({time:g} ms) and nothing else shows that it is a "
+    "map; export all images of the acquisition, in one series or in series of one name."
+)
 _MS_PER_UNIT = {"": 1.0, "ms": 1.0, "msec": 1.0, "s": 1000.0, "sec": 1000.0}
 
 
@@ -44,6 +49,8 @@ def _usable(group: list[FrameHeader], rule: RoleRule, left_out: LeftOut) -> list
             left_out.add(
                 [frame], f'A T1 map in the unit "{frame.units}", which is not read; export it in milliseconds.'
             )
+        elif rule.role == "t1" and not _may_be_map(frame):
+            left_out.add([frame], _NO_MAP.format(time=frame.inversion_time), "irw")
         elif frame.component == "imaginary" or (
             frame.component == "phase" and rule.role != "t1" and rule.kind != "psir"
         ):
@@ -51,6 +58,14 @@ def _usable(group: list[FrameHeader], rule: RoleRule, left_out: LeftOut) -> list
         else:
             usable.append(frame)
     return usable
+
+
+def _may_be_map(frame: FrameHeader) -> bool:
+    """Whether an image that is called a T1 map can be one: one with an inversion time needs more than the name."""
+    if frame.inversion_time is None or frame.units:
+        return True
+    words = spaced(" ".join((*frame.image_type, frame.comments)))
+    return re.search(r"\bderived\b|\bt1\b|\bmap\b", words, re.IGNORECASE) is not None
 
 
 def _cine_order(frames: list[FrameHeader]) -> list[FrameHeader]:

@@ -8,8 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from CMRLib.errors import InputError
+from CMRLib.study.dicom.clock import over_midnight
 from CMRLib.study.dicom.groups import Acquisition, LeftOut, by_place, files_of, grouped, place_geometry
 from CMRLib.study.dicom.headers import FrameHeader
+from CMRLib.study.dicom.identity import joined, without_faults_and_copies
 from CMRLib.study.dicom.irw import find_acquisitions, readable_times, with_phase
 from CMRLib.study.dicom.maps import find_maps
 from CMRLib.study.dicom.states import UNTOLD_STATE, tell_states
@@ -36,11 +38,12 @@ def series_of_study(
     found: list[Acquisition] = []
     irw: list[Acquisition] = []
     not_analysed: list[Acquisition] = []
-    for rule, frames in _recognised(_usable_frames(headers, left_out), rules):
+    usable = joined(over_midnight(without_faults_and_copies(headers, left_out)))
+    for rule, frames in _recognised(usable, rules):
         if rule is None:
             left_out.add(frames, _NO_RULE)
         elif rule.role == "none":
-            left_out.add(frames, rule.reason)
+            left_out.add(frames, rule.reason, rule.lost_role)
             not_analysed += [Acquisition(rule, (frame,)) for frame in frames]
         elif rule.role == "irw":
             irw += find_acquisitions(frames, rule, rules, left_out)
@@ -54,24 +57,6 @@ def series_of_study(
         else:
             told.append(replace(one, state=state))
     return _named_series(told), left_out.unrecognised()
-
-
-def _usable_frames(headers: Sequence[FrameHeader], left_out: LeftOut) -> list[FrameHeader]:
-    """The images without faults and copies, in an order that does not depend on how the files are called."""
-    ordered = sorted(
-        headers, key=lambda h: (h.series_number or 0, h.series_uid, h.instance_number or 0, h.sop_uid, h.index)
-    )
-    seen: set[tuple[str, int]] = set()
-    usable = []
-    for header in ordered:
-        if header.fault:
-            left_out.add([header], header.fault)
-        elif header.sop_uid and (header.sop_uid, header.index) in seen:
-            left_out.add([header], "A copy of an image that was read already.")
-        else:
-            seen.add((header.sop_uid, header.index))
-            usable.append(header)
-    return usable
 
 
 def _recognised(frames: list[FrameHeader], rules: SeriesRules) -> list[tuple[RoleRule | None, list[FrameHeader]]]:
@@ -138,6 +123,7 @@ def _series(one: Acquisition, slice_name: str) -> Series:
         scheme=one.scheme,
         inversion_times_ms=one.inversion_times_ms,
         description=first.description or first.protocol,
+        series_number=first.series_number,
         files=files_of(one.frames),
         phase_files=files_of(one.phase),
         geometry=geometry,

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 
 
 @contextmanager
@@ -29,18 +30,43 @@ def without_messages() -> Iterator[None]:
         logger.disabled = before
 
 
-def first(sources: list[Dataset], sequence: str, keyword: str) -> Any:
-    """The value of ``keyword`` in the first source that has it, inside ``sequence`` or (classic) on its own; else None.
+# Where conversion puts what its target has no place for: legacy converted enhanced MR (of a frame, of all frames), and
+# Philips's copy of the classic attributes.
+_CONVERTED = (
+    "UnassignedPerFrameConvertedAttributesSequence",
+    "UnassignedSharedConvertedAttributesSequence",
+    0x2005140F,
+)
 
-    ``sources`` are a frame's functional groups, the shared ones and the file's data set, or the data set alone.
+
+def first(sources: list[Dataset], sequence: str, keyword: Any) -> Any:
+    """The value of ``keyword`` in the first source that has it, else None.
+
+    A source has it inside ``sequence``, on its own (classic), or among the attributes that a conversion has kept.
+
+    Args:
+        sources: a frame's functional groups, the shared ones and the file's data set, or the data set alone.
+        sequence: the functional group that holds the attribute, "" where none does.
+        keyword: the attribute's keyword, or the tag of a private one.
     """
     for source in sources:
-        items = source.get(sequence)
-        for holder in ([items[0]] if items else []) + [source]:
+        for holder in _holders(source, sequence):
             value = holder.get(keyword)
+            value = getattr(value, "value", value)  # a private tag gives the element
             if value is not None and str(value) != "":
                 return value
     return None
+
+
+def _holders(source: Dataset, sequence: str) -> Iterator[Dataset]:
+    if sequence and (items := source.get(sequence)):
+        yield items[0]
+    yield source
+    for name in _CONVERTED:
+        items = source.get(name)
+        items = getattr(items, "value", items)
+        if isinstance(items, Sequence) and len(items):
+            yield items[0]
 
 
 def seconds(day: str, time: str) -> float | None:
@@ -81,13 +107,18 @@ def integer(dataset: Dataset, keyword: str) -> int | None:
 
 def numbers(value: Any, count: int) -> tuple[float, ...]:
     """``count`` finite numbers, or an empty tuple where the value is anything else."""
-    items = [number(item) for item in value] if isinstance(value, (list, MultiValue)) else []
+    items = [number(item) for item in values(value)]
     finite = tuple(item for item in items if item is not None)
     return finite if len(finite) == count == len(items) else ()
 
 
+def values(value: Any) -> list[Any]:
+    """The values of an element with one, several or no values."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, MultiValue)) else [value]
+
+
 def texts(value: Any) -> tuple[str, ...]:
     """The values of a text element with one, several or no values."""
-    if value is None:
-        return ()
-    return tuple(str(item) for item in ([value] if isinstance(value, str) else value))
+    return tuple(str(item) for item in values(value))
