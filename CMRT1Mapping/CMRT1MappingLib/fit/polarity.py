@@ -96,18 +96,20 @@ def fit_with_polarity(
     if first_is_negative:
         known[:, 0] = -1.0
     order = torch.arange(len(times), device=magnitude.device)
-    smallest = magnitude.argmin(1)
+    # Samples of one time have one sign, so they all lie on one side of the change.
+    smallest = times[magnitude.argmin(1)]
+    before, after = torch.searchsorted(times, smallest), torch.searchsorted(times, smallest, right=True)
 
     def signs_before(position: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         run = torch.where(order[None, :] < position[:, None], -1.0, 1.0).to(magnitude.dtype)
         return torch.where(known == 0, run, known)
 
-    signs = signs_before(smallest, known)
+    signs = signs_before(before, known)
     fit = fit_exponential(magnitude * signs, times)
     rival_sse = torch.full_like(fit.sse, float("inf"))
     rival_t1 = torch.zeros_like(fit.sse)
     tried = [signs.clone()]
-    for position in (smallest + 1, torch.zeros_like(smallest)):
+    for position in (after, torch.zeros_like(after)):
         candidate = signs_before(position, known)
         new = torch.stack([(candidate != earlier).any(1) for earlier in tried]).all(0)
         tried.append(candidate)

@@ -142,6 +142,85 @@ def test_a_loadable_without_its_series_is_read_again(plugin, exam, host):
     assert "not those of one acquisition" in message.text
 
 
+SASHA_TIMES = (10000.0, 120.0, 220.0, 320.0, 420.0, 520.0, 620.0)
+
+
+def test_an_acquisition_that_cannot_be_mapped_is_listed_with_the_reason(plugin, exam, host):
+    files = exam.irw("T1map_SASHA_sax", SASHA_TIMES)
+    loadable = only(plugin, files)
+    assert loadable.name == "series 1 T1map_SASHA_sax (7 images), not usable for T1 mapping"
+    assert loadable.warning.startswith("Saturation recovery") and loadable.tooltip == loadable.warning
+    assert not loadable.selected and loadable.confidence < 0.1
+    assert not plugin.load(loadable)
+    (message,) = host.takeMessages()
+    assert "Saturation recovery" in message.text
+
+
+def test_what_is_missing_of_a_series_is_in_its_warning(plugin, exam):
+    files = exam.irw("MOLLI")
+    files[2].write_bytes(files[2].read_bytes()[:-40])
+    loadable = only(plugin, files)
+    assert len(loadable.files) == 6
+    assert loadable.warning.startswith("series 1 MOLLI (1 image): It is cut short")
+
+
+def test_a_phase_that_is_not_used_is_in_the_warning_of_the_magnitude(plugin, exam):
+    magnitude, phase = exam.irw(), exam.phase(RescaleSlope=3.0)
+    loadable = only(plugin, magnitude, phase)
+    assert len(loadable.files) == 7 and loadable.selected
+    assert loadable.warning.startswith("series 2 ShMOLLI_192i (7 images): Phase images whose header does not tell")
+
+
+def test_a_phase_without_its_magnitude_is_listed_with_the_reason(plugin, exam):
+    loadable = only(plugin, exam.phase())
+    assert "without the magnitude images" in loadable.warning and not loadable.selected
+
+
+def test_a_series_whose_files_are_all_unusable_is_listed_once(plugin, exam):
+    loadable = only(plugin, exam.irw(PixelSpacing=None))
+    assert "Pixel Spacing" in loadable.warning and not loadable.selected
+
+
+def test_items_of_one_name_are_numbered(plugin, exam):
+    header = exam.header("ShMOLLI")
+    files = [
+        exam.write(header, image(7 * n + i), 7 * n + i + 1, 60.0 * n + i, InversionTime=time)
+        for n in range(2)
+        for i, time in enumerate(SHMOLLI_TIMES)
+    ]
+    assert [one.name for one in examined(plugin, files)] == ["1: ShMOLLI rest mid (1)", "1: ShMOLLI rest mid (2)"]
+
+
+def test_corrected_and_original_images_are_told_apart(plugin, exam):
+    names = [
+        one.name
+        for one in examined(
+            plugin, exam.irw("MOLLI"), exam.irw("MOLLI_MOCO", ImageType=["DERIVED", "PRIMARY", "M", "ND", "MOCO"])
+        )
+    ]
+    assert names == ["1: MOLLI rest mid", "2: MOLLI_MOCO rest mid"]
+
+
+@pytest.mark.parametrize("times", [(50.0, 400.0, 1100.0, 2500.0), [None] * 7])
+def test_an_unknown_scheme_does_not_open_as_shmolli(plugin, exam, host, times):
+    loadable = only(plugin, exam.irw("IRW", times, [float(i) for i in range(len(times))]))
+    assert plugin.load(loadable)
+    panel = host.loadModule(MODULE.with_name("CMRT1Mapping.py"))
+    node = acquisitions.acquisitionOf(slicer.util.getNode(loadable.name))
+    host.setNode(panel.ui.inputSelector, node)
+    assert panel.ui.schemeComboBox.currentText == "Other"
+
+
+def test_images_of_one_time_per_series_are_one_item(plugin, exam):
+    series = []
+    for i, time in enumerate(SHMOLLI_TIMES):
+        header = exam.header("T1map_ShMOLLI")
+        series.append([exam.write(header, image(i), 1, 0.9 * i, InversionTime=time)])
+    loadable = only(plugin, *series)
+    assert len(loadable.files) == 7 and loadable.selected
+    assert plugin.load(loadable)
+
+
 @pytest.mark.real_data
 def test_the_real_phantom_is_one_loadable(plugin, real_data):
     folder = real_data / "shmolli-phantom"

@@ -1,10 +1,12 @@
 """Reading study.json: what it may say, and one sentence for each thing that is wrong."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 (the name its users know)
+from dicom_builder import Exam, image
 
 from CMRLib.errors import InputError
 from CMRLib.study.reading import read_study
@@ -202,3 +204,145 @@ def test_image_with_an_impossible_grid(folder):
     describe(folder, irw())
     with pytest.raises(InputError, match='"file" of series 1 does not lie in space: the pixel spacing'):
         read_study(folder)
+
+
+# DICOM series, encodings and names
+
+
+def dicom(folder, name, **values):
+    """An acquisition whose files do not tell its inversion times, in a folder of its own."""
+    return Exam(folder / name).irw(times=[None] * 7, **values)
+
+
+def test_inversion_times_and_scheme_are_stated_for_dicom(tmp_path):
+    dicom(tmp_path, "s5", SeriesDescription="T1 sax", SeriesNumber=5)
+    describe(tmp_path, {"role": "irw", "file": "s5", "state": "post", "slice": "basal", "inversion_times_ms": TIMES})
+    (series,) = read_study(tmp_path).series
+    assert (series.key, series.scheme, series.inversion_times_ms) == ("irw_post_basal", "shmolli", tuple(TIMES))
+    assert (series.series_number, series.description) == (5, "T1 sax")
+    np.testing.assert_array_equal(series.load().images, [image(i) for i in range(7)])
+
+
+@pytest.mark.parametrize("scheme", ["molli", "other"])
+def test_the_stated_scheme_comes_before_the_name(tmp_path, scheme):
+    Exam(tmp_path / "s").irw("ShMOLLI")
+    describe(tmp_path, {"role": "irw", "file": "s", "scheme": scheme})
+    assert read_study(tmp_path).series[0].scheme == scheme
+
+
+def test_stated_times_come_before_those_of_the_headers_and_reach_the_phase(tmp_path):
+    exam = Exam(tmp_path / "s")
+    exam.irw(times=[float(i) for i in range(1, 8)])
+    exam.phase(times=[float(i) for i in range(1, 8)])
+    describe(tmp_path, {"role": "irw", "file": "s", "inversion_times_ms": TIMES})
+    (series,) = read_study(tmp_path).series
+    assert series.inversion_times_ms == tuple(TIMES) and len(series.phase_files) == 7
+
+
+def test_a_phase_folder_of_its_own(tmp_path):
+    exam = Exam(tmp_path)
+    for name, write in (("m", exam.irw), ("p", exam.phase)):
+        (tmp_path / name).mkdir()
+        for file in write(times=[None] * 7):
+            file.rename(tmp_path / name / file.name)
+    describe(tmp_path, {"role": "irw", "file": "m", "phase_file": "p", "inversion_times_ms": TIMES})
+    assert len(read_study(tmp_path).series[0].phase_files) == 7
+
+
+NUMBERED = {"role": "irw", "file": "s", "inversion_times_ms": TIMES}
+
+
+@pytest.fixture
+def two_series(tmp_path):
+    exam = Exam(tmp_path / "s")
+    exam.irw("first", times=[None] * 7, SeriesNumber=5)
+    exam.irw("second", times=[None] * 7, SeriesNumber=6)
+    return tmp_path
+
+
+def test_the_number_chooses_among_the_series_of_a_folder(two_series):
+    describe(two_series, {**NUMBERED, "series_number": 6})
+    assert read_study(two_series).series[0].description == "second"
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({}, 'holds 14 magnitude images, but 7 inversion times are stated; state its "series_number"'),
+        ({"series_number": 7}, "holds no DICOM image of a series numbered 7"),
+        ({"series_number": "6"}, "must be a whole number"),
+        ({"series_number": 6, "inversion_times_ms": TIMES[:6]}, "holds 7 magnitude images, but 6 inversion times"),
+        ({"series_number": 6, "inversion_times_ms": [100, *TIMES[:6]]}, "the inversion time 100 ms occurs 2 times"),
+        (
+            {"series_number": 6, "scheme": "shmolli", "inversion_times_ms": [*range(100, 800, 100)]},
+            "not those of ShMOLLI",
+        ),
+    ],
+)
+def test_what_is_stated_for_dicom_must_fit(two_series, changes, sentence):
+    describe(two_series, {**NUMBERED, **changes})
+    with pytest.raises(InputError) as error:
+        read_study(two_series)
+    assert sentence in str(error.value) and str(error.value).endswith(".")
+
+
+def test_other_roles_may_be_dicom_too(tmp_path):
+    Exam(tmp_path / "lge").stack("any name", [0.0, 10.0, 20.0])
+    describe(tmp_path, {"role": "lge", "kind": "psir", "file": "lge"})
+    (series,) = read_study(tmp_path).series
+    assert (series.key, series.shape[0]) == ("lge_psir_stack", 3)
+
+
+def test_a_folder_without_dicom_says_so(tmp_path):
+    (tmp_path / "s").mkdir()
+    describe(tmp_path, {"role": "irw", "file": "s"})
+    with pytest.raises(InputError, match='"file" of series 1 holds no DICOM image'):
+        read_study(tmp_path)
+
+
+def test_a_number_means_nothing_for_an_image_file(folder):
+    describe(folder, irw(series_number=3))
+    with pytest.raises(InputError, match='"series_number" of series 1 has no meaning'):
+        read_study(folder)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_description_with_a_byte_order_mark_is_read(folder, encoding):
+    describe(folder, irw())
+    path = folder / "study.json"
+    path.write_bytes(path.read_text(encoding="utf-8").encode(encoding))
+    assert read_study(folder).series[0].role == "irw"
+
+
+def test_a_description_in_another_encoding_says_so(folder):
+    (folder / "study.json").write_bytes('{"id": "M\u00fcller"}'.encode("latin-1"))
+    with pytest.raises(InputError, match="is not text in UTF-8; save it with this encoding"):
+        read_study(folder)
+
+
+@pytest.mark.parametrize("content", [None, b"not an image", b""])
+def test_a_file_named_after_a_patient_is_named_by_its_place(tmp_path, content):
+    if content is not None:
+        (tmp_path / "Doe_Jane.nii.gz").write_bytes(content)
+    describe(tmp_path, irw(file="Doe_Jane.nii.gz"))
+    with pytest.raises(InputError) as error:
+        read_study(tmp_path)
+    assert "Doe" not in str(error.value) and '"file" of series 1' in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["images.nrrd", os.fsdecode(b"M\xfcller.nrrd")])
+def test_names_that_are_no_text_are_read(tmp_path, name):
+    folder = tmp_path / os.fsdecode(b"M\xfcller")
+    folder.mkdir()
+    pixels = save(tmp_path / "x.nrrd")
+    (tmp_path / "x.nrrd").rename(folder / name)
+    (folder / "study.json").write_text(
+        json.dumps({"schema": "cmr-study/1", "id": "P1", "series": [irw(file=name)]}), encoding="utf-8"
+    )
+    np.testing.assert_array_equal(read_study(folder).series[0].load().images, pixels)
+
+
+def test_times_may_repeat_where_the_scheme_says_so(folder):
+    times = [TIMES[0], *TIMES[:6]]
+    describe(folder, irw(inversion_times_ms=times, scheme="other"))
+    assert read_study(folder).series[0].inversion_times_ms == tuple(times)

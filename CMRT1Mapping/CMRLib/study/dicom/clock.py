@@ -17,17 +17,28 @@ _LONGEST_PAUSE_S = 18 * 3600.0
 def over_midnight(frames: Sequence[FrameHeader]) -> list[FrameHeader]:
     """The images with times that go on after midnight, where the dates do not tell of it.
 
-    Dates are missing, are those of the study's start, or were all made the same when the files were anonymised. Images
-    without any date are taken for those of the day of the others, where that is one.
+    Dates are missing, are those of the study's start, or were all made the same when the files were anonymised.
     """
-    days = {_day(frame.time) for frame in frames if frame.time is not None}
-    dated = days - {0.0}
-    if 0.0 in days and len(dated) == 1:
-        (day,) = dated
-        frames = [_later(frame, day) if frame.time is not None and frame.time < _DAY_S else frame for frame in frames]
+    frames = _dated(frames)
     breaks = {day: _morning_end(frames, day) for day in {_day(f.time) for f in frames if f.time is not None}}
     return [
         _later(frame, _DAY_S) if frame.time is not None and frame.time < breaks[_day(frame.time)] else frame
+        for frame in frames
+    ]
+
+
+def _dated(frames: Sequence[FrameHeader]) -> Sequence[FrameHeader]:
+    """The images with a date for those without: the one of other images that brings them nearest to these."""
+    dated = np.array([frame.time for frame in frames if frame.time is not None and frame.time >= _DAY_S])
+    if not dated.size:
+        return frames
+    days = np.unique(np.floor(dated / _DAY_S) * _DAY_S)
+
+    def nearest(time: float) -> float:
+        return float(min(days, key=lambda day: np.min(np.abs(dated - (day + time)))))
+
+    return [
+        _later(frame, nearest(frame.time)) if frame.time is not None and frame.time < _DAY_S else frame
         for frame in frames
     ]
 

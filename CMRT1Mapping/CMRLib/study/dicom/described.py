@@ -66,7 +66,7 @@ def with_inversion_times(frames: Sequence[FrameHeader], inversion_times_ms: Sequ
         if len(ordered) != len(inversion_times_ms):
             raise InputError(
                 f"holds {len(ordered)} {part[0].component or 'magnitude'} images, but {len(inversion_times_ms)} "
-                "inversion times are stated"
+                f"inversion times are stated{_choice(part)}"
             )
         if not told:
             raise InputError(
@@ -76,6 +76,12 @@ def with_inversion_times(frames: Sequence[FrameHeader], inversion_times_ms: Sequ
             replace(frame, inversion_time=float(time)) for frame, time in zip(ordered, inversion_times_ms, strict=True)
         ]
     return stated
+
+
+def _choice(frames: Sequence[FrameHeader]) -> str:
+    """What to do where images of several series are more than one acquisition."""
+    several = len({frame.series_uid for frame in frames}) > 1
+    return '; state its "series_number", or give each series its own folder' if several else ""
 
 
 def _rules(role: str, kind: str, scheme: str) -> SeriesRules:

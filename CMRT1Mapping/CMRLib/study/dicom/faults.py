@@ -44,8 +44,13 @@ def fault_of_file(dataset: Dataset, class_uid: str, frames: int, frame_groups: i
     if frames > 1 and frame_groups != frames:
         return "It is a multi-frame image that does not describe each frame; export it as enhanced or classic MR."
     bits = integer(dataset, "BitsAllocated") or 16
-    if bits not in _BITS or not (integer(dataset, "BitsStored") or bits) <= (integer(dataset, "HighBit") or bits) + 1:
-        return f"Its pixels are stored in a way that is not understood ({bits} bits); export it with 16 bits a pixel."
+    stored = integer(dataset, "BitsStored") or bits
+    highest = integer(dataset, "HighBit")
+    if bits not in _BITS or stored > bits or (highest is not None and highest != stored - 1):
+        return (
+            f"Its pixels are stored in a way that is not understood ({stored} of {bits} bits up to bit "
+            f"{highest if highest is not None else '?'}); export it with 16 bits a pixel."
+        )
     needed = rows * columns * frames * bits // 8
     if dataset.file_meta.get("TransferSyntaxUID") in _PLAIN_SYNTAXES and bytes_left < needed:
         return "It is cut short: it holds fewer bytes than its image needs; copy it from the scanner again."

@@ -41,7 +41,7 @@ _TAGS: list[Any] = [
     *("AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "ContentDate", "ContentTime", "SeriesDate"),
     *("SeriesTime", "StudyDate", "ComplexImageComponent", "ContrastBolusAgent", "ContrastBolusAgentSequence"),
     *("SequenceName", "PulseSequenceName", "MagneticFieldStrength", "InversionTime", "InversionTimes", "TriggerTime"),
-    *("SaturationRecovery", "SliceThickness", "SpacingBetweenSlices"),
+    *("SaturationRecovery", "MRModifierSequence", "SliceThickness", "SpacingBetweenSlices"),
     *("StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "AcquisitionNumber", "InstanceNumber"),
     *("ImagePositionPatient", "ImageOrientationPatient", "ImageComments", "SamplesPerPixel", "NumberOfFrames"),
     *("PhotometricInterpretation", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "BitsStored", "HighBit"),
@@ -142,7 +142,7 @@ def _headers_of_file(path: Path) -> list[FrameHeader]:
         dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS, force=True)
         bytes_left = path.stat().st_size - file.tell()  # reading stops before the pixels' tag
     class_uid = str(dataset.get("SOPClassUID", "") or dataset.file_meta.get("MediaStorageSOPClassUID", ""))
-    if not class_uid:
+    if not class_uid or not ("Modality" in dataset or "StudyInstanceUID" in dataset):  # it ends in its first lines
         raise InputError("It cannot be read as DICOM; it may be damaged, so copy it from the scanner again.")
     if class_uid == _DIRECTORY_CLASS:
         return []

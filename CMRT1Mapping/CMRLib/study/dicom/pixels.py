@@ -90,14 +90,11 @@ def _decoded(path: Path, where: str) -> np.ndarray:
 
 
 def _masked(pixels: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """The values without the bits around Bits Stored, where old files keep overlays, and with their sign restored."""
-    if pixels.dtype.kind not in "iu":
+    """The values without the bits above Bits Stored, where old files keep overlays, and with their sign restored."""
+    unused = int(dataset.get("BitsAllocated", 16)) - int(dataset.get("BitsStored", 16))
+    if pixels.dtype.kind not in "iu" or unused <= 0:
         return pixels
-    allocated, stored = int(dataset.get("BitsAllocated", 16)), int(dataset.get("BitsStored", 16))
-    high_bit = int(dataset.get("HighBit", stored - 1))
-    if allocated == stored or pixels.dtype.itemsize * 8 != allocated:
-        return pixels
-    return np.right_shift(np.left_shift(pixels, allocated - 1 - high_bit), allocated - stored)
+    return np.right_shift(np.left_shift(pixels, unused), unused)
 
 
 def decode_with_gdcm(dataset: Dataset) -> np.ndarray:
