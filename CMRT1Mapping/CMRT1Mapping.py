@@ -272,7 +272,7 @@ class CMRT1MappingLogic(ScriptedLoadableModuleLogic):
             if node is None:
                 return
             parameters.scheme = SCHEME_TITLES.get(node.GetAttribute(acquisitions.SCHEME) or "", parameters.scheme)
-            parameters.colors = self._colorsOf(node, parameters.t1Map) or parameters.colors
+            parameters.colors = t1maps.colorsOf(node, parameters.t1Map) or parameters.colors
 
     def whyNotApply(self, parameters: Any) -> str:
         """Why the maps cannot be computed with these parameters, in a sentence; empty when they can."""

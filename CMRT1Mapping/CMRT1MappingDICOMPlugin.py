@@ -106,7 +106,8 @@ class CMRT1MappingDICOMPluginClass(DICOMPlugin):
         items = []
         for lost in leftOut:
             files = [file.as_posix() for file in lost.files]
-            text = f"{lost.what}: {lost.reason}"
+            reason = _forPanel(lost)
+            text = f"{lost.what}: {reason}"
             related = [one for one in loadables if self._seriesOf(one.files) & self._seriesOf(files)]
             if not related and lost.lost_role == "phase":
                 related = [one for one in loadables if not one.series.phase_files]
@@ -116,7 +117,7 @@ class CMRT1MappingDICOMPluginClass(DICOMPlugin):
                 item = DICOMLoadable()
                 item.files = files
                 item.name = _("{images}, not usable for T1 mapping").format(images=lost.what)
-                item.tooltip = item.warning = lost.reason
+                item.tooltip = item.warning = reason
                 item.selected = False
                 item.confidence = LOST_CONFIDENCE
                 items.append(item)
@@ -138,6 +139,18 @@ def _tellApart(loadables: Sequence[Any]) -> None:
             )
 
 
+def _forPanel(lost: Unrecognised) -> str:
+    """Why images were left out, with a remedy that there is in Slicer."""
+    if "study.json" not in lost.reason:
+        return lost.reason
+    remedy = _("load the images as a volume and enter their inversion times in the module CMR T1 Mapping")
+    return (
+        f"{lost.reason.partition(';')[0]}; {remedy}."
+        if lost.lost_role == "irw"
+        else lost.reason.partition(";")[0] + "."
+    )
+
+
 def _readAgain(files: Sequence[str]) -> Series:
     """The acquisition in the files of a loadable that was made elsewhere."""
     from CMRLib.study.reading import scan_files
@@ -145,7 +158,7 @@ def _readAgain(files: Sequence[str]) -> Series:
     scanned, leftOut = scan_files(files)
     found = [series for series in scanned if series.role == "irw"]
     if not found and leftOut:
-        raise InputError(leftOut[0].reason)
+        raise InputError(_forPanel(leftOut[0]))
     if len(found) != 1:
         raise InputError("The files are not those of one acquisition; select the series in the DICOM module again.")
     return found[0]

@@ -17,7 +17,7 @@ from CMRLib.study.dicom.groups import grouped, lost_files
 from CMRLib.study.dicom.headers import read_all_headers
 from CMRLib.study.dicom.series import series_of_study
 from CMRLib.study.rules import SeriesRules, load_rules
-from CMRLib.study.schemes import inversion_time_fault, scheme_from_times
+from CMRLib.study.schemes import SCHEMES, inversion_time_fault, scheme_from_times
 from CMRLib.study.series import Series, SeriesImages, Study, Unrecognised, with_unique_keys
 from CMRLib.study.study_json import STUDY_FILE, read_study_json
 
@@ -25,7 +25,10 @@ __all__ = ["Series", "SeriesImages", "Study", "Unrecognised", "read_study", "sca
 
 
 def read_study(
-    path: Path | str, rules: Path | str | None = None, inversion_times_ms: Sequence[float] | None = None
+    path: Path | str,
+    rules: Path | str | None = None,
+    inversion_times_ms: Sequence[float] | None = None,
+    scheme: str = "",
 ) -> Study:
     """Read one study.
 
@@ -35,6 +38,8 @@ def read_study(
             environment variable ``CMR_SERIES_RULES``, else the one shipped.
         inversion_times_ms: times for the inversion-recovery series whose files do not tell them, in the order in which
             the images were acquired. Series whose files tell them keep their own.
+        scheme: one of `CMRLib.study.schemes.SCHEMES` for every inversion-recovery series, whatever it is called; "" for
+            what names and times tell.
 
     Returns:
         The study. Its id is the one of the ``study.json``, or "study-" and eight digits of a hash of the DICOM study's
@@ -42,9 +47,11 @@ def read_study(
 
     Raises:
         InputError: there is no such folder, nothing to read in it, more than one DICOM study, or a ``study.json``,
-            rules or inversion times that do not fit.
+            rules, inversion times or a scheme that do not fit.
     """
     path = Path(path)
+    if scheme not in ("", *SCHEMES):
+        raise InputError(f'There is no scheme called "{scheme}"; it must be one of {", ".join(SCHEMES)}.')
     if path.name == STUDY_FILE and path.is_file():
         study = read_study_json(path)
     elif not path.is_dir():
@@ -52,8 +59,9 @@ def read_study(
     elif (path / STUDY_FILE).is_file():
         study = read_study_json(path / STUDY_FILE)
     else:
-        study = _read_dicom_folder(path, load_rules(rules))
-    return study if inversion_times_ms is None else _with_inversion_times(study, inversion_times_ms)
+        chosen = load_rules(rules)
+        study = _read_dicom_folder(path, chosen.with_scheme(scheme) if scheme else chosen)
+    return replace(study, series=tuple(_as_stated(one, inversion_times_ms, scheme) for one in study.series))
 
 
 def scan_files(
@@ -102,20 +110,18 @@ def _read_dicom_folder(folder: Path, rules: SeriesRules) -> Study:
     )
 
 
-def _with_inversion_times(study: Study, inversion_times_ms: Sequence[float]) -> Study:
-    """The study with the times given to the inversion-recovery series that have none."""
-    times = tuple(float(time) for time in inversion_times_ms)
-    series = []
-    for one in study.series:
-        if one.role == "irw" and one.inversion_times_ms is None:
-            scheme = one.scheme or scheme_from_times(times)
-            fault = inversion_time_fault(times, one.shape[0], scheme)
-            if fault or not times:
-                reason = fault or "no time was given"
-                raise InputError(
-                    f"The inversion times given do not fit {one.key} ({one.description}): {reason}; give one time in "
-                    "ms per image, in the order of acquisition."
-                )
-            one = replace(one, inversion_times_ms=times, scheme=scheme)
-        series.append(one)
-    return replace(study, series=tuple(series))
+def _as_stated(series: Series, inversion_times_ms: Sequence[float] | None, scheme: str) -> Series:
+    """The series with what was stated for all of its role: times where it has none, and the scheme."""
+    if series.role != "irw" or (inversion_times_ms is None and not scheme):
+        return series
+    times = series.inversion_times_ms
+    if times is None and inversion_times_ms is not None:
+        times = tuple(float(time) for time in inversion_times_ms)
+    scheme = scheme or series.scheme or scheme_from_times(times or ())
+    fault = "no time was given" if times == () else inversion_time_fault(times or (), series.shape[0], scheme)
+    if fault:
+        raise InputError(
+            f"What was stated does not fit {series.key} ({series.description}): {fault}; state one inversion time "
+            "in ms per image, in the order of acquisition, and the scheme that the images were acquired with."
+        )
+    return replace(series, inversion_times_ms=times, scheme=scheme)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,10 @@ class SeriesRules:
     def scheme_of(self, description: str, protocol: str, sequence: str) -> str:
         """The scheme named by the description, else by the protocol, else by the sequence, else ""."""
         return _first_found(self.schemes, (description, protocol, sequence))
+
+    def with_scheme(self, scheme: str) -> SeriesRules:
+        """The rules by which every inversion-recovery series is of one scheme."""
+        return replace(self, schemes=((scheme, re.compile("")),))
 
 
 def spaced(text: str) -> str:

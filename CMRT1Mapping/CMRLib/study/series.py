@@ -14,6 +14,7 @@ import numpy as np
 
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
+from CMRLib.study.magnitude import without_overshoot
 
 ROLES = ("irw", "t1", "lge", "vne", "cine")
 STATES = ("rest", "stress", "post")
@@ -21,7 +22,6 @@ ROLES_WITH_STATE = ("irw", "t1")
 KINDS = ("magnitude", "psir")
 STACK = "stack"
 
-_LARGEST_OVERSHOOT = 0.02  # of the signal; one of ten signed images is several times that
 _LARGEST_PHASE = 2.0 * np.pi * 1.01
 
 
@@ -115,27 +115,8 @@ class Series:
             )
         notes: tuple[str, ...] = ()
         if self.role == "irw":
-            images, notes = _without_overshoot(images, label)
+            images, notes = without_overshoot(images, f"The images of {label}")
         return SeriesImages(images, phase, self.geometry, notes)
-
-
-def _without_overshoot(images: np.ndarray, label: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Magnitudes with the few negative values set to zero that interpolation leaves beside edges, and a note of it."""
-    negative = images < 0
-    if not negative.any():
-        return images, ()
-    share = float(-images[negative].sum() / np.abs(images).sum())
-    if share > _LARGEST_OVERSHOOT:
-        raise InputError(
-            f"The images of {label} hold negative values, {100 * share:.0f} % of their signal, which magnitudes have "
-            "not; give the magnitude images instead of real or phase images, or, if the values were shifted, undo that."
-        )
-    count = int(np.count_nonzero(negative))
-    note = (
-        f"{count} negative pixel value{'s' if count > 1 else ''} of {label} ({100 * share:.2g} % of the signal, as "
-        "interpolation leaves beside edges) were set to zero."
-    )
-    return np.maximum(images, 0), (note,)
 
 
 def _empty_frames(pixels: np.ndarray) -> list[int]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from CMRLib.errors import InputError
 from CMRLib.networks.devices import resolve_device
+from CMRLib.study.magnitude import without_overshoot
 from CMRT1MappingLib.fit.parallel import map_chunks
 from CMRT1MappingLib.fit.polarity import noise_from_phase, samples_from_phase
 from CMRT1MappingLib.fit.schemes import SchemeFit, check_inversion_times, fit_all_samples, fit_shmolli
@@ -193,15 +194,14 @@ def _checked_images(images: np.ndarray, times: np.ndarray, scheme: str, options:
         raise InputError(f"The images must be a stack (frame, row, column), not of shape {images.shape}.")
     if len(images) != len(times):
         raise InputError(
-            f"There are {len(images)} images but {len(times)} inversion times; correct the table or select the "
-            "whole acquisition."
+            f"There are {len(images)} images but {len(times)} inversion times; give one time per image of the whole "
+            "acquisition."
         )
     images = np.asarray(images, dtype=np.float32)
     if not np.all(np.isfinite(images)):
         count = int(np.count_nonzero(~np.isfinite(images)))
         raise InputError(f"{count} pixel values are not finite numbers; export the images again.")
-    if images.min() < 0:
-        raise InputError("Magnitude images cannot be negative; select the magnitude series, not real or phase images.")
+    images, _notes = without_overshoot(images, "The images")
     empty = [str(i + 1) for i in range(len(images)) if not images[i].any()]
     if empty:
         raise InputError(f"Image {', '.join(empty)} of {len(images)} is zero everywhere; export the series again.")
@@ -212,11 +212,11 @@ def _checked_phase(phase: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     phase = np.asarray(phase, dtype=np.float32)
     if phase.shape != shape:
         raise InputError(
-            f"The phase images {phase.shape} do not match the magnitude images {shape}; select the phase series of "
+            f"The phase images {phase.shape} do not match the magnitude images {shape}; give the phase of "
             "the same acquisition, or none."
         )
     if not np.all(np.isfinite(phase)):
-        raise InputError("The phase images hold values that are not finite numbers; export them again or select none.")
+        raise InputError("The phase images hold values that are not finite numbers; export them again or give none.")
     if np.ptp(phase) > 4 * np.pi + 0.1:
         raise InputError("The phase images are not in radians; load them as phase or scale them to -pi to pi.")
     return phase

@@ -44,11 +44,11 @@ def check_inversion_times(inversion_times_ms: np.ndarray, scheme: str) -> None:
     """Raise InputError with the remedy where the inversion times (ms, any order) cannot be those of the scheme."""
     times = np.asarray(inversion_times_ms, dtype=float).ravel()
     if scheme not in SCHEMES:
-        raise InputError(f'There is no scheme called "{scheme}"; choose {", ".join(SCHEMES)}.')
+        raise InputError(f'There is no scheme called "{scheme}"; it must be one of {", ".join(SCHEMES)}.')
     if fault := inversion_time_fault(times.tolist(), times.size, scheme):
         raise InputError(
-            f"The acquisition cannot be fitted as {TITLES[scheme]}: {fault}; correct its inversion times, select all "
-            "its images, or choose another scheme."
+            f"The acquisition cannot be fitted as {TITLES[scheme]}: {fault}; correct its inversion times, give all "
+            "its images, or state another scheme."
         )
 
 

@@ -156,6 +156,19 @@ def test_an_acquisition_that_cannot_be_mapped_is_listed_with_the_reason(plugin, 
     assert "Saturation recovery" in message.text
 
 
+def test_remedies_are_those_that_there_are_in_slicer(plugin, exam):
+    loadable = only(plugin, exam.irw(times=[100.0 * 2**i for i in range(7)]))
+    assert "not those of ShMOLLI" in loadable.warning and "study.json" not in loadable.warning
+    assert "enter their inversion times in the module CMR T1 Mapping" in loadable.warning
+
+
+def test_no_warning_speaks_of_files_for_the_batch(plugin, exam):
+    found = examined(plugin, exam.irw(), exam.irw(), exam.phase())
+    assert len(found) == 2
+    assert all("fit several magnitude acquisitions" in one.warning for one in found)
+    assert all("study.json" not in one.warning for one in found)
+
+
 def test_what_is_missing_of_a_series_is_in_its_warning(plugin, exam):
     files = exam.irw("MOLLI")
     files[2].write_bytes(files[2].read_bytes()[:-40])

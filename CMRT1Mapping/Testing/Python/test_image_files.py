@@ -152,11 +152,11 @@ def test_what_interpolation_left_is_set_to_zero_and_noted(tmp_path):
     loaded = described(tmp_path, picture(stack), role="irw", inversion_times_ms=TIMES).load()
     np.testing.assert_array_equal(loaded.images, np.maximum(stack, 0.0))
     (note,) = loaded.notes
-    assert f"{np.count_nonzero(stack < 0)} negative pixel values" in note and "set to zero" in note
+    assert f"held {np.count_nonzero(stack < 0)} negative pixel values" in note and "set to zero" in note
 
 
 @pytest.mark.parametrize("made", [lambda: signed_signal(), lambda: signed_signal() * 0.1 - 5.0])
 def test_signed_images_are_refused_for_what_they_are(tmp_path, made):
     series = described(tmp_path, picture(made().astype(np.float32)), role="irw", inversion_times_ms=TIMES)
-    with pytest.raises(InputError, match="hold negative values, .* of their signal, which magnitudes have not"):
+    with pytest.raises(InputError, match="hold negative values, .* of their signal, which magnitudes cannot be"):
         series.load()

@@ -228,7 +228,10 @@ def broken(change):
         (lambda m, p, t, o: (m, p, [v / 1000 for v in t]), "seconds"),
         (lambda m, p, t, o: m.__setitem__((2, 3, 3), np.nan), "1 pixel values are not finite"),
         (lambda m, p, t, o: m.__setitem__((2, 3, 3), np.inf), "not finite"),
-        (lambda m, p, t, o: m.__setitem__((2, 3, 3), -4.0), "cannot be negative"),
+        (
+            lambda m, p, t, o: m.__imul__(np.where(np.arange(7) < 2, -1, 1)[:, None, None]),
+            "hold negative values, .* which magnitudes cannot be",
+        ),
         (lambda m, p, t, o: m.fill(0.0), "zero everywhere"),
         (lambda m, p, t, o: m[4].fill(0.0), "Image 5 of 7 is zero"),
         (lambda m, p, t, o: (m, p[:, :4], t), "do not match"),
@@ -244,6 +247,14 @@ def test_bad_input_gets_one_sentence(change, sentence):
         broken(change)
     text = str(caught.value)
     assert text.endswith(".") and "\n" not in text
+
+
+def test_what_interpolation_left_below_zero_is_taken_for_zero():
+    magnitude, phase = good()
+    magnitude[2, 3, 3] = 0.0
+    expected = reconstruct(magnitude, SHMOLLI_TIMES, phase, device="cpu")
+    magnitude[2, 3, 3] = -4.0
+    np.testing.assert_array_equal(reconstruct(magnitude, SHMOLLI_TIMES, phase, device="cpu").t1, expected.t1)
 
 
 def test_molli_needs_four_different_times():

@@ -172,7 +172,7 @@ def test_missing_times_are_asked_for(exam, tmp_path, times):
 )
 def test_times_given_must_fit(exam, tmp_path, times):
     exam.irw(times=[None] * 7)
-    with pytest.raises(InputError, match="do not fit irw_rest_mid"):
+    with pytest.raises(InputError, match="does not fit irw_rest_mid"):
         read_study(tmp_path, inversion_times_ms=times)
 
 

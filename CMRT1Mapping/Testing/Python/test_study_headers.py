@@ -8,6 +8,7 @@ from dicom_builder import ENHANCED_MR, SHMOLLI_TIMES, SHORT_AXIS, Exam, along_ax
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from CMRLib.errors import InputError
 from CMRLib.study.reading import read_study
 
 LEGACY_ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.4"
@@ -250,6 +251,20 @@ def test_times_that_cannot_be_shmollis_are_not_fitted_as_shmolli(exam, tmp_path)
     exam.irw("ShMOLLI", (100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0, 6400.0))
     (entry,) = read_study(tmp_path).unrecognised
     assert "not those of ShMOLLI" in entry.reason and "study.json" in entry.reason
+
+
+def test_a_stated_scheme_comes_before_the_name(exam, tmp_path):
+    times = (100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0, 6400.0)
+    exam.irw("ShMOLLI", times)
+    (series,) = read_study(tmp_path, scheme="other").series
+    assert (series.scheme, series.inversion_times_ms) == ("other", times)
+    exam.irw("MOLLI", [None] * 7)
+    stated = read_study(tmp_path, scheme="other", inversion_times_ms=TIMES[:7]).series
+    assert [one.inversion_times_ms for one in stated] == [times, TIMES[:7]]
+    with pytest.raises(InputError, match='no scheme called "sasha"'):
+        read_study(tmp_path, scheme="sasha")
+    with pytest.raises(InputError, match="does not fit irw_rest_mid.*those of ShMOLLI"):
+        read_study(tmp_path, inversion_times_ms=times, scheme="shmolli")
 
 
 def test_three_images_are_too_few_for_reading_too(exam, tmp_path):

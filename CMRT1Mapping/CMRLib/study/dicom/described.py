@@ -86,7 +86,6 @@ def _choice(frames: Sequence[FrameHeader]) -> str:
 
 def _rules(role: str, kind: str, scheme: str) -> SeriesRules:
     """Rules by which every image is of one role."""
-    anything = re.compile("")
     every = RoleRule(
         role=role,
         kind=kind,
@@ -98,10 +97,11 @@ def _rules(role: str, kind: str, scheme: str) -> SeriesRules:
         inversion_times=None,
         after_contrast=False,
     )
-    return SeriesRules(
+    rules = SeriesRules(
         roles=(every,),
-        states=(("rest", anything),),
+        states=(("rest", re.compile("")),),
         unlabelled_states=("rest",),
         set_gap_minutes=10.0,
-        schemes=((scheme, anything),) if scheme else (),
+        schemes=(),
     )
+    return rules.with_scheme(scheme) if scheme else rules
