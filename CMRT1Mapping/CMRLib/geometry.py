@@ -8,6 +8,8 @@ import numpy as np
 
 from CMRLib.errors import InputError
 
+THICKER = 1.5  # how much farther apart slices are than pixels, where spacing tells which axis counts slices
+SQUARE = 1.4  # longest over shortest side of a pixel, within which an axis is taken for one in the image's plane
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -89,6 +91,20 @@ class Geometry:
         """The geometry of slice ``index`` alone, kept as an array of one slice."""
         origin = (self.ijk_to_lps() @ [0.0, 0.0, float(index), 1.0])[:3]
         return replace(self, origin=(float(origin[0]), float(origin[1]), float(origin[2])))
+
+    def slice_axis(self, size: tuple[int, int, int]) -> int:
+        """Which of the axes (i, j, k) of an image counts slices: 2 unless its sizes or spacings say otherwise.
+
+        Tools that re-orient images bring the axes into the patient's order, so that slices may come first. Slices lie
+        clearly farther apart than pixels, or there is only one.
+        """
+        flat = [axis for axis in range(3) if size[axis] == 1]
+        if flat:
+            return flat[0] if len(flat) == 1 else 2
+        thick = int(np.argmax(self.spacing))
+        others = [self.spacing[axis] for axis in range(3) if axis != thick]
+        told = self.spacing[thick] >= THICKER * max(others) and max(others) <= SQUARE * min(others)
+        return thick if told else 2
 
     def is_close(self, other: Geometry, tolerance_mm: float = 0.01) -> bool:
         """Whether both place a voxel (up to index 500 in plane) within ``tolerance_mm`` of each other."""

@@ -16,7 +16,7 @@ from CMRLib.errors import Cancelled, InputError
 from CMRLib.review import Status
 from CMRLib.scene import landmarks
 from CMRLib.scene.landmarkreview import readReview
-from CMRLib.scene.volumes import volumeArray, volumeGeometry
+from CMRLib.scene.volumes import checkSlicesLast, volumeArray, volumeGeometry
 
 
 def detectLandmarks(
@@ -39,6 +39,7 @@ def detectLandmarks(
     if volumeNode is None:
         raise InputError("Select short-axis images.")
     images, geometry = volumeArray(volumeNode), volumeGeometry(volumeNode)
+    checkSlicesLast(volumeNode)
     loaded = load_landmark_model(model, device) if model else load_landmark_model(device=device)
     found = predict_landmarks(images, geometry, model=loaded, progress=progress)
     if slicer.mrmlScene.GetNodeByID(volumeNode.GetID() or "") is not volumeNode:

@@ -37,6 +37,16 @@ def volumeArray(volumeNode: Any) -> np.ndarray:
     return array.astype(np.float32)
 
 
+def checkSlicesLast(volumeNode: Any) -> None:
+    """Raise InputError where the slices of a volume are not counted by its third axis."""
+    columns, rows, slices = volumeNode.GetImageData().GetDimensions()
+    if volumeGeometry(volumeNode).slice_axis((columns, rows, slices)) != 2:
+        raise InputError(
+            f"The axes of {volumeNode.GetName()} were turned by another program, so that its slices do not come last; "
+            "load the original images, or turn them back with the module Orient Scalar Volume."
+        )
+
+
 def setVolumeArray(volumeNode: Any, array: np.ndarray, geometry: Geometry) -> None:
     """Put an array with axes (slice, row, column) or (row, column) into a volume node, with its geometry.
 

@@ -16,8 +16,6 @@ from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 
 _FRAME_ROLES = ("irw", "cine")  # whose third axis counts frames of one slice
-_THICKER = 1.5  # how much farther apart slices are than pixels, where spacing tells which axis counts slices
-_SQUARE = 1.4  # longest over shortest side of a pixel, within which an axis is taken for one in the image's plane
 _TURNED = (
     "The axes of its file were turned, so that the slices come last as in the original images; rows, columns and "
     "slices are counted in the turned image."
@@ -157,7 +155,7 @@ def _geometry(reader: sitk.ImageFileReader) -> Geometry:
 
 def _turn(size: tuple[int, int, int], geometry: Geometry, role: str, frames: int, images: int | None) -> Turn:
     """How the axes have to be turned so that the third counts slices, or the frames of one slice."""
-    third = _third_axis(size, geometry.spacing, role, frames, images)
+    third = _third_axis(size, geometry, role, frames, images)
     if third == 2:
         return Turn()
     # As images are usually stored: rows run to the feet, columns to the left or, where they do not, to the back.
@@ -171,20 +169,13 @@ def _turn(size: tuple[int, int, int], geometry: Geometry, role: str, frames: int
     )
 
 
-def _third_axis(
-    size: tuple[int, int, int], spacing: tuple[float, float, float], role: str, frames: int, images: int | None
-) -> int:
+def _third_axis(size: tuple[int, int, int], geometry: Geometry, role: str, frames: int, images: int | None) -> int:
     """The axis that counts slices, or the frames of one slice."""
-    flat = [axis for axis in range(3) if size[axis] == 1]
-    if role in _FRAME_ROLES and frames == 1:  # this axis counts frames, so its spacing says nothing
-        fitting = [axis for axis in range(3) if size[axis] == images]
-        return fitting[0] if len(fitting) == 1 else 2
-    if flat:
-        return flat[0] if len(flat) == 1 else 2
-    thick = int(np.argmax(spacing))
-    others = [spacing[axis] for axis in range(3) if axis != thick]
-    told = spacing[thick] >= _THICKER * max(others) and max(others) <= _SQUARE * min(others)
-    return thick if told else 2
+    if role not in _FRAME_ROLES or frames > 1:
+        return geometry.slice_axis(size)
+    # The axis counts frames, so its spacing says nothing.
+    fitting = [axis for axis in range(3) if size[axis] == images]
+    return fitting[0] if len(fitting) == 1 else 2
 
 
 @contextlib.contextmanager

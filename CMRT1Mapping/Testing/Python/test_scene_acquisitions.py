@@ -11,7 +11,7 @@ from irw_phantom import OBLIQUE, SHMOLLI_TIMES, make_phantom
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.scene import acquisitions
-from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray, volumeGeometry, worldToIJK
+from CMRLib.scene.volumes import checkSlicesLast, ijkToWorld, setVolumeArray, volumeArray, volumeGeometry, worldToIJK
 
 pytestmark = pytest.mark.usefixtures("scene")
 
@@ -182,3 +182,24 @@ def test_empty_sequence_and_label_map_are_errors():
         acquisitions.acquisitionImages(sequenceOf([]))
     with pytest.raises(InputError, match="is a label map"):
         acquisitions.acquisitionImages(volumeNode(np.ones((1, 2, 2), np.uint8), className="vtkMRMLLabelMapVolumeNode"))
+
+
+@pytest.mark.parametrize(
+    "shape, spacing, last",
+    [
+        ((9, 10, 12), (1.5, 1.25, 8.0), True),
+        ((9, 10, 12), (1.5, 1.5, 1.5), True),
+        ((1, 10, 12), (1.5, 1.5, 8.0), True),
+        ((12, 10, 9), (8.0, 1.5, 1.25), False),
+        ((10, 9, 12), (1.5, 8.0, 1.25), False),
+        ((10, 12, 1), (8.0, 1.5, 1.25), False),
+    ],
+)
+def test_a_volume_that_another_program_turned_is_told(shape, spacing, last):
+    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "stack")
+    setVolumeArray(volume, np.zeros(shape, np.float32), Geometry(spacing=spacing))
+    if last:
+        checkSlicesLast(volume)
+    else:
+        with pytest.raises(InputError, match="axes of stack were turned by another program"):
+            checkSlicesLast(volume)
