@@ -216,7 +216,7 @@ def test_edited_times_are_kept_with_the_images_and_can_be_restored(host, panel, 
         ("abc", "abc is not an inversion time"),
         ("-5", "between 0 and 30000"),
         ("nan", "nan is not an inversion time"),
-        ("100", "the same"),
+        ("100", "the inversion time 100 ms occurs 2 times"),
     ],
 )
 def test_unusable_time_disables_apply_and_says_why(host, panel, phantom, text, reason):
