@@ -19,7 +19,9 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 (the name its users know)
 from batch_studies import GEOMETRY, true_t1, write_study
 
+from CMRLandmarksLib.step import LandmarksStep
 from CMRLib.batch.processes import in_processes
+from CMRLib.batch.step import StepReport
 from CMRLib.errors import MissingDependencyError
 from CMRLib.files.images import read_image
 from CMRLib.simulation import simulate_study
@@ -27,9 +29,9 @@ from CMRLib.simulation.dicom_writer import write_dicom_study
 
 SCRIPT = Path(__file__).resolve().parents[1] / "Resources" / "Scripts" / "cmr_batch.py"
 ENTRY_KEYS = {"state", "slice", "t1_file", "r2_file", "samples_file", "corrected_irw_file", "motion_px", "r2_before"}
-ENTRY_KEYS |= {"r2_after", "seconds", "motion_correction", "corrected_phase_file", "displacement_file"}
+ENTRY_KEYS |= {"r2_after", "seconds", "scheme", "motion_correction", "corrected_phase_file", "displacement_file"}
 RESULT_KEYS = {"schema", "id", "status", "software", "models", "device", "t1", "stress", "segmentation", "landmarks"}
-RESULT_KEYS |= {"warnings", "errors"}
+RESULT_KEYS |= {"warnings", "errors", "notes", "made_from"}
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +78,9 @@ def test_again_only_what_is_missing(cmr_batch, tmp_path, capsys):
     first = write_study(tmp_path / "one", "P001")
     second = write_study(tmp_path / "two", "P002")
     output = tmp_path / "out"
-    assert cmr_batch(["--input", str(first), "--output", str(output)]) == 0
+    assert cmr_batch(["--input", str(first), "--output", str(output), "--steps", "t1"]) == 0
     before = (output / "P001" / "results.json").stat().st_mtime_ns
-    both = ["--input", str(first), str(second), "--output", str(output)]
+    both = ["--input", str(first), str(second), "--output", str(output), "--steps", "t1"]
     assert cmr_batch(both) == 0
     assert "Studies: 1 done, 1 complete already, 0 failed" in capsys.readouterr().out
     assert (output / "P001" / "results.json").stat().st_mtime_ns == before
@@ -92,7 +94,7 @@ def test_summary_has_a_row_per_result_and_per_error(cmr_batch, tmp_path):
     good = write_study(tmp_path / "good", "P001", ("basal", "mid"))
     half = write_study(tmp_path / "half", "P002", ("basal", "mid"))
     damage(half / "mid.nrrd")
-    assert cmr_batch(["--input", str(half), str(good), "--output", str(tmp_path / "out")]) == 1
+    assert cmr_batch(["--input", str(half), str(good), "--output", str(tmp_path / "out"), "--steps", "t1"]) == 1
     rows = summary_of(tmp_path / "out")
     assert [(row["id"], row["status"], row["slice"]) for row in rows] == [
         ("P002", "partial", "basal"),
@@ -143,7 +145,7 @@ def test_study_without_inversion_recovery_images_fails_with_the_reason(cmr_batch
     content = json.loads((folder / "study.json").read_text())
     content["series"] = [{"role": "lge", "kind": "psir", "slice": "stack", "file": "mid.nrrd"}]
     (folder / "study.json").write_text(json.dumps(content))
-    assert cmr_batch(["--input", str(folder), "--output", str(tmp_path / "out")]) == 1
+    assert cmr_batch(["--input", str(folder), "--output", str(tmp_path / "out"), "--steps", "t1"]) == 1
     assert "No inversion-recovery series was found" in capsys.readouterr().err
 
 
@@ -169,14 +171,10 @@ def test_good_results_are_kept_when_processing_again_fails(cmr_batch, tmp_path):
 
 
 def test_results_of_an_earlier_step_are_kept_by_a_later_one(cmr_batch, tmp_path, monkeypatch):
-    def marked(study, maps, folder, device, results):
-        results["landmarks"].append({"role": "t1", "slice": "mid", "lv_center_px": [1.0, 2.0]})
-        return [None]
-
-    monkeypatch.setattr("CMRLib.batch.run.find_landmarks", marked)
+    monkeypatch.setattr(LandmarksStep, "run", lambda self, task: StepReport([{"slice": "mid", "lv_center_px": [1, 2]}]))
     folder = write_study(tmp_path / "in", "P001")
     command = ["--input", str(folder), "--output", str(tmp_path / "out")]
-    assert cmr_batch(command) == 0
+    assert cmr_batch([*command, "--steps", "t1"]) == 0
     assert cmr_batch([*command, "--steps", "landmarks"]) == 0
     results = results_of(tmp_path / "out" / "P001")
     assert len(results["landmarks"]) == 1
@@ -266,7 +264,7 @@ def test_cancelled_while_a_library_hides_it(cmr_batch, tmp_path, capsys, monkeyp
         except KeyboardInterrupt:
             raise error from None
 
-    monkeypatch.setattr("CMRLib.batch.run.map_t1", hides)
+    monkeypatch.setattr("CMRT1MappingLib.step.map_t1", hides)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         folders = [str(write_study(tmp_path / name, name)) for name in ("P001", "P002")]
@@ -282,7 +280,7 @@ def test_unexpected_error_is_told_without_quoting_files(cmr_batch, tmp_path, cap
         raise KeyError("SMITH^JOHN")
 
     folders = [str(write_study(tmp_path / name, name)) for name in ("P001", "P002")]
-    monkeypatch.setattr("CMRLib.batch.run.map_t1", broken)
+    monkeypatch.setattr("CMRT1MappingLib.step.map_t1", broken)
     assert cmr_batch(["--input", *folders, "--output", str(tmp_path / "out")]) == 1
     printed = capsys.readouterr().err
     assert printed.count("Unexpected KeyError at test_batch.py:") == 2 and "SMITH" not in printed

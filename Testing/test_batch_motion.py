@@ -12,6 +12,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 (the name its users know)
 from batch_studies import GEOMETRY, INVERSION_TIMES_MS, inversion_recovery, true_t1, write_study
 
+from CMRLandmarksLib.step import LandmarksStep
+from CMRLib.batch.step import StepReport
 from CMRLib.files.images import read_image, write_image
 from CMRLib.networks import models
 from CMRLib.resources import resource_path
@@ -40,7 +42,7 @@ def network(monkeypatch):
         displacement[:] = SHIFTS[:, :, None, None]
         return MotionEstimate(displacement, np.ones(images.shape[1:], np.float32), model.entry, "cpu")
 
-    monkeypatch.setattr("CMRLib.batch.run.load_motion_model", lambda device: MODEL)
+    monkeypatch.setattr("CMRT1MappingLib.step.load_motion_model", lambda device: MODEL)
     monkeypatch.setattr(motion_correction, "estimate_motion", estimate)
     monkeypatch.setattr(
         motion_correction, "refine_motion", lambda images, displacement, heart, spacing_mm: displacement
@@ -72,7 +74,7 @@ def summary_of(output):
 
 def test_corrected_study_has_maps_images_and_displacement(cmr_batch, network, tmp_path, capsys):
     moving_study(tmp_path / "in", phase=True)
-    assert cmr_batch(["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--device", "cpu"]) == 0
+    assert cmr_batch(["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--steps", "t1"]) == 0
     folder = tmp_path / "out" / "P001"
     results = results_of(folder)
     (entry,) = results["t1"]
@@ -120,8 +122,8 @@ def test_original_is_kept_and_said_where_correction_does_not_help(cmr_batch, net
     (entry,) = results["t1"]
     assert entry["motion_correction"] == "no better" and entry["r2_after"] < entry["r2_before"]
     assert entry["corrected_irw_file"] is None and entry["displacement_file"] is None
-    (warning,) = results["warnings"]
-    assert warning.startswith("irw_rest_mid: Motion correction did not improve the fit")
+    (note,) = results["notes"]
+    assert note.startswith("irw_rest_mid: Motion correction did not improve the fit") and results["warnings"] == []
     assert cmr_batch([*command, str(tmp_path / "off"), "--no-motion-correction"]) == 0
     same_maps(tmp_path / "on" / "P001", tmp_path / "off" / "P001")
 
@@ -134,10 +136,10 @@ def same_maps(one, other):
 
 
 def test_switched_off_neither_loads_nor_says_anything_of_it(cmr_batch, tmp_path, monkeypatch):
-    monkeypatch.setattr("CMRLib.batch.run.load_motion_model", lambda device: pytest.fail("the network was loaded"))
+    monkeypatch.setattr("CMRT1MappingLib.step.load_motion_model", lambda device: pytest.fail("the network was loaded"))
     moving_study(tmp_path / "in")
     command = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--no-motion-correction"]
-    assert cmr_batch(command) == 0
+    assert cmr_batch([*command, "--steps", "t1"]) == 0
     results = results_of(tmp_path / "out" / "P001")
     (entry,) = results["t1"]
     assert results["warnings"] == [] and results["models"] == {} and entry["motion_correction"] == "off"
@@ -147,11 +149,7 @@ def test_switched_off_neither_loads_nor_says_anything_of_it(cmr_batch, tmp_path,
 
 
 def test_maps_are_made_again_when_the_choice_changes_and_kept_by_other_steps(cmr_batch, network, tmp_path, monkeypatch):
-    def marked(study, maps, folder, device, results):
-        results["landmarks"].append({"role": "t1", "slice": "mid", "lv_center_px": [1.0, 2.0]})
-        return [None]
-
-    monkeypatch.setattr("CMRLib.batch.run.find_landmarks", marked)
+    monkeypatch.setattr(LandmarksStep, "run", lambda self, task: StepReport([{"slice": "mid", "lv_center_px": [1, 2]}]))
     moving_study(tmp_path / "in")
     command = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out")]
 

@@ -3,42 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from CMRLandmarksLib import prediction
+from CMRLandmarksLib.prediction import DEFAULT_MODEL, TASK
 from CMRLib.anatomy.landmarks import LANDMARK_NAMES, LANDMARKS, LEAST_HEART
+from CMRLib.batch.results import series_entry
+from CMRLib.batch.step import Step, StepReport, StepResult, StepTask
 from CMRLib.errors import InputError
 from CMRLib.files.markups import MarkupPoint, write_markups
-from CMRLib.geometry import Geometry
-from CMRLib.study.series import STACK, Study
-from CMRT1MappingLib.step import T1Result
+from CMRLib.networks.models import model_entry
+from CMRLib.study.series import STACK, Series
 
 if TYPE_CHECKING:
-    from CMRLandmarksLib.prediction import LandmarkPrediction
-
-ROLES = ("t1", "lge", "vne", "cine")
+    from CMRLandmarksLib.prediction import LandmarkModel, LandmarkPrediction
 
 
 @dataclass(frozen=True)
-class LandmarksResult:
+class LandmarksOfImages:
     """The landmarks of one series or of one T1 map of the same run.
 
     Attributes:
-        key: what the files are named by.
-        images: what they were found in, (slice or frame, row, column).
-        geometry: of the images.
         frames: whether the images are frames of one slice, as those of a cine, and lie in one place.
         predictions: one per slice or frame.
         device, model, model_sha256: where and by which weights they were found.
     """
 
-    key: str
-    images: np.ndarray
-    geometry: Geometry
     frames: bool
     predictions: tuple[LandmarkPrediction, ...]
     device: str
@@ -46,73 +39,84 @@ class LandmarksResult:
     model_sha256: str
 
 
-def find_landmarks(
-    study: Study, maps: Sequence[T1Result], folder: Path, device: str, results: dict[str, Any]
-) -> list[LandmarksResult]:
-    """Find landmarks and write the files into ``folder``.
+class LandmarksStep(Step):
+    """LV centre and RV insertion points."""
 
-    Args:
-        study: the study; its series of the roles `ROLES` are taken.
-        maps: T1 maps made in the same run, which are taken as well.
-        folder: where the files go.
-        device: see `CMRLib.networks.devices.resolve_device`.
-        results: gets the entries ``landmarks``, ``models`` and ``device``, and in ``errors`` a sentence per series that
-            failed.
+    name = "landmarks"
+    roles = ("t1", "lge", "vne", "cine")
+    after = ("t1",)
+    nothing = "No short-axis image was found for landmarks; check the folder, or describe its files in a study.json."
+    columns = ("markups_file", "flagged")
+    counts = {"landmarks": "lv_center_px"}
+    scene = "CMRLandmarksLib.scene.batch"
 
-    Raises:
-        OutputError: a file cannot be written.
-        DeviceError, MissingDependencyError: nothing can be computed.
-    """
-    from CMRLandmarksLib.prediction import load_landmark_model, predict_landmarks
+    def weights(self, choices: Mapping[str, Any]) -> dict[str, str]:
+        """See `CMRLib.batch.step.Step`."""
+        return {TASK: model_entry(DEFAULT_MODEL).sha256}
 
-    series = [one for one in study.series if one.role in ROLES]
-    if not series and not maps:
-        results["errors"].append(
-            "No short-axis image was found for landmarks; check the folder, or describe its files in a study.json."
-        )
-        return []
-    model = load_landmark_model(device=device)
-    results["models"]["landmarks"] = {"id": model.entry.id, "sha256": model.entry.sha256}
-    results["device"] = str(model.device)
-    made = []
-    for one in (*(result.series for result in maps), *series):
-        start = time.perf_counter()
-        try:
-            if one.role == "irw":
-                t1 = next(result for result in maps if result.series is one)
-                role, images, geometry = "t1", t1.maps.t1[None], t1.images.geometry
-            else:
-                loaded = one.load()
-                role, images, geometry = one.role, loaded.images, loaded.geometry
-            found = tuple(predict_landmarks(images, geometry, model=model))
-        except InputError as error:
-            results["errors"].append(f"{one.key}: {error}")
-            continue
-        are_frames = role == "cine" and one.slice != STACK
-        origin = (str(model.device), model.entry.id, model.entry.sha256)
-        result = LandmarksResult(one.key, images, geometry, are_frames, found, *origin)
-        path = write_landmarks(result, folder)
-        seconds = (time.perf_counter() - start) / len(found)
-        for index, prediction in enumerate(found):
-            results["landmarks"].append(
-                {
-                    "role": role,
-                    "state": one.state,
-                    "slice": index if one.slice == STACK else one.slice,
-                    **({"frame": index} if result.frames else {}),
-                    **_places(prediction, index, result),
-                    "markups_file": path.name,
-                    "confidence": dict(prediction.confidence),
-                    "flagged": prediction.flagged,
-                    "reason": prediction.reason,
-                    "seconds": round(seconds, 3),
-                }
-            )
-        made.append(result)
-    return made
+    def check(self, choices: Mapping[str, Any], device: str) -> None:
+        """See `CMRLib.batch.step.Step`."""
+        prediction.load_landmark_model(device=device)
+
+    def run(self, task: StepTask) -> StepReport:
+        """See `CMRLib.batch.step.Step`; T1 maps made in the same run are taken as well as the series."""
+        model = prediction.load_landmark_model(device=task.device)
+        report = StepReport(device=str(model.device))
+        report.models[TASK] = {"id": model.entry.id, "sha256": model.entry.sha256}
+        for source in self._sources(task):
+            start = time.perf_counter()
+            try:
+                made = _found(source, model)
+            except InputError as error:
+                report.errors.append(f"{source.key}: {error}")
+                continue
+            file = write_landmarks(made, task.folder).name
+            seconds = (time.perf_counter() - start) / len(made.images)
+            report.entries += _entries(made, source.role, file, seconds)
+            report.made.append(made)
+        return report
+
+    def _sources(self, task: StepTask) -> list[StepResult | Series]:
+        """T1 maps of the same run, and series."""
+        maps = [made for results in task.earlier.values() for made in results if made.role in self.roles]
+        return [*maps, *(series for series in task.study.series if series.role in self.roles)]
 
 
-def write_landmarks(result: LandmarksResult, folder: Path) -> Path:
+STEP = LandmarksStep()
+
+
+def _found(source: StepResult | Series, model: LandmarkModel) -> StepResult:
+    loaded = source if isinstance(source, StepResult) else source.load()
+    series = source.series if isinstance(source, StepResult) else source
+    found = LandmarksOfImages(
+        frames=source.role == "cine" and series.slice != STACK,
+        predictions=tuple(prediction.predict_landmarks(loaded.images, loaded.geometry, model=model)),
+        device=str(model.device),
+        model=model.entry.id,
+        model_sha256=model.entry.sha256,
+    )
+    return StepResult(source.key, series, "", loaded.images, loaded.geometry, found)
+
+
+def _entries(made: StepResult, role: str, file: str, seconds: float) -> list[dict[str, Any]]:
+    found: LandmarksOfImages = made.value
+    return [
+        {
+            "role": role,
+            **series_entry(made.series, index),
+            **({"frame": index} if found.frames else {}),
+            **_places(answer, index, made),
+            "markups_file": file,
+            "confidence": dict(answer.confidence),
+            "flagged": answer.flagged,
+            "reason": answer.reason,
+            "seconds": round(seconds, 3),
+        }
+        for index, answer in enumerate(found.predictions)
+    ]
+
+
+def write_landmarks(made: StepResult, folder: Path) -> Path:
     """Write the points of every slice as one markups file, three for each slice as the panel has them.
 
     Raises:
@@ -122,35 +126,35 @@ def write_landmarks(result: LandmarksResult, folder: Path) -> Path:
         MarkupPoint(
             f"{landmark.label} {index}",
             f"{landmark.title}, slice {index}",
-            _ras(_shown(prediction, landmark.name), index, result),
+            _ras(_shown(answer, landmark.name), index, made),
         )
-        for index, prediction in enumerate(result.predictions)
+        for index, answer in enumerate(made.value.predictions)
         for landmark in LANDMARKS
     ]
-    return write_markups(folder / f"{result.key}_landmarks.mrk.json", points)
+    return write_markups(folder / f"{made.key}_landmarks.mrk.json", points)
 
 
-def _shown(prediction: LandmarkPrediction, name: str) -> tuple[float, float] | None:
+def _shown(answer: LandmarkPrediction, name: str) -> tuple[float, float] | None:
     """Where a landmark is, (row, column) in pixels; None in a slice without a heart."""
-    point: tuple[float, float] | None = getattr(prediction, name)
-    return point if prediction.heart >= LEAST_HEART else None
+    point: tuple[float, float] | None = getattr(answer, name)
+    return point if answer.heart >= LEAST_HEART else None
 
 
-def _ras(point: tuple[float, float] | None, index: int, result: LandmarksResult) -> tuple[float, float, float] | None:
+def _ras(point: tuple[float, float] | None, index: int, made: StepResult) -> tuple[float, float, float] | None:
     """RAS mm of (row, column) in an image."""
     if point is None:
         return None
-    depth = 0.0 if result.frames else float(index)
-    x, y, z = (result.geometry.ijk_to_ras() @ [point[1], point[0], depth, 1.0])[:3].tolist()
+    depth = 0.0 if made.value.frames else float(index)
+    x, y, z = (made.geometry.ijk_to_ras() @ [point[1], point[0], depth, 1.0])[:3].tolist()
     return x, y, z
 
 
-def _places(prediction: LandmarkPrediction, index: int, result: LandmarksResult) -> dict[str, Any]:
+def _places(answer: LandmarkPrediction, index: int, made: StepResult) -> dict[str, Any]:
     """Positions as the results have them: (row, column) in pixels and RAS mm, None where there is no landmark."""
     places: dict[str, Any] = {}
     for name in LANDMARK_NAMES:
-        point = _shown(prediction, name)
-        ras = _ras(point, index, result)
+        point = _shown(answer, name)
+        ras = _ras(point, index, made)
         places[f"{name}_px"] = None if point is None else [round(value, 3) for value in point]
         places[f"{name}_ras"] = None if ras is None else [round(value, 3) for value in ras]
     return places

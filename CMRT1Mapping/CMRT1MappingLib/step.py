@@ -3,104 +3,109 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from CMRLib.batch.results import write_t1
+from CMRLib.batch.step import Argument, Step, StepReport, StepResult, StepTask
 from CMRLib.errors import InputError
-from CMRLib.study.series import Series, SeriesImages, Study
-from CMRT1MappingLib.fit.reconstruction import FitOptions, T1Maps, reconstruct
-from CMRT1MappingLib.motion.correction import CorrectedMaps, Correction, correct_and_reconstruct
-from CMRT1MappingLib.motion.estimation import TASK
+from CMRLib.networks.models import model_entry
+from CMRLib.study.series import Series, SeriesImages
+from CMRT1MappingLib.files import write_t1
+from CMRT1MappingLib.mapping import T1Result, map_t1
+from CMRT1MappingLib.motion.correction import Correction
+from CMRT1MappingLib.motion.estimation import DEFAULT_MODEL, TASK, load_motion_model
 
 if TYPE_CHECKING:
     from CMRT1MappingLib.motion.estimation import MotionModel
 
+MOTION_CORRECTION = Argument(
+    name="motion_correction",
+    flag="--no-motion-correction",
+    help="map T1 from the images as acquired",
+    default=True,
+    parsing={"action": "store_false"},
+)
+
 
 @dataclass(frozen=True)
-class T1Result:
-    """One acquisition of a study and its maps.
+class T1OfSeries:
+    """One acquisition, as acquired, and its T1 result."""
 
-    Attributes:
-        series: the acquisition.
-        images: as acquired.
-        maps: those kept.
-        parameters: what was chosen for the maps and became of the correction, as the provenance of every result has it.
-        corrected: how the maps came about; None where no correction was asked for.
-    """
-
-    series: Series
     images: SeriesImages
-    maps: T1Maps
-    parameters: dict[str, Any]
-    corrected: CorrectedMaps | None = None
+    result: T1Result
 
 
-def map_t1(
-    study: Study, folder: Path, device: str, results: dict[str, Any], model: MotionModel | None = None
-) -> list[T1Result]:
-    """Map T1 and write the files into ``folder``.
+class T1Step(Step):
+    """Motion-corrected T1 maps."""
 
-    Args:
-        study: the study.
-        folder: where the files go.
-        device: see `CMRLib.networks.devices.resolve_device`.
-        results: gets the entries ``t1``, ``models`` and ``device``, a sentence in ``errors`` per acquisition that
-            failed, and one in ``warnings`` per acquisition whose motion could not be corrected.
-        model: what corrects motion; None fits the images as acquired.
+    name = "t1"
+    roles = ("irw",)
+    nothing = "No inversion-recovery series was found; check the folder, or describe its files in a study.json."
+    columns = (
+        *("scheme", "t1_file", "r2_file", "samples_file", "corrected_irw_file", "displacement_file"),
+        *("motion_correction", "motion_px", "r2_before", "r2_after"),
+    )
+    counts = {"T1 maps": "t1_file", "motion corrected": "corrected_irw_file"}
+    arguments = (MOTION_CORRECTION,)
+    scene = "CMRT1MappingLib.scene.batch"
 
-    Raises:
-        OutputError: a file cannot be written.
-        DeviceError, MissingDependencyError: nothing can be computed.
-    """
-    acquisitions = [series for series in study.series if series.role == "irw"]
-    if not acquisitions and not results["errors"]:
-        results["errors"].append(
-            "No inversion-recovery series was found; check the folder, or describe its files in a study.json."
-        )
-    if acquisitions and model is not None:
-        results["models"][TASK] = {"id": model.entry.id, "sha256": model.entry.sha256}
-    made = []
-    for series in acquisitions:
-        start = time.perf_counter()
-        try:
-            result = _mapped(series, device, model)
-        except InputError as error:
-            results["errors"].append(f"{series.key}: {error}")
-            continue
-        corrected = result.corrected
-        if corrected is not None and corrected.outcome in (Correction.NO_BETTER, Correction.NOT_POSSIBLE):
-            results["warnings"].append(f"{series.key}: {corrected.explanation}")
-        seconds = time.perf_counter() - start
-        results["t1"].append(write_t1(folder, series, result.maps, result.parameters, seconds, corrected))
-        results["device"] = result.maps.device
-        made.append(result)
-    return made
+    def weights(self, choices: Mapping[str, Any]) -> dict[str, str]:
+        """See `CMRLib.batch.step.Step`; without motion correction there are none."""
+        return {TASK: model_entry(DEFAULT_MODEL).sha256} if _corrects(choices) else {}
+
+    def check(self, choices: Mapping[str, Any], device: str) -> None:
+        """See `CMRLib.batch.step.Step`."""
+        _load_model(choices, device)
+
+    def run(self, task: StepTask) -> StepReport:
+        """See `CMRLib.batch.step.Step`."""
+        report, model = StepReport(), _load_model(task.choices, task.device)
+        acquisitions = [series for series in task.study.series if series.role in self.roles]
+        if acquisitions and model is not None:
+            report.models[TASK] = {"id": model.entry.id, "sha256": model.entry.sha256}
+        for done, series in enumerate(acquisitions):
+            start = time.perf_counter()
+            task.progress(done / len(acquisitions))
+            try:
+                images = series.load()
+                result = _mapped(series, images, model, task.device)
+            except InputError as error:
+                report.errors.append(f"{series.key}: {error}")
+                continue
+            corrected = result.corrected
+            if corrected is not None and corrected.outcome in (Correction.NO_BETTER, Correction.NOT_POSSIBLE):
+                told = report.warnings if corrected.outcome is Correction.NOT_POSSIBLE else report.notes
+                told.append(f"{series.key}: {corrected.explanation}")
+            seconds = time.perf_counter() - start
+            report.entries.append(write_t1(task.folder, series, result, seconds))
+            report.device = result.maps.device
+            value = T1OfSeries(images, result)
+            report.made.append(StepResult(series.key, series, "t1", result.maps.t1[None], images.geometry, value))
+        return report
 
 
-def _mapped(series: Series, device: str, model: MotionModel | None) -> T1Result:
-    times, scheme, options = series.inversion_times_ms, series.scheme, FitOptions()
-    if times is None:
-        raise InputError("its inversion times cannot be read; state them in a study.json.")
-    images = series.load()
-    parameters: dict[str, Any] = {
-        "Scheme": scheme,
-        "InversionTimes": times,
-        "LastTest": options.last_test if scheme == "shmolli" else "",
-    }
-    if model is None:
-        maps = reconstruct(images.images, times, images.phase, scheme=scheme, options=options, device=device)
-        return T1Result(series, images, maps, parameters | {"MotionCorrection": "off"})
+STEP = T1Step()
+
+
+def _corrects(choices: Mapping[str, Any]) -> bool:
+    return bool(choices.get(MOTION_CORRECTION.name, MOTION_CORRECTION.default))
+
+
+def _load_model(choices: Mapping[str, Any], device: str) -> MotionModel | None:
+    return load_motion_model(device=device) if _corrects(choices) else None
+
+
+def _mapped(series: Series, images: SeriesImages, model: MotionModel | None, device: str) -> T1Result:
+    if series.inversion_times_ms is None:
+        raise InputError("its inversion times cannot be read; state them with --inversion-times or in a study.json.")
     column_mm, row_mm, _thickness = images.geometry.spacing
-    corrected = correct_and_reconstruct(
+    return map_t1(
         images.images,
-        times,
+        series.inversion_times_ms,
         images.phase,
         (row_mm, column_mm),
-        scheme=scheme,
-        options=options,
+        scheme=series.scheme,
         model=model,
         device=device,
     )
-    return T1Result(series, images, corrected.maps, parameters | corrected.parameters(), corrected)

@@ -36,15 +36,21 @@ def main(arguments: Sequence[str] | None = None, inside_slicer: bool = False) ->
 
 
 def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Namespace:
-    from CMRLib.batch.results import STEPS
-    from CMRLib.batch.run import AVAILABLE_STEPS, DEFAULT_STEPS
+    from CMRLib.batch.registry import STEP_MODULES, available_steps, load_step
+    from CMRLib.errors import InputError
+
+    steps = [load_step(name) for name in available_steps()]
 
     parser = argparse.ArgumentParser(prog="cmr-batch", description="Process cardiac MR studies without a window.")
     parser.add_argument("--input", nargs="+", type=Path, required=True, metavar="STUDY", help="folders of studies")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument("--steps", default=",".join(DEFAULT_STEPS), help=f"{','.join(STEPS)} (default: %(default)s)")
+    named = f"{','.join(STEP_MODULES)} (default: all that a study allows)"
+    parser.add_argument("--steps", type=lambda text: tuple(text.split(",")), metavar="STEP[,STEP...]", help=named)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--no-motion-correction", action="store_true", help="map T1 from the images as acquired")
+    for argument in (argument for step in steps for argument in step.arguments):
+        parser.add_argument(
+            argument.flag, dest=argument.name, default=argument.default, help=argument.help, **argument.parsing
+        )
     parser.add_argument("--hematocrit", type=float, metavar="H", help="not part of this version")
     parser.add_argument("--scene", action="store_true", help="also save each study as a scene for 3D Slicer")
     parser.add_argument("--report", action="store_true", help="not part of this version")
@@ -56,11 +62,12 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
     # Slicer takes options that look like its own, so users put -- before ours.
     options = parser.parse_args(given[1:] if given[:1] == ["--"] else given)
 
-    for step in options.steps.split(","):
-        if step not in STEPS:
-            parser.error(f'there is no step "{step}"; choose from {", ".join(AVAILABLE_STEPS)}')
-        if step not in AVAILABLE_STEPS:
-            parser.error(f"the step {step} is not part of this version; choose from {', '.join(AVAILABLE_STEPS)}")
+    for name in options.steps or ():
+        try:
+            load_step(name)
+        except InputError as error:
+            parser.error(str(error))
+    options.choices = {argument.name: getattr(options, argument.name) for step in steps for argument in step.arguments}
     for name, value in (("hematocrit", options.hematocrit), ("report", options.report), ("dicom", options.dicom)):
         if value not in (None, False):
             parser.error(f"--{name} is not part of this version; leave it out")
@@ -78,9 +85,9 @@ def _run(options: argparse.Namespace, cancellation: Cancellation) -> int:
     from CMRLib.errors import OutputError
 
     batch = BatchOptions(
-        steps=tuple(options.steps.split(",")),
+        steps=options.steps,
         device=options.device,
-        motion_correction=not options.no_motion_correction,
+        choices=options.choices,
         overwrite=options.overwrite,
         workers=options.workers,
         save_scene=_scene_saver() if options.scene else None,
@@ -113,16 +120,19 @@ def _scene_saver() -> SceneSaver:
 
 def _report(outcome: Outcome) -> None:
     """Print what became of a study; its id is the name of its results folder and holds no patient data."""
+    from CMRLib.batch.registry import available_steps, load_step
+
     results = outcome.results
     if outcome.skipped:
         print(f"{results['id']}: complete already", flush=True)
         return
-    maps, warnings = len(results["t1"]), len(results["warnings"])
-    corrected = sum(entry["corrected_irw_file"] is not None for entry in results["t1"])
-    marked = sum(entry["lv_center_px"] is not None for entry in results["landmarks"])
-    counts = f"T1 maps: {maps}" + (f", motion corrected: {corrected}" if corrected else "")
-    counts += f", landmarks: {marked}" if marked else ""
-    counts += f", warnings: {warnings}" if warnings else ""
+    counted = {
+        words: sum(entry[key] is not None for entry in results[name])
+        for name in available_steps()
+        for words, key in load_step(name).counts.items()
+    }
+    counted["warnings"] = len(results["warnings"])
+    counts = ", ".join(f"{words}: {count}" for words, count in counted.items() if count) or "nothing found"
     print(f"{results['id']}: {results['status']} ({counts})", flush=True)
     for error in results["errors"]:
         print(f"{results['id']}: {error}", file=sys.stderr, flush=True)

@@ -9,9 +9,9 @@ import slicer
 
 from CMRLandmarksLib import prediction
 from CMRLandmarksLib.prediction import NO_HEART, LandmarkPrediction
-from CMRLandmarksLib.step import find_landmarks
-from CMRLib.batch.results import new_results
+from CMRLandmarksLib.step import STEP
 from CMRLib.batch.run import BatchOptions, run_batch
+from CMRLib.batch.step import StepResult, StepTask
 from CMRLib.errors import MissingDependencyError, OutputError
 from CMRLib.files.images import write_image
 from CMRLib.files.markups import MarkupPoint, write_markups
@@ -20,7 +20,6 @@ from CMRLib.scene import aha, landmarks
 from CMRLib.scene.studies import saveStudyScene
 from CMRLib.standalone import createApplication
 from CMRLib.study.reading import read_study
-from CMRT1MappingLib.step import map_t1
 
 GEOMETRY = Geometry((-31.0, 12.5, 40.0), (1.2, 1.4, 8.0), (0.8, 0.0, 0.6, 0.0, 1.0, 0.0, -0.6, 0.0, 0.8))
 CENTER, ANTERIOR, INFERIOR = (10.0, 12.25), (4.5, 6.0), (15.0, 7.0)
@@ -64,30 +63,29 @@ def ras(point, depth):
 
 def test_a_stack_has_an_entry_for_every_slice_and_one_file(tmp_path):
     study = study_of(tmp_path, {"role": "lge", "kind": "psir", "slice": "stack"})
-    results = new_results(study.id)
-    (made,) = find_landmarks(study, [], tmp_path, "cpu", results)
-    assert results["errors"] == [] and results["models"] == {"landmarks": {"id": "landmarks-test", "sha256": "ab"}}
-    assert [entry["slice"] for entry in results["landmarks"]] == [0, 1, 2]
-    assert [entry["flagged"] for entry in results["landmarks"]] == [False, False, True]
-    entry = results["landmarks"][1]
+    report = STEP.run(StepTask(study, tmp_path))
+    (made,) = report.made
+    assert report.errors == [] and report.models == {"landmarks": {"id": "landmarks-test", "sha256": "ab"}}
+    assert [entry["slice"] for entry in report.entries] == [0, 1, 2]
+    assert [entry["flagged"] for entry in report.entries] == [False, False, True]
+    entry = report.entries[1]
     assert (
         entry["role"] == "lge" and entry["lv_center_px"] == list(CENTER) and entry["rv_insertion_px"] == list(ANTERIOR)
     )
     np.testing.assert_allclose(entry["lv_center_ras"], ras(CENTER, 1), atol=1e-3)
     np.testing.assert_allclose(entry["rv_insertion_ras"], ras(ANTERIOR, 1), atol=1e-3)
-    assert results["landmarks"][2]["lv_center_px"] is None and results["landmarks"][2]["reason"] == NO_HEART
-    json.dumps(results)
-    assert {entry["markups_file"] for entry in results["landmarks"]} == {f"{made.key}_landmarks.mrk.json"}
+    assert report.entries[2]["lv_center_px"] is None and report.entries[2]["reason"] == NO_HEART
+    json.dumps(report.entries)
+    assert {entry["markups_file"] for entry in report.entries} == {f"{made.key}_landmarks.mrk.json"}
 
 
 def test_slicer_loads_the_points_as_they_are_placed_in_the_panel(tmp_path):
     createApplication()
     slicer.mrmlScene.Clear(0)
     study = study_of(tmp_path, {"role": "lge", "slice": "stack"})
-    results = new_results(study.id)
-    find_landmarks(study, [], tmp_path, "cpu", results)
+    report = STEP.run(StepTask(study, tmp_path))
     storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsJsonStorageNode")
-    storage.SetFileName(str(tmp_path / results["landmarks"][0]["markups_file"]))
+    storage.SetFileName(str(tmp_path / report.entries[0]["markups_file"]))
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
     assert storage.ReadData(node)
     assert node.GetNumberOfControlPoints() == 9 and node.GetFixedNumberOfControlPoints()
@@ -101,47 +99,43 @@ def test_slicer_loads_the_points_as_they_are_placed_in_the_panel(tmp_path):
 
 def test_single_slices_keep_their_names_and_cine_frames_their_place(tmp_path):
     study = study_of(tmp_path, {"role": "t1", "state": "stress", "slice": "mid"}, shape=(1, 20, 24))
-    results = new_results(study.id)
-    find_landmarks(study, [], tmp_path, "cpu", results)
-    (entry,) = results["landmarks"]
+    report = STEP.run(StepTask(study, tmp_path))
+    (entry,) = report.entries
     assert (entry["slice"], entry["state"]) == ("mid", "stress") and "frame" not in entry
 
     folder = tmp_path / "cine"
     folder.mkdir()
     study = study_of(folder, {"role": "cine", "slice": "basal"}, shape=(2, 20, 24))
-    results = new_results(study.id)
-    find_landmarks(study, [], folder, "cpu", results)
-    assert [(entry["slice"], entry["frame"]) for entry in results["landmarks"]] == [("basal", 0), ("basal", 1)]
-    for entry in results["landmarks"]:
+    report = STEP.run(StepTask(study, folder))
+    assert [(entry["slice"], entry["frame"]) for entry in report.entries] == [("basal", 0), ("basal", 1)]
+    for entry in report.entries:
         np.testing.assert_allclose(entry["lv_center_ras"], ras(CENTER, 0), atol=1e-3)
 
 
 def test_t1_maps_of_the_same_run_are_taken(tmp_path):
     irw = {"role": "irw", "state": "rest", "slice": "mid", "scheme": "shmolli", "inversion_times_ms": TIMES_MS}
     study = study_of(tmp_path, irw)
-    results = new_results(study.id)
-    maps = map_t1(study, tmp_path, "cpu", results)
-    (made,) = find_landmarks(study, maps, tmp_path, "cpu", results)
-    np.testing.assert_array_equal(made.images, maps[0].maps.t1[None])
-    (entry,) = results["landmarks"]
+    t1 = np.random.default_rng(0).uniform(900, 1500, (1, 20, 24)).astype(np.float32)
+    earlier = {"t1": [StepResult("irw_rest_mid", study.series[0], "t1", t1, GEOMETRY, None)]}
+    report = STEP.run(StepTask(study, tmp_path, earlier))
+    assert report.made[0].images is t1
+    (entry,) = report.entries
     assert (entry["role"], entry["state"], entry["slice"]) == ("t1", "rest", "mid")
 
 
 def test_a_series_that_fails_leaves_the_others(tmp_path):
     study = study_of(tmp_path, {"role": "lge", "slice": "basal"}, {"role": "vne", "slice": "mid"}, shape=(1, 20, 24))
     (tmp_path / "0.nrrd").write_bytes(b"broken")
-    results = new_results(study.id)
-    assert len(find_landmarks(study, [], tmp_path, "cpu", results)) == 1
-    assert len(results["errors"]) == 1 and results["errors"][0].startswith("lge_")
-    assert [entry["role"] for entry in results["landmarks"]] == ["vne"]
+    report = STEP.run(StepTask(study, tmp_path))
+    assert len(report.made) == len(report.errors) == 1 and report.errors[0].startswith("lge_")
+    assert [entry["role"] for entry in report.entries] == ["vne"]
 
 
 def test_nothing_to_look_at_and_missing_weights_are_told(tmp_path, monkeypatch):
     irw = {"role": "irw", "state": "rest", "slice": "mid", "scheme": "shmolli", "inversion_times_ms": TIMES_MS}
     study = study_of(tmp_path, irw)
-    results = new_results(study.id)
-    assert find_landmarks(study, [], tmp_path, "cpu", results) == []
-    assert "No short-axis image was found" in results["errors"][0]
+    assert "No short-axis image was found" in STEP.obstacle(study, [])
+    assert STEP.obstacle(study, ["t1"]) == ""
 
     def missing(device):
         raise MissingDependencyError("The weights are missing; install CMRMapping again.")
@@ -149,17 +143,18 @@ def test_nothing_to_look_at_and_missing_weights_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr(prediction, "load_landmark_model", missing)
     (tmp_path / "b").mkdir()
     with pytest.raises(MissingDependencyError):
-        find_landmarks(study_of(tmp_path / "b", {"role": "lge", "slice": "stack"}), [], tmp_path, "cpu", results)
+        STEP.run(StepTask(study_of(tmp_path / "b", {"role": "lge", "slice": "stack"}), tmp_path))
 
 
 def test_a_file_that_cannot_be_written_is_told_and_leaves_nothing(tmp_path):
     points = [MarkupPoint("LV 0", "LV centre, slice 0", (1.0, 2.0, 3.0))]
-    with pytest.raises(OutputError, match="cannot be written"):
-        write_markups(tmp_path / "none" / "x.mrk.json", points)
     (tmp_path / "x.mrk.json").mkdir()
+    (tmp_path / "x.mrk.json" / "y.mrk.json").mkdir()
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_markups(tmp_path / "x.mrk.json" / "y.mrk.json", points)
     with pytest.raises(OutputError, match="cannot be written"):
         write_markups(tmp_path / "x.mrk.json", points)
-    assert [path.name for path in tmp_path.iterdir()] == ["x.mrk.json"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["x.mrk.json", "y.mrk.json"]
 
 
 def test_both_steps_of_a_study_with_its_scene(tmp_path):
@@ -187,7 +182,7 @@ def test_a_step_asked_for_later_is_done_later(tmp_path):
     irw = {"role": "irw", "state": "rest", "slice": "mid", "scheme": "shmolli", "inversion_times_ms": TIMES_MS}
     (tmp_path / "in").mkdir()
     study_of(tmp_path / "in", irw)
-    (first,) = run_batch([tmp_path / "in"], tmp_path / "out", BatchOptions())
+    (first,) = run_batch([tmp_path / "in"], tmp_path / "out", BatchOptions(steps=("t1",)))
     assert first.results["landmarks"] == []
     both = BatchOptions(steps=("t1", "landmarks"))
     (second,) = run_batch([tmp_path / "in"], tmp_path / "out", both)

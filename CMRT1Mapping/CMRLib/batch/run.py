@@ -7,9 +7,8 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from CMRLandmarksLib.step import LandmarksResult, find_landmarks
 from CMRLib.batch.folders import (
     check_writable,
     name_of_unreadable,
@@ -18,25 +17,21 @@ from CMRLib.batch.folders import (
     remove_unreadable,
     start_partial,
 )
+from CMRLib.batch.plan import Plan, is_complete, made_from, plan_study
 from CMRLib.batch.processes import in_processes
+from CMRLib.batch.registry import STEP_MODULES, load_step
 from CMRLib.batch.results import new_results, read_results, write_results
+from CMRLib.batch.step import StepResult, StepTask
 from CMRLib.errors import CMRError, DeviceError, InputError, MissingDependencyError, OutputError
 from CMRLib.networks.devices import resolve_device
 from CMRLib.study.reading import read_study
 from CMRLib.study.series import Study
-from CMRT1MappingLib.motion.estimation import load_motion_model
-from CMRT1MappingLib.step import T1Result, map_t1
 
-if TYPE_CHECKING:
-    from CMRT1MappingLib.motion.estimation import MotionModel
-
-AVAILABLE_STEPS = ("t1", "landmarks")
-DEFAULT_STEPS = ("t1",)
 SCENE_FILE = "scene.mrb"
 LOST = "Its process was ended from outside, perhaps for want of memory; run the command again with fewer workers."
 
-# Saves the nodes of a study's T1 maps and landmarks as a scene file.
-SceneSaver = Callable[[Sequence[T1Result], Sequence[LandmarksResult], Path], None]
+# Saves the nodes of a study's results, by the step that made them, as a scene file.
+SceneSaver = Callable[[Mapping[str, Sequence[StepResult]], Path], None]
 
 
 @dataclass(frozen=True)
@@ -44,18 +39,18 @@ class BatchOptions:
     """What to do with every study.
 
     Attributes:
-        steps: what to do, among `AVAILABLE_STEPS`.
+        steps: names of the steps to do; None does all that a study allows.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        motion_correction: whether images are aligned before T1 is mapped, where that improves the fit.
+        choices: values of the options that the steps bring, see `CMRLib.batch.step.Argument`.
         overwrite: process studies again whose results are complete.
         workers: number of processes.
         save_scene: what writes each study's ``scene.mrb``, None for no scene. A function at the top level of a module,
             so that processes can share it. It comes from outside because this layer knows no nodes.
     """
 
-    steps: tuple[str, ...] = DEFAULT_STEPS
+    steps: tuple[str, ...] | None = None
     device: str = "auto"
-    motion_correction: bool = True
+    choices: Mapping[str, Any] = field(default_factory=dict)
     overwrite: bool = False
     workers: int = 1
     save_scene: SceneSaver | None = None
@@ -97,12 +92,14 @@ def run_batch(
         An outcome for each study in the order of the inputs; a study that fails does not stop the others.
 
     Raises:
-        InputError: an input is not a folder, or two inputs are the same study.
+        InputError: a step is not there, an input is not a folder, or two inputs are the same study.
         OutputError: nothing can be written to ``output``.
         DeviceError: the device is not available.
-        MissingDependencyError: a package or the weights of the motion correction are missing, or these are damaged.
+        MissingDependencyError: a package or the weights of a step are missing, or these are damaged.
         KeyboardInterrupt: cancelled; complete studies stay, nothing else does.
     """
+    for name in options.steps or ():
+        load_step(name)
     resolve_device(options.device)
     # Folders are often named after patients, so messages name an input by its number.
     folders: dict[Path, int] = {}
@@ -124,14 +121,15 @@ def run_batch(
         study = found[folder]
         if isinstance(study, str):
             outcomes[folder] = _failed(names[folder], f"Input {number}: {study}", output)
-        elif (complete := _complete_results(study.id, output, options)) is not None:
-            outcomes[folder] = Outcome(complete, skipped=True)
         else:
-            jobs.append(_Job(folder, study, output, options))
-            continue
+            earlier = read_results(output / study.id)
+            plan = plan_study(study, options.steps, options.choices, earlier)
+            if not _is_done(earlier, output / study.id, plan, options):
+                jobs.append(_Job(folder, study, plan, output, options))
+                continue
+            outcomes[folder] = Outcome(earlier or {}, skipped=True)
         report(outcomes[folder])
-    if jobs and "t1" in options.steps:
-        _motion_model(options, None)  # says what is missing before anything is computed
+    _check_steps(jobs, options.device)
     try:
         with contextlib.closing(in_processes(_process, jobs, options.workers, _lost)) as results:
             for job, outcome in results:
@@ -147,8 +145,24 @@ def run_batch(
 class _Job:
     folder: Path
     study: Study
+    plan: Plan
     output: Path
     options: BatchOptions
+
+
+def _check_steps(jobs: Sequence[_Job], device: str) -> None:
+    """Say what is missing before anything is computed."""
+    checked: list[tuple[str, Mapping[str, Any]]] = []
+    for planned in (planned for job in jobs for planned in job.plan.steps):
+        if (planned.step.name, planned.choices) not in checked:
+            planned.step.check(planned.choices, device)
+            checked.append((planned.step.name, planned.choices))
+
+
+def _is_done(earlier: Mapping[str, Any] | None, folder: Path, plan: Plan, options: BatchOptions) -> bool:
+    if options.overwrite or (options.save_scene is not None and not (folder / SCENE_FILE).is_file()):
+        return False
+    return is_complete(earlier, folder, plan)
 
 
 def _read(folder: Path) -> Study | str:
@@ -173,50 +187,22 @@ def _check_distinct(ids: dict[int, str]) -> None:
             )
 
 
-def _complete_results(study_id: str, output: Path, options: BatchOptions) -> dict[str, Any] | None:
-    results = read_results(output / study_id)
-    if options.overwrite or results is None or results["status"] != "ok":
-        return None
-    if not all(results[step] for step in options.steps):
-        return None
-    if "t1" in options.steps and _is_corrected(results) != options.motion_correction:
-        return None
-    if options.save_scene is not None and not (output / study_id / SCENE_FILE).is_file():
-        return None
-    return results
-
-
-def _is_corrected(results: Mapping[str, Any]) -> bool:
-    """Whether motion correction was asked for when these results were made."""
-    return any(entry.get("motion_correction", "off") != "off" for entry in results["t1"])
-
-
-def _motion_model(options: BatchOptions, earlier: Mapping[str, Any] | None) -> MotionModel | None:
-    """What corrects motion, if anything: as asked for, or for maps that are only made again, as it was before."""
-    asked = options.motion_correction if "t1" in options.steps or earlier is None else _is_corrected(earlier)
-    return load_motion_model(device=options.device) if asked else None
-
-
 def _process(job: _Job) -> Outcome:
     """Process one study; only what concerns every study is raised."""
     study, output, options = job.study, job.output, job.options
-    results, earlier = new_results(study.id), read_results(output / study.id)
-    # The folder is replaced as a whole, so what an earlier run did is done again rather than lost.
-    steps = [step for step in AVAILABLE_STEPS if step in options.steps or (earlier is not None and earlier[step])]
+    results = new_results(study.id)
     try:
         partial = start_partial(output, study.id)
         for item in study.unrecognised:
             kind = "errors" if item.lost_role == "irw" else "warnings"
             results[kind].append(f"{item.what}: {item.reason}")
-        maps: list[T1Result] = []
-        marked: list[LandmarksResult] = []
-        if "t1" in steps:
-            maps = map_t1(study, partial, options.device, results, _motion_model(options, earlier))
-        if "landmarks" in steps:
-            marked = find_landmarks(study, maps, partial, options.device, results)
-        if maps or marked:
+        results["errors"] += job.plan.missed
+        results["notes"] += job.plan.left_out
+        made = _run_steps(job, partial, results)
+        found = any(results[name] for name in STEP_MODULES)
+        if found or not results["errors"]:
             if options.save_scene is not None:
-                options.save_scene(maps, marked, partial / SCENE_FILE)
+                options.save_scene(made, partial / SCENE_FILE)
             results["status"] = "partial" if results["errors"] else "ok"
             write_results(partial, results)
             put_in_place(output, study.id)
@@ -233,6 +219,21 @@ def _process(job: _Job) -> Outcome:
     return _written_down(results, output)
 
 
+def _run_steps(job: _Job, folder: Path, results: dict[str, Any]) -> dict[str, list[StepResult]]:
+    """Run the steps of a plan, and enter into ``results`` what they report; the results by the step's name."""
+    made: dict[str, list[StepResult]] = {}
+    for planned in job.plan.steps:
+        report = planned.step.run(StepTask(job.study, folder, made, job.options.device, planned.choices))
+        made[planned.step.name] = report.made
+        results[planned.step.name] = report.entries
+        results["models"] |= report.models
+        results["device"] = report.device or results["device"]
+        for kind in ("errors", "warnings", "notes"):
+            results[kind] += getattr(report, kind)
+    results["made_from"] = made_from(job.plan)
+    return made
+
+
 def _lost(job: _Job) -> Outcome:
     return _failed(job.study.id, LOST, job.output)
 
@@ -243,7 +244,7 @@ def _failed(study_id: str, message: str, output: Path) -> Outcome:
 
 def _without_files(results: dict[str, Any], message: str) -> dict[str, Any]:
     """The results of a study that failed as a whole: its messages alone."""
-    kept = {"warnings": results["warnings"], "errors": [*results["errors"], message]}
+    kept = {"warnings": results["warnings"], "errors": [*results["errors"], message], "notes": results["notes"]}
     return {**new_results(results["id"]), **kept}
 
 

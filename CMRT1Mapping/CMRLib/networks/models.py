@@ -90,6 +90,18 @@ def read_manifest(path: Path | str | None = None) -> tuple[ModelEntry, ...]:
         raise MissingDependencyError(f"The list of models {path} cannot be read; install CMRMapping again.") from error
 
 
+def model_entry(model: str, manifest: Path | str | None = None) -> ModelEntry:
+    """What a manifest, by default the one that ships, says of a model; its weights are not looked at.
+
+    Raises:
+        MissingDependencyError: the manifest is missing, damaged, or lacks the model.
+    """
+    entry = next((entry for entry in read_manifest(manifest) if entry.id == model), None)
+    if entry is None:
+        raise MissingDependencyError(f"The model '{model}' is not installed; install CMRMapping again.")
+    return entry
+
+
 def _entry(item: Mapping[str, Any]) -> ModelEntry:
     return ModelEntry(**{**item, "training_data": tuple(item["training_data"])})
 

@@ -14,19 +14,17 @@ if TYPE_CHECKING:
     from CMRT1MappingLib.motion.correction import CorrectedMaps
 
 OUTCOME = "CMR.MotionCorrection"
-OFF = "off"
 
 
 def parametersOf(corrected: CorrectedMaps | None, geometry: Geometry) -> dict[str, Any]:
-    """What became of the motion correction, for the provenance of every result; None stands for a run without it."""
+    """What the nodes say of a motion correction beyond `CMRT1MappingLib.mapping.T1Result.parameters`."""
     if corrected is None:
-        return {"MotionCorrection": OFF}
-    parameters = corrected.parameters()
+        return {}
     if corrected.model is None:
-        return parameters | {"MotionObstacle": corrected.obstacle}
+        return {"MotionObstacle": corrected.obstacle}
     length = np.linalg.norm(geometry.displacement_in_lps(corrected.displacement), axis=-1)
     foundHeart = not np.array_equal(corrected.heart, corrected.original.samples > 0)
-    return parameters | {
+    return {
         "MotionMm": round(float(length[:, corrected.heart].mean()), 4),
         "MotionRegion": "heart" if foundHeart else "image",
     }
@@ -37,7 +35,7 @@ class Outcome:
     """What became of the motion correction that a map was made with; numbers are NaN where nothing was estimated.
 
     Attributes:
-        outcome: value of `CMRT1MappingLib.motion.correction.Correction`, or `OFF`.
+        outcome: value of `CMRT1MappingLib.motion.correction.Correction`, or `CMRT1MappingLib.mapping.MOTION_OFF`.
         pixels, mm: mean length of the displacement in the region.
         r2Before, r2After: R² in the region, of the images as acquired and as corrected.
         region: "heart", or "image" where no heart was found.

@@ -21,9 +21,10 @@ from CMRLib.scene.acquisitions import (
 from CMRLib.scene.results import findResult
 from CMRLib.scene.volumes import worldToIJK
 from CMRT1MappingLib.fit.curve import PixelCurve, curve_at
-from CMRT1MappingLib.fit.reconstruction import FitOptions, T1Maps, reconstruct
+from CMRT1MappingLib.fit.reconstruction import FitOptions
 from CMRT1MappingLib.fit.schemes import check_inversion_times
-from CMRT1MappingLib.motion.correction import CorrectedMaps, correct_and_reconstruct
+from CMRT1MappingLib.mapping import T1Result, map_t1
+from CMRT1MappingLib.motion.estimation import DEFAULT_MODEL
 from CMRT1MappingLib.scene import motion, motionoutcome, t1maps
 
 
@@ -102,37 +103,27 @@ def reconstructT1(
     times = checkInput(inputNode, phaseNode, scheme, outputs, inversionTimesMs)
     images, geometry = acquisitionImages(inputNode)
     phase = None if phaseNode is None else acquisitionImages(phaseNode)[0]
-    options = FitOptions(last_test=lastTest)
-    arguments: dict[str, Any] = {
-        "scheme": scheme.lower(),
-        "options": options,
-        "device": device,
-        "progress": progress,
-    }
-    corrected = None
-    if correctMotion:
-        spacing = (geometry.spacing[1], geometry.spacing[0])
-        corrected = correct_and_reconstruct(images, times, phase, spacing, **arguments)
-        maps = corrected.maps
-    else:
-        maps = reconstruct(images, times, phase, **arguments)
+    result = map_t1(
+        images,
+        times,
+        phase,
+        (geometry.spacing[1], geometry.spacing[0]),
+        scheme=scheme.lower(),
+        options=FitOptions(last_test=lastTest),
+        model=DEFAULT_MODEL if correctMotion else None,
+        device=device,
+        progress=progress,
+    )
     for node in (inputNode, *(outputs or {}).values()):
         if node is not None and slicer.mrmlScene.GetNodeByID(node.GetID() or "") is not node:
             raise Cancelled("The scene was closed or a volume was removed; the results were discarded.")
-    parameters = {
-        "Scheme": scheme.lower(),
-        "InversionTimes": times,
-        "LastTest": lastTest if scheme.lower() == "shmolli" else "",
-    }
-    return storeResults(inputNode, maps, corrected, geometry, parameters, phaseNode, outputs, colors)
+    return storeResults(inputNode, result, geometry, phaseNode, outputs, colors)
 
 
 def storeResults(
     source: Any,
-    maps: T1Maps,
-    corrected: CorrectedMaps | None,
+    result: T1Result,
     geometry: Geometry,
-    parameters: Mapping[str, Any],
     phaseNode: Any = None,
     outputs: Mapping[str, Any] | None = None,
     colors: str = "1.5 T",
@@ -140,20 +131,20 @@ def storeResults(
     """Put maps, and what belongs to the motion correction that they were made with, into nodes.
 
     Args:
-        source, maps, geometry, phaseNode, outputs, colors: see `CMRT1MappingLib.scene.t1maps.storeT1Maps`.
-        corrected: how the maps came about, None where motion was not to be corrected.
-        parameters: what was chosen, see there; what became of the correction is added.
+        source, geometry, phaseNode, outputs, colors: see `CMRT1MappingLib.scene.t1maps.storeT1Maps`.
+        result: the maps and how they came about.
 
     Returns:
         Result -> node, for every map.
     """
-    parameters = {**parameters, **motionoutcome.parametersOf(corrected, geometry)}
+    corrected = result.corrected
+    parameters = {**result.parameters, **motionoutcome.parametersOf(corrected, geometry)}
     fitted = None
     if corrected is not None and corrected.kept:
         fitted = motion.storeCorrection(source, corrected, geometry, parameters)[motion.IMAGES]
     else:
         motion.removeCorrection(source)
-    return t1maps.storeT1Maps(source, maps, geometry, parameters, phaseNode, outputs, colors, fitted)
+    return t1maps.storeT1Maps(source, result.maps, geometry, parameters, phaseNode, outputs, colors, fitted)
 
 
 def undoCorrection(

@@ -12,6 +12,7 @@ from CMRLib import provenance
 from CMRLib.scene.volumes import volumeArray
 from CMRT1MappingLib.fit.curve import PixelCurve
 from CMRT1MappingLib.fit.reconstruction import PixelFlag
+from CMRT1MappingLib.mapping import MOTION_OFF
 from CMRT1MappingLib.motion.correction import Correction
 from CMRT1MappingLib.scene import motionoutcome, plots, t1maps
 
@@ -49,7 +50,7 @@ def motionOf(t1Map: Any) -> str:
             "the {region} ({before:.3f} before, {after:.3f} after), so the images were fitted as acquired."
         ),
         Correction.NOT_POSSIBLE.value: _("The images were fitted as acquired: {obstacle}"),
-        motionoutcome.OFF: _("Motion was not corrected."),
+        MOTION_OFF: _("Motion was not corrected."),
     }
     regions = {"heart": _("heart"), "image": _("image")}
     return texts[outcome.outcome].format(

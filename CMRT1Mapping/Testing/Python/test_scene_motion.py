@@ -9,17 +9,19 @@ from irw_phantom import OBLIQUE, SHMOLLI_TIMES
 from moving_phantom import ENTRY, install_known_motion, make_moving_phantom
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from CMRLib.batch.step import StepResult
 from CMRLib.errors import InputError
 from CMRLib.scene import acquisitions
 from CMRLib.scene.studies import saveStudyScene
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray, volumeGeometry, worldToIJK
 from CMRLib.study.series import Series, SeriesImages
 from CMRT1MappingLib.fit.reconstruction import reconstruct
+from CMRT1MappingLib.mapping import T1Result
 from CMRT1MappingLib.motion.correction import Correction, correct_and_reconstruct
 from CMRT1MappingLib.motion.estimation import apply_motion
 from CMRT1MappingLib.scene import motion, motionoutcome, t1maps
 from CMRT1MappingLib.scene.t1reconstruction import pixelCurve, reconstructT1, undoCorrection
-from CMRT1MappingLib.step import T1Result
+from CMRT1MappingLib.step import T1OfSeries
 
 pytestmark = pytest.mark.usefixtures("scene")
 
@@ -437,8 +439,9 @@ def test_a_study_of_a_batch_has_the_same_nodes(moving, scene, tmp_path):
     )
     images = SeriesImages(moving.images, moving.phase, OBLIQUE)
     parameters = {"Scheme": "shmolli", "InversionTimes": SHMOLLI_TIMES, "LastTest": "scanner", **truth.parameters()}
-    result = T1Result(series, images, truth.maps, parameters, truth)
-    saveStudyScene([result], [], tmp_path / "scene.mrb")
+    value = T1OfSeries(images, T1Result(truth.maps, truth, parameters))
+    made = StepResult(series.key, series, "t1", truth.maps.t1[None], OBLIQUE, value)
+    saveStudyScene({"t1": [made]}, tmp_path / "scene.mrb")
     assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
     (source,) = [node for node in slicer.util.getNodesByClass("vtkMRMLSequenceNode") if node.GetName() == series.key]
     assert set(motion.findCorrection(source)) == set(motion.NAMES)

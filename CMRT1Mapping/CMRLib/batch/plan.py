@@ -1,0 +1,94 @@
+"""What is to be done with a study: the steps in their order, and whether earlier results are complete without it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from CMRLib.batch.registry import STEP_MODULES, available_steps, in_order
+from CMRLib.batch.step import Step
+from CMRLib.study.series import Study
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A step with its choices; ``asked`` tells it from one that is only done again to keep what was there."""
+
+    step: Step
+    choices: Mapping[str, Any]
+    asked: bool
+
+    def settings(self) -> dict[str, Any]:
+        """See `CMRLib.batch.step.Step.settings`."""
+        return self.step.settings(self.choices)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps of a study.
+
+    Attributes:
+        steps: in the order in which they run.
+        missed: a sentence for each step that cannot be done although it was asked for by name, or for all of them
+            where none can be done at all.
+        left_out: a sentence for each step that nobody asked for by name and that the study does not allow.
+    """
+
+    steps: tuple[PlannedStep, ...]
+    missed: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def plan_study(
+    study: Study, asked: tuple[str, ...] | None, choices: Mapping[str, Any], earlier: Mapping[str, Any] | None
+) -> Plan:
+    """The steps for a study.
+
+    A folder of results is replaced as a whole, so what an earlier run did is done again rather than lost.
+
+    Args:
+        study: the study.
+        asked: names of the steps to do; None for all that the study allows.
+        choices: values of the options that the steps bring.
+        earlier: the study's results so far.
+    """
+    wanted = available_steps() if asked is None else asked
+    kept = {name: done for name, done in _done(earlier).items() if name in available_steps() and name not in wanted}
+    steps: list[PlannedStep] = []
+    obstacles: list[str] = []
+    for step in in_order([*wanted, *kept]):
+        obstacle = step.obstacle(study, [planned.step.name for planned in steps])
+        if not obstacle:
+            chosen = kept[step.name].get("choices", {}) if step.name in kept else choices
+            steps.append(PlannedStep(step, chosen, step.name not in kept))
+        elif step.name in wanted and not any(item.lost_role in step.roles for item in study.unrecognised):
+            obstacles.append(obstacle)
+    if asked is None and steps:
+        return Plan(tuple(steps), (), tuple(obstacles))
+    return Plan(tuple(steps), tuple(obstacles), ())
+
+
+def _done(results: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """The steps that made these results, with their settings."""
+    if results is None:
+        return {}
+    recorded: dict[str, dict[str, Any]] = results.get("made_from", {}).get("steps", {})
+    return recorded or {name: {} for name in STEP_MODULES if results.get(name)}
+
+
+def made_from(plan: Plan) -> dict[str, Any]:
+    """What results of a plan are made from, as they remember it."""
+    return {"steps": {planned.step.name: planned.settings() for planned in plan.steps}}
+
+
+def is_complete(results: Mapping[str, Any] | None, folder: Path, plan: Plan) -> bool:
+    """Whether the results in a folder are what the plan would give; "nothing found" is such a result too."""
+    if results is None or results["status"] != "ok" or plan.missed:
+        return False
+    now, then = made_from(plan), results.get("made_from", {})
+    same = all(then.get("steps", {}).get(name) == settings for name, settings in now["steps"].items())
+    entries = [entry for name in STEP_MODULES for entry in results[name]]
+    files = [file for entry in entries for key, file in entry.items() if key.endswith("_file") and file]
+    return same and all((folder / file).is_file() for file in files)
