@@ -39,7 +39,7 @@ def install(monkeypatch):
 
     def put(*steps):
         monkeypatch.setattr(registry, "STEP_MODULES", {step.name: f"toy_{step.name}" for step in steps})
-        for module in ("results", "plan", "run"):
+        for module in ("results", "plan", "job"):
             monkeypatch.setattr(f"CMRLib.batch.{module}.STEP_MODULES", registry.STEP_MODULES)
         for step in steps:
             module = types.ModuleType(f"toy_{step.name}")

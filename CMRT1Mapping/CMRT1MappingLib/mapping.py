@@ -34,6 +34,13 @@ class T1Result:
     corrected: CorrectedMaps | None
     parameters: dict[str, Any]
 
+    @property
+    def heart(self) -> np.ndarray | None:
+        """Where the heart was found, bool (row, column); None where it was not looked for or not found."""
+        if self.corrected is None or np.array_equal(self.corrected.heart, self.corrected.original.samples > 0):
+            return None
+        return self.corrected.heart
+
 
 def map_t1(
     images: np.ndarray,

@@ -12,6 +12,7 @@ from CMRLib.errors import InputError
 from CMRLib.networks.models import model_entry
 from CMRLib.study.series import Series, SeriesImages
 from CMRT1MappingLib.files import write_t1
+from CMRT1MappingLib.fit.quality import map_doubt, map_fault
 from CMRT1MappingLib.mapping import T1Result, map_t1
 from CMRT1MappingLib.motion.correction import Correction
 from CMRT1MappingLib.motion.estimation import DEFAULT_MODEL, TASK, load_motion_model
@@ -70,9 +71,14 @@ class T1Step(Step):
             try:
                 images = series.load()
                 result = _mapped(series, images, model, task.device)
+                if fault := map_fault(result.maps, result.heart):
+                    raise InputError(fault)
             except InputError as error:
                 report.errors.append(f"{series.key}: {error}")
                 continue
+            report.notes += images.notes
+            if doubt := map_doubt(result.maps, result.heart):
+                report.warnings.append(f"{series.key}: {doubt}")
             corrected = result.corrected
             if corrected is not None and corrected.outcome in (Correction.NO_BETTER, Correction.NOT_POSSIBLE):
                 told = report.warnings if corrected.outcome is Correction.NOT_POSSIBLE else report.notes

@@ -10,13 +10,14 @@ file, 130 cancelled.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from CMRLib.batch.run import Outcome, SceneSaver
+    from CMRLib.batch.options import Outcome, SceneSaver
     from CMRLib.commands import Cancellation
 
 REMEDY = "run pip install cmr-mapping or use 3D Slicer"
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None, inside_slicer: bool = False) ->
 def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Namespace:
     from CMRLib.batch.registry import STEP_MODULES, available_steps, load_step
     from CMRLib.errors import InputError
+    from CMRLib.study.schemes import SCHEMES
 
     steps = [load_step(name) for name in available_steps()]
 
@@ -47,6 +49,10 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
     named = f"{','.join(STEP_MODULES)} (default: all that a study allows)"
     parser.add_argument("--steps", type=lambda text: tuple(text.split(",")), metavar="STEP[,STEP...]", help=named)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument(
+        "--inversion-times", type=_milliseconds, metavar="MS,MS,...", help="for images whose files do not tell theirs"
+    )
+    parser.add_argument("--scheme", choices=SCHEMES, default="", help="of all inversion-recovery series")
     for argument in (argument for step in steps for argument in step.arguments):
         parser.add_argument(
             argument.flag, dest=argument.name, default=argument.default, help=argument.help, **argument.parsing
@@ -78,16 +84,29 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
     return options
 
 
+def _milliseconds(text: str) -> tuple[float, ...]:
+    """Numbers with commas or spaces between them; argparse tells of what is none."""
+    times = tuple(float(part) for part in text.replace(",", " ").split())
+    if not times:
+        raise ValueError(text)
+    return times
+
+
 def _run(options: argparse.Namespace, cancellation: Cancellation) -> int:
+    from CMRLib.batch.options import BatchOptions
     from CMRLib.batch.results import write_summary
-    from CMRLib.batch.run import BatchOptions, run_batch
+    from CMRLib.batch.run import run_batch
     from CMRLib.commands import EXIT_DONE, EXIT_SOME_FAILED, stopped
     from CMRLib.errors import OutputError
 
+    with contextlib.suppress(AttributeError):  # 3D Slicer has streams of its own
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # paths in any encoding
     batch = BatchOptions(
         steps=options.steps,
         device=options.device,
         choices=options.choices,
+        inversion_times_ms=options.inversion_times,
+        scheme=options.scheme,
         overwrite=options.overwrite,
         workers=options.workers,
         save_scene=_scene_saver() if options.scene else None,
@@ -132,10 +151,13 @@ def _report(outcome: Outcome) -> None:
         for words, key in load_step(name).counts.items()
     }
     counted["warnings"] = len(results["warnings"])
-    counts = ", ".join(f"{words}: {count}" for words, count in counted.items() if count) or "nothing found"
-    print(f"{results['id']}: {results['status']} ({counts})", flush=True)
-    for error in results["errors"]:
-        print(f"{results['id']}: {error}", file=sys.stderr, flush=True)
+    counts = ", ".join(f"{words}: {count}" for words, count in counted.items() if count)
+    counts = counts or ("nothing found" if outcome.ok else "")
+    print(f"{results['id']}: {results['status']}" + (f" ({counts})" if counts else ""), flush=True)
+    # Where nothing came of a study, the reason may be among what was left out as it should be.
+    told = ("errors", "warnings", "notes") if results["status"] == "failed" else ("errors", "warnings")
+    for sentence in (sentence for kind in told for sentence in results[kind]):
+        print(f"{results['id']}: {sentence}", file=sys.stderr, flush=True)
 
 
 def _main_and_exit() -> None:

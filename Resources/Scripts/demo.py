@@ -40,7 +40,8 @@ def main() -> int:
     if status not in (EXIT_DONE, EXIT_SOME_FAILED):
         return status
     with open(results / "summary.csv", newline="", encoding="utf-8") as file:
-        maps = [row for row in csv.DictReader(file) if row["t1_file"]]
+        rows = list(csv.DictReader(file))
+    maps = [row for row in rows if row["id"] == rows[0]["id"] and row["t1_file"]]  # other studies come after this one
     if maps:
         folder = results / maps[0]["id"]
         for row in maps:

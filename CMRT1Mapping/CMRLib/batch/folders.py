@@ -1,25 +1,34 @@
-"""Folders of results that are whole or not there: written as ``.partial-<id>``, renamed to ``<id>`` when complete."""
+"""Folders of results that are whole or not there: written as ``.partial-<id>``, renamed to ``<id>`` when complete.
+
+Several runs may write into one output folder: whoever works on a study holds its lock.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from CMRLib.batch.results import read_results
 from CMRLib.errors import OutputError
+from CMRLib.files.locks import locked
 from CMRLib.study.study_json import STUDY_FILE, is_study_id
 
 
 def check_writable(output: Path) -> None:
     """Make the folder for all results and raise OutputError when nothing can be written there."""
-    probe = output / f".partial-probe-{os.getpid()}"
+    try:
+        str(output).encode()
+    except UnicodeEncodeError as error:  # SimpleITK takes names in UTF-8 alone
+        raise OutputError("The name of the output folder is not UTF-8; choose another output folder.") from error
     try:
         output.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=output, prefix=".partial-probe-").close()
     except OSError as error:
         raise OutputError(f"Nothing can be written to {output}; choose another output folder.") from error
 
@@ -27,7 +36,7 @@ def check_writable(output: Path) -> None:
 def name_of_unreadable(folder: Path) -> str:
     """Stands for the id of a study that cannot be read: the one its ``study.json`` states, else an anonymous one."""
     try:
-        stated = json.loads((folder / STUDY_FILE).read_text(encoding="utf-8"))["id"]
+        stated = json.loads((folder / STUDY_FILE).read_bytes())["id"]
     except (OSError, ValueError, KeyError, TypeError):
         return _anonymous(folder)
     return stated if is_study_id(stated) else _anonymous(folder)
@@ -40,13 +49,29 @@ def remove_unreadable(output: Path, folder: Path) -> None:
 
 def _anonymous(folder: Path) -> str:
     """The same for a folder each time, without its name, which may be a patient's."""
-    return f"unreadable-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+    return f"unreadable-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}"
 
 
 def check_replaceable(final: Path) -> None:
     """Raise OutputError when a folder is in the way that is not this program's to replace."""
     if final.exists() and read_results(final) is None:
         raise OutputError(f"{final} exists and holds no results of this program; choose another output folder.")
+
+
+@contextlib.contextmanager
+def study_lock(output: Path, study_id: str) -> Iterator[bool]:
+    """Hold the lock of a study's results; yields False where another run works on them.
+
+    Raises:
+        OutputError: nothing can be written.
+    """
+    path = output / f".lock-{study_id}"
+    with contextlib.ExitStack() as stack:
+        try:
+            held = stack.enter_context(locked(path))
+        except OSError as error:
+            raise OutputError(f"{path} cannot be made; check the folder's permissions and free space.") from error
+        yield held
 
 
 def partial_folder(output: Path, study_id: str) -> Path:
@@ -90,8 +115,15 @@ def put_in_place(output: Path, study_id: str) -> None:
 
 
 def remove_partial(output: Path, study_id: str) -> None:
-    """Remove what is not complete of a study, if anything."""
+    """Remove what is not complete of a study, if anything; the lock must be held."""
     shutil.rmtree(partial_folder(output, study_id), ignore_errors=True)
+
+
+def clear_up(output: Path, study_id: str) -> None:
+    """Remove what a process that was ended left of a study, unless another run works on it."""
+    with contextlib.suppress(OutputError), study_lock(output, study_id) as held:
+        if held:
+            remove_partial(output, study_id)
 
 
 def _replaced(output: Path, study_id: str) -> Path:

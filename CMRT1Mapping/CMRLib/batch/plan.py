@@ -7,22 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from CMRLib.batch.registry import STEP_MODULES, available_steps, in_order
+from CMRLib.batch.registry import STEP_MODULES, available_steps, in_order, load_step
 from CMRLib.batch.step import Step
 from CMRLib.study.series import Study
 
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step with its choices; ``asked`` tells it from one that is only done again to keep what was there."""
+    """A step with its choices."""
 
     step: Step
     choices: Mapping[str, Any]
-    asked: bool
-
-    def settings(self) -> dict[str, Any]:
-        """See `CMRLib.batch.step.Step.settings`."""
-        return self.step.settings(self.choices)
 
 
 @dataclass(frozen=True)
@@ -34,11 +29,17 @@ class Plan:
         missed: a sentence for each step that cannot be done although it was asked for by name, or for all of them
             where none can be done at all.
         left_out: a sentence for each step that nobody asked for by name and that the study does not allow.
+        roles: of the series that the steps asked for work on, also those that cannot be done.
     """
 
     steps: tuple[PlannedStep, ...]
     missed: tuple[str, ...]
     left_out: tuple[str, ...]
+    roles: frozenset[str]
+
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """Name of each step -> what decides its results, see `CMRLib.batch.step.Step.settings`."""
+        return {planned.step.name: planned.step.settings(planned.choices) for planned in self.steps}
 
 
 def plan_study(
@@ -56,18 +57,19 @@ def plan_study(
     """
     wanted = available_steps() if asked is None else asked
     kept = {name: done for name, done in _done(earlier).items() if name in available_steps() and name not in wanted}
+    roles = frozenset(role for name in wanted for role in load_step(name).roles)
     steps: list[PlannedStep] = []
     obstacles: list[str] = []
     for step in in_order([*wanted, *kept]):
         obstacle = step.obstacle(study, [planned.step.name for planned in steps])
         if not obstacle:
             chosen = kept[step.name].get("choices", {}) if step.name in kept else choices
-            steps.append(PlannedStep(step, chosen, step.name not in kept))
+            steps.append(PlannedStep(step, chosen))
         elif step.name in wanted and not any(item.lost_role in step.roles for item in study.unrecognised):
             obstacles.append(obstacle)
     if asked is None and steps:
-        return Plan(tuple(steps), (), tuple(obstacles))
-    return Plan(tuple(steps), tuple(obstacles), ())
+        return Plan(tuple(steps), (), tuple(obstacles), roles)
+    return Plan(tuple(steps), tuple(obstacles), (), roles)
 
 
 def _done(results: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
@@ -78,17 +80,15 @@ def _done(results: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
     return recorded or {name: {} for name in STEP_MODULES if results.get(name)}
 
 
-def made_from(plan: Plan) -> dict[str, Any]:
-    """What results of a plan are made from, as they remember it."""
-    return {"steps": {planned.step.name: planned.settings() for planned in plan.steps}}
-
-
 def is_complete(results: Mapping[str, Any] | None, folder: Path, plan: Plan) -> bool:
-    """Whether the results in a folder are what the plan would give; "nothing found" is such a result too."""
+    """Whether the results in a folder are what the plan would give of the input that they were made from.
+
+    "Nothing found" is such a result too.
+    """
     if results is None or results["status"] != "ok" or plan.missed:
         return False
-    now, then = made_from(plan), results.get("made_from", {})
-    same = all(then.get("steps", {}).get(name) == settings for name, settings in now["steps"].items())
+    recorded = results.get("made_from", {}).get("steps", {})
+    same = all(recorded.get(name) == settings for name, settings in plan.settings().items())
     entries = [entry for name in STEP_MODULES for entry in results[name]]
     files = [file for entry in entries for key, file in entry.items() if key.endswith("_file") and file]
     return same and all((folder / file).is_file() for file in files)

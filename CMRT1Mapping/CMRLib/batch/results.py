@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from CMRLib.batch.registry import STEP_MODULES, available_steps, load_step
+from CMRLib.errors import OutputError
 from CMRLib.files.atomic import write_text
+from CMRLib.files.locks import locked
 from CMRLib.provenance import software_versions
 from CMRLib.study.series import STACK
 
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
 RESULTS_SCHEMA = "cmr-results/1"
 RESULTS_FILE = "results.json"
 SUMMARY_FILE = "summary.csv"
+SUMMARY_PATIENCE_S = 60.0  # for other runs that write it, which takes them milliseconds
 # Columns of the summary before and after those of the steps.
-FIRST_COLUMNS = ("id", "status", "step", "role", "state", "slice", "frame")
+FIRST_COLUMNS = ("id", "status", "step", "role", "state", "slice", "frame", "series_number", "series_description")
 LAST_COLUMNS = ("seconds", "message")
 
 
@@ -53,7 +56,10 @@ def series_entry(series: Series, index: int | None = None) -> dict[str, Any]:
         place: int | str = index
     else:
         place = int(series.slice) if series.slice.isdigit() else series.slice
-    return {"state": series.state, "slice": place}
+    entry: dict[str, Any] = {"state": series.state, "slice": place}
+    if series.series_number is not None or series.description:  # what comes from DICOM
+        entry |= {"series_number": series.series_number, "series_description": series.description}
+    return entry
 
 
 def write_results(folder: Path, results: Mapping[str, Any]) -> Path:
@@ -74,18 +80,53 @@ def read_results(folder: Path) -> dict[str, Any] | None:
     return results if isinstance(results, dict) and results.get("schema") == RESULTS_SCHEMA else None
 
 
-def write_summary(folder: Path, studies: Iterable[Mapping[str, Any]]) -> Path:
-    """Write ``summary.csv``: a row per result of the studies, and one per error.
+def write_summary(folder: Path, studies: Sequence[Mapping[str, Any]]) -> Path:
+    """Write ``summary.csv``: a row per result of the studies, and one per error; rows of other runs are kept.
+
+    Several runs may do so at once.
+
+    Args:
+        folder: of all results.
+        studies: results of this run's studies; theirs are the first rows.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    text = io.StringIO()
+    path = folder / SUMMARY_FILE
+    try:
+        with locked(folder / f".lock-{SUMMARY_FILE}", SUMMARY_PATIENCE_S):
+            rows = [row for results in studies for row in _summary_rows(results)]
+            for results in studies:
+                kept = None if results["status"] != "failed" else read_results(folder / results["id"])
+                if kept is not None and kept["status"] != "failed":  # better results of an earlier run
+                    rows += _summary_rows(kept)
+            ids = {results["id"] for results in studies}
+            rows += [row for row in _read_rows(path) if row.get("id") not in ids and _is_there(folder, row)]
+            return write_text(path, _as_csv(rows))
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written; check the folder's permissions and free space.") from error
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of the summary so far; none where there is none, or where it is no text of ours."""
+    try:
+        return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
+    except (OSError, ValueError, csv.Error):
+        return []
+
+
+def _is_there(folder: Path, row: Mapping[str, Any]) -> bool:
+    return bool(row.get("id")) and (folder / row["id"] / RESULTS_FILE).is_file()
+
+
+def _as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
     columns = (*FIRST_COLUMNS, *(c for step in available_steps() for c in load_step(step).columns), *LAST_COLUMNS)
+    text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row for results in studies for row in _summary_rows(results))
-    return write_text(folder / SUMMARY_FILE, text.getvalue())
+    writer.writerows(rows)
+    # Names in another encoding come as characters that no file takes.
+    return text.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _summary_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -1,0 +1,189 @@
+"""One study of a batch: what is left to do, and doing it, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from CMRLib.batch.folders import (
+    put_in_place,
+    remove_partial,
+    remove_unreadable,
+    start_partial,
+    study_lock,
+)
+from CMRLib.batch.inputs import are_same, inputs_of, is_same_place
+from CMRLib.batch.options import BatchOptions, Outcome
+from CMRLib.batch.plan import Plan, is_complete, plan_study
+from CMRLib.batch.registry import STEP_MODULES
+from CMRLib.batch.results import new_results, read_results, write_results
+from CMRLib.batch.step import StepResult, StepTask
+from CMRLib.errors import CMRError, DeviceError, MissingDependencyError, OutputError
+from CMRLib.study.series import Study
+
+SCENE_FILE = "scene.mrb"
+LOST = "Its process was ended from outside, perhaps for want of memory; run the command again with fewer workers."
+BUSY = "Another run is working on this study; run the command again when that has ended."
+OTHER_INPUT = (
+    "There are results of this id already, made from other files in another folder. If they are another patient's, "
+    "give each study its own id in a study.json, or process them into different output folders; if they are the same "
+    "study's, state --overwrite."
+)
+REPLACED = "Earlier results were replaced: the files that they were made from, or what is stated of them, changed."
+
+
+@dataclass(frozen=True)
+class Job:
+    """A study to be processed.
+
+    Attributes:
+        folder: the input.
+        study: what is in it.
+        warnings: sentences about how it was read.
+        output: folder of all results.
+        options: what to do.
+    """
+
+    folder: Path
+    study: Study
+    warnings: tuple[str, ...]
+    output: Path
+    options: BatchOptions
+
+    @property
+    def final(self) -> Path:
+        """Where the results go."""
+        return self.output / self.study.id
+
+    def plan(self) -> Plan:
+        """What is to be done, in view of the results so far."""
+        return plan_study(self.study, self.options.steps, self.options.choices, read_results(self.final))
+
+    def settled(self) -> Outcome | None:
+        """The outcome where the results so far are complete, or are another study's; None where work is left."""
+        earlier = read_results(self.final)
+        if self.options.overwrite or earlier is None or earlier["status"] == "failed":
+            return None
+        recorded = _inputs_of(earlier)
+        if are_same(recorded, self.study):
+            has_scene = self.options.save_scene is None or (self.final / SCENE_FILE).is_file()
+            complete = has_scene and is_complete(earlier, self.final, self.plan())
+            return Outcome(earlier, skipped=True) if complete else None
+        if recorded and not is_same_place(recorded, self.study):
+            return Outcome(_without_files(new_results(self.study.id), OTHER_INPUT))
+        return None
+
+
+def process(job: Job) -> Outcome:
+    """Process one study; only what concerns every study is raised."""
+    try:
+        with study_lock(job.output, job.study.id) as held:
+            if not held:
+                return Outcome(_without_files(new_results(job.study.id), BUSY))
+            # Another run may have finished it, or put another study in its place, since this one looked.
+            return job.settled() or _process(job)
+    except OutputError as error:
+        return Outcome(_without_files(new_results(job.study.id), str(error)))
+
+
+def lost(job: Job) -> Outcome:
+    """The outcome of a study whose process was ended."""
+    return failed(job.study.id, LOST, job.output)
+
+
+def failed(study_id: str, message: str, output: Path) -> Outcome:
+    """The outcome of an input that cannot be processed, which is written down."""
+    results = _without_files(new_results(study_id), message)
+    with contextlib.suppress(OutputError), study_lock(output, study_id) as held:
+        if held:
+            _write_down(results, output)
+    return Outcome(results)
+
+
+def unexpected(error: Exception) -> str:
+    """A sentence about a fault of this program, without the error's text, which could quote a file."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"Unexpected {type(error).__name__} at {Path(place.filename).name}:{place.lineno}; please report it."
+
+
+def _inputs_of(results: Mapping[str, Any]) -> dict[str, Any]:
+    recorded: dict[str, Any] = results.get("made_from", {}).get("inputs", {})
+    return recorded
+
+
+def _process(job: Job) -> Outcome:
+    """Process a study whose lock is held."""
+    study, output = job.study, job.output
+    results, plan, earlier = new_results(study.id), job.plan(), read_results(job.final)
+    try:
+        partial = start_partial(output, study.id)
+        results["made_from"] = {"inputs": inputs_of(study), "steps": plan.settings()}
+        if earlier is not None and _inputs_of(earlier) and not are_same(_inputs_of(earlier), study):
+            results["notes"].append(REPLACED)
+        _tell_of_reading(job, plan, results)
+        made = _run_steps(job, plan, partial, results)
+        found = any(results[name] for name in STEP_MODULES)
+        if found or not results["errors"]:
+            if job.options.save_scene is not None:
+                job.options.save_scene(made, partial / SCENE_FILE)
+            results["status"] = "partial" if results["errors"] else "ok"
+            write_results(partial, results)
+            put_in_place(output, study.id)
+            remove_unreadable(output, job.folder)
+            return Outcome(results)
+    except (DeviceError, MissingDependencyError):
+        raise
+    except CMRError as error:
+        results = _without_files(results, str(error))
+    except Exception as error:
+        results = _without_files(results, unexpected(error))
+    finally:
+        remove_partial(output, study.id)
+    _write_down(results, output)
+    return Outcome(results)
+
+
+def _tell_of_reading(job: Job, plan: Plan, results: dict[str, Any]) -> None:
+    """Rank what was left out or done while reading: lost results, lost images, and what is as it should be."""
+    for item in job.study.unrecognised:
+        kind = "errors" if item.lost_role in plan.roles else "warnings" if item.lost_role else "notes"
+        results[kind].append(f"{item.what}: {item.reason}")
+    results["warnings"] += job.warnings
+    results["notes"] += [f"{series.key}: {note}" for series in job.study.series for note in series.notes]
+    results["errors"] += plan.missed
+    results["notes"] += plan.left_out
+
+
+def _run_steps(job: Job, plan: Plan, folder: Path, results: dict[str, Any]) -> dict[str, list[StepResult]]:
+    """Run the steps of a plan, and enter into ``results`` what they report; the results by the step's name."""
+    made: dict[str, list[StepResult]] = {}
+    for planned in plan.steps:
+        report = planned.step.run(StepTask(job.study, folder, made, job.options.device, planned.choices))
+        made[planned.step.name] = report.made
+        results[planned.step.name] = report.entries
+        results["models"] |= report.models
+        results["device"] = report.device or results["device"]
+        for kind in ("errors", "warnings", "notes"):
+            results[kind] += getattr(report, kind)
+    return made
+
+
+def _without_files(results: dict[str, Any], message: str) -> dict[str, Any]:
+    """The results of a study that failed as a whole: its messages alone."""
+    kept = {"warnings": results["warnings"], "errors": [*results["errors"], message], "notes": results["notes"]}
+    return {**new_results(results["id"]), **kept}
+
+
+def _write_down(results: dict[str, Any], output: Path) -> None:
+    """Write the results of a failed study where no better ones of an earlier run are; the lock must be held."""
+    earlier = read_results(output / results["id"])
+    if earlier is None or earlier["status"] == "failed":
+        # The failure is reported in any case, so it does not matter much if the disk has no room even for this.
+        with contextlib.suppress(OutputError):
+            write_results(start_partial(output, results["id"]), results)
+            put_in_place(output, results["id"])
+        remove_partial(output, results["id"])
