@@ -181,12 +181,12 @@ def test_statements_that_do_not_fit_are_told(cmr_batch, tmp_path, capsys):
     assert "irw_rest_mid: its files tell its inversion times, so those stated were not used" in printed
     without_times(folder)
     assert cmr_batch(*command, "--inversion-times", "100,200,300") == 1
-    assert "The inversion times given do not fit" in capsys.readouterr().err
+    assert "What was stated does not fit" in capsys.readouterr().err
     eight = write_study(tmp_path / "eight", "P002", scheme="molli", inversion_times_ms=list(range(100, 4100, 500)))
     times = list(range(100, 4100, 500))
     write_image(eight / "mid.nrrd", inversion_recovery(true_t1())[[0, 1, 2, 3, 4, 5, 6, 6]], GEOMETRY)
     assert len(times) == 8 and cmr_batch("--input", eight, "--output", tmp_path / "out", "--scheme", "shmolli") == 1
-    assert "The scheme stated does not fit irw_rest_mid: it has 8 images" in capsys.readouterr().err
+    assert "What was stated does not fit irw_rest_mid (): it has 8 images" in capsys.readouterr().err
 
 
 needs_bytes = pytest.mark.skipif(sys.platform != "linux", reason="needs names that are bytes")

@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from CMRLib.errors import InputError
 from CMRLib.networks.models import file_sha256
 from CMRLib.study.reading import read_study
-from CMRLib.study.schemes import inversion_time_fault
 from CMRLib.study.series import Series, Study
 from CMRLib.study.study_json import STUDY_FILE
 
@@ -35,22 +32,14 @@ def read_stated(folder: Path, inversion_times_ms: Sequence[float] | None, scheme
     Raises:
         InputError: the study cannot be read, or what is stated does not fit.
     """
-    study = read_study(folder, inversion_times_ms=inversion_times_ms)
-    recovering = [series for series in study.series if series.role == "irw"]
+    study = read_study(folder, inversion_times_ms=inversion_times_ms, scheme=scheme)
     stated = None if inversion_times_ms is None else tuple(inversion_times_ms)
     kept = tuple(
         f"{series.key}: its files tell its inversion times, so those stated were not used; to correct them, describe "
         "the series in a study.json."
-        for series in recovering
-        if stated is not None and series.inversion_times_ms != stated
+        for series in study.series
+        if series.role == "irw" and stated is not None and series.inversion_times_ms != stated
     )
-    if scheme:
-        for series in recovering:
-            fault = inversion_time_fault(series.inversion_times_ms or (), series.shape[0], scheme)
-            if fault:
-                raise InputError(f"The scheme stated does not fit {series.key}: {fault}; state another one.")
-        changed = (replace(series, scheme=scheme) if series.role == "irw" else series for series in study.series)
-        study = replace(study, series=tuple(changed))
     return study, kept
 
 
