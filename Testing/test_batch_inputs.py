@@ -221,6 +221,7 @@ def test_output_folder_in_another_encoding_is_refused_in_a_sentence(tmp_path):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_runs_at_once_lose_no_rows(tmp_path):
     """As the jobs of an array: one study each, one output folder."""
     names = [f"P{number}" for number in range(5)]

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import slicer
+from batch_studies import inversion_recovery, true_t1
 
 from CMRLandmarksLib import prediction
 from CMRLandmarksLib.prediction import NO_HEART, LandmarkPrediction
@@ -48,8 +49,10 @@ def model(monkeypatch):
 def study_of(folder, *series, shape=(3, 20, 24)):
     entries = []
     for number, given in enumerate(series):
-        count = len(TIMES_MS) if given["role"] == "irw" else shape[0]
-        images = np.random.default_rng(number).uniform(1, 100, (count, *shape[1:])).astype(np.float32)
+        if given["role"] == "irw":
+            images = inversion_recovery(true_t1(*shape[1:]))
+        else:
+            images = np.random.default_rng(number).uniform(1, 100, shape).astype(np.float32)
         write_image(folder / f"{number}.nrrd", images, GEOMETRY)
         entries.append({"file": f"{number}.nrrd", **given})
     text = json.dumps({"schema": "cmr-study/1", "id": "P001", "series": entries})
