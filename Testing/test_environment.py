@@ -139,8 +139,9 @@ def test_missing_system_libraries(environment, monkeypatch):
 
     monkeypatch.setattr(environment.shutil, "which", lambda name: "/usr/bin/apt-get")
     monkeypatch.setattr(environment.os, "geteuid", lambda: 1000)
-    command = "sudo apt-get update && sudo apt-get install -y --no-install-recommends libegl1"
-    with pytest.raises(environment.EnvironmentProblem, match=command):
+    monkeypatch.setattr(environment.subprocess, "call", lambda *args, **options: pytest.fail(f"it ran {args}"))
+    command = "apt-get update && apt-get install -y --no-install-recommends libegl1"
+    with pytest.raises(environment.EnvironmentProblem, match=f"System packages are missing. As root, run: {command}$"):
         environment._install_system_packages(["libegl1"])
     monkeypatch.setattr(environment.shutil, "which", lambda name: None)
     with pytest.raises(environment.EnvironmentProblem, match="your system's package manager.*: libegl1 libgl1"):
@@ -148,15 +149,22 @@ def test_missing_system_libraries(environment, monkeypatch):
     environment._install_system_packages([])
 
 
-def test_system_packages_are_installed_where_that_is_allowed(environment, monkeypatch):
+def test_system_packages_are_named_and_then_installed_where_that_is_allowed(environment, monkeypatch, capsys):
     monkeypatch.undo()
-    calls = []
+    calls, announced = [], []
+
+    def call(command, **options):
+        announced.append(capsys.readouterr().out)
+        calls.append(command)
+        return 0
+
     monkeypatch.setattr(environment.shutil, "which", lambda name: "/usr/bin/apt-get")
     monkeypatch.setattr(environment.os, "geteuid", lambda: 0)
-    monkeypatch.setattr(environment.subprocess, "call", lambda command, **options: calls.append(command) or 0)
-    environment._install_system_packages(["libegl1"])
+    monkeypatch.setattr(environment.subprocess, "call", call)
+    environment._install_system_packages(["libegl1", "libgl1"])
+    assert announced == ["Installing system packages, with what they depend on: libegl1 libgl1\n", ""]
     assert [command[:2] for command in calls] == [["apt-get", "update"], ["apt-get", "install"]]
-    assert calls[1][-1] == "libegl1"
+    assert calls[1][-2:] == ["libegl1", "libgl1"]
     monkeypatch.setattr(environment.subprocess, "call", lambda command, **options: 100)
     with pytest.raises(environment.EnvironmentProblem, match="could not be installed; see the message above"):
         environment._install_system_packages(["libegl1"])

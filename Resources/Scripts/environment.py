@@ -112,23 +112,25 @@ def _can_load(library: str) -> bool:
 
 
 def _install_system_packages(packages: list[str]) -> None:
+    """Install Debian packages where that is allowed, to root with apt-get, and say which before anything is done."""
     if not packages:
         return
-    install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
     if shutil.which("apt-get") is None:
         raise EnvironmentProblem(
             "Install what these Debian packages hold with your system's package manager, then run this command again: "
             + " ".join(packages)
         )
-    remedy = f"apt-get update && {' '.join(install)}"
+    install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
+    command = f"apt-get update && {' '.join(install)}"
     if os.geteuid() != 0:
-        remedy = remedy.replace("apt-get", "sudo apt-get")
-        raise EnvironmentProblem(f"System packages are missing; install them with: {remedy}")
-    print(f"Installing system packages: {' '.join(packages)}", flush=True)
+        raise EnvironmentProblem(f"System packages are missing. As root, run: {command}")
+    print(f"Installing system packages, with what they depend on: {' '.join(packages)}", flush=True)
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update", "-q"], install):
-        if subprocess.call(command, env=quiet, stdout=subprocess.DEVNULL) != 0:
-            raise EnvironmentProblem(f"System packages could not be installed; see the message above and run: {remedy}")
+    for step in (["apt-get", "update", "-q"], install):
+        if subprocess.call(step, env=quiet, stdout=subprocess.DEVNULL) != 0:
+            raise EnvironmentProblem(
+                f"System packages could not be installed; see the message above and run: {command}"
+            )
 
 
 def _build() -> None:
