@@ -1,10 +1,10 @@
 """Measure what the software does and write it down: ``cmr-evaluate t1``, ``moco``, ``landmarks``, ``readme`` and more.
 
 Each evaluation prints its tables and writes them, with the numbers behind them, as a JSON file; ``readme`` puts the
-tables of those files into the README between their marks. Each module brings its evaluations (see
-`CMRLib.training.commands`).
+tables of those files into `Testing/Results/README.md`, and the key figures into the README, between their marks. Each
+module brings its evaluations (see `CMRLib.training.commands`).
 
-Exit status: 0 done, 1 the README's tables are not those of the results, 2 usage or input, 3 a missing dependency or
+Exit status: 0 done, 1 the documents' tables are not those of the results, 2 usage or input, 3 a missing dependency or
 weights file, 130 cancelled.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -26,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 3
     parser = argparse.ArgumentParser(prog="cmr-evaluate", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the result files")
-    readme = Subcommand("readme", "put the tables into the README", _add_readme_options, _update_readme)
+    readme = Subcommand(
+        "readme", "put the tables into the README and that of the results", _add_readme_options, _update_readme
+    )
     return run_subcommand(
         parser,
         "EVALUATION",
@@ -47,9 +50,14 @@ def _update_readme(options: argparse.Namespace) -> int:
     """Put every table into the documents where ``<!-- table NAME -->`` marks its place."""
     from CMRLib.commands import EXIT_DONE, EXIT_SOME_FAILED, stopped
     from CMRLib.files.atomic import write_text
-    from CMRLib.training.tables import read_results_folder, tables_in, tables_of, with_tables
+    from CMRLib.training.repository import testing_module
+    from CMRLib.training.tables import markdown_table, read_results_folder, tables_in, tables_of, with_tables
 
-    tables = tables_of(read_results_folder(options.output))
+    results = read_results_folder(options.output)
+    tables = tables_of(results)
+    figures = testing_module("key_figures")
+    with suppress(KeyError):  # of a result file that is not there
+        tables["key-figures"] = markdown_table(figures.HEADER, figures.key_figures(results))
     status = EXIT_DONE
     for document in options.readme:
         text = document.read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from CMRLib.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "Testing" / "Results"
-DOCUMENTS = (ROOT / "README.md",)  # that show tables of the results
+DOCUMENTS = (ROOT / "README.md", RESULTS / "README.md")  # that show tables of the results
 
 
 def real_data_folder() -> Path:
@@ -29,8 +29,8 @@ def testing_module(name: str) -> ModuleType:
     folder = ROOT / "Testing"
     if not (folder / f"{name}.py").is_file():
         raise InputError(
-            "Other software is measured, and pictures are drawn, from a clone of the repository only; run the command "
-            "there, or leave --pictures out and add --without-peers."
+            "Other software is measured, pictures are drawn and documents are filled from a clone of the repository "
+            "only; run the command there, or leave --pictures out and add --without-peers."
         )
     sys.path.insert(0, str(folder))
     return importlib.import_module(name)

@@ -1,0 +1,60 @@
+"""The few numbers of the README that say how well the software measures, out of the result files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+HEADER = ("what", "measured on", "result")
+
+
+def key_figures(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Rows under `HEADER`.
+
+    Args:
+        results: content of the result files, by name without suffix.
+    """
+    return [*t1_rows(results), *motion_rows(results), *landmark_rows(results)]
+
+
+def t1_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The maps against the scanner's own, and their time."""
+    agreement = results["t1_phantom"]["agreement"]["with phase"]
+    scan = f"ShMOLLI phantom at 3 T, {agreement['pixels']} pixels"
+    tools = [tool for tool in results["t1_benchmark"]["tools"] if tool["tool"] == "CMRMapping"]
+    fastest = min(tools, key=lambda tool: tool["image_seconds"])
+    size = f"{fastest['image_pixels']} pixels on {fastest['cores']} processor cores"
+    return [
+        ("T1 within 1 ms of the scanner's own map", scan, f"{agreement['within_1_ms']:.2%}"),
+        ("R² within 0.001 of the scanner's own map", scan, f"{agreement['r2_within_0_001']:.2%}"),
+        ("time of the maps of a slice", size, f"{fastest['image_seconds']:.2f} s"),
+    ]
+
+
+def motion_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What motion correction leaves, as the panel and the batch do it."""
+    methods = results["moco"]["summary"]["all"]
+    before, after = methods["uncorrected"], methods["refined, kept where R² improves"]
+    bound = methods["true motion taken out"]["t1_error_ms"]
+    sets = f"{after['sets']} simulated acquisitions"
+    pixels = f"{after['displacement_px']:.2f} px, before {before['displacement_px']:.2f} px"
+    errors = f"{after['t1_error_ms']:.0f} ms, before {before['t1_error_ms']:.0f} ms, without any motion {bound:.0f} ms"
+    return [
+        ("displacement left by motion correction", sets, pixels),
+        ("error of T1 after motion correction", sets, errors),
+    ]
+
+
+def landmark_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Landmarks of the shipped model on patients that it never saw."""
+    cine, late = (results[name]["summary"]["landmarks-generalist"] for name in ("landmarks_acdc", "landmarks_emidec"))
+    patients = "patients it never saw"
+    cine_slices = f"{cine['images']} cine slices of ACDC, {patients}"
+    late_slices = f"{late['images']} late enhancement slices of EMIDEC, {patients}"
+    seconds = results["landmarks_use"]["milliseconds"]["one by one"] / 1000
+    return [
+        ("landmarks within 10 px of the expert's", cine_slices, f"{cine['within_10']:.1%}"),
+        ("slices flagged for review", cine_slices, f"{cine['flagged']:.0%}"),
+        ("LV centre within 10 px of the expert's", late_slices, f"{late['within_10']:.1%}"),
+        ("time of the landmarks of a slice", "2 processor threads", f"{seconds:.2f} s"),
+    ]
