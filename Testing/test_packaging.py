@@ -1,6 +1,7 @@
 """What ships: CMake's lists against the tree, the flat folder of Slicer, pip's packages, and what needs no torch."""
 
 import ast
+import importlib.metadata
 import importlib.util
 import re
 import shutil
@@ -105,6 +106,28 @@ def test_ci_runs_the_readme_s_test_command():
     command = "python3 Testing/run_tests.py"
     assert command in (ROOT / "README.md").read_text(encoding="utf-8")
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1] == f"exec {command}"
+    assert f"run: {command}\n" in (ROOT / ".github/workflows/tests.yml").read_text(encoding="utf-8")
+
+
+def test_ruff_has_one_version():
+    pinned = re.findall(r"ruff==([\d.]+)", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    hooks = re.findall(r"ruff==([\d.]+)", (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    assert len(pinned) == 1 and len(hooks) == 2 and set(hooks) == set(pinned)
+    assert importlib.metadata.version("ruff") == pinned[0]
+
+
+def test_the_repository_has_one_address():
+    """What names it elsewhere begins with the homepage in the top CMakeLists.txt, or is a raw file of the same."""
+    homepage = re.search(r'EXTENSION_HOMEPAGE "(.*?)"', (ROOT / "CMakeLists.txt").read_text(encoding="utf-8"))[1]
+    raw = homepage.replace("github.com", "raw.githubusercontent.com")
+    found = 0
+    for name in sorted(kept_files(ROOT)):
+        if Path(name).suffix in {".txt", ".toml", ".md", ".yml", ".py"} and (ROOT / name) != Path(__file__):
+            text = (ROOT / name).read_text(encoding="utf-8")
+            for address in re.findall(r"https://(?:raw\.)?github[\w.]*\.com/CMRMapping[\w/.-]*", text):
+                assert (address + "/").startswith((f"{homepage}/", f"{raw}/")), f"{name}: {address}"
+                found += 1
+    assert found > 5
 
 
 @pytest.fixture(scope="module")
