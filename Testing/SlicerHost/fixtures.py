@@ -42,10 +42,11 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def started_host():
-    """The host, started for the tests of one file."""
+    """The host, started for the tests of one file, with an empty scene."""
     from SlicerHost import start
 
     host = start()
+    host.reset()
     yield host
     host.stop()
 
@@ -60,7 +61,6 @@ def expect_nothing_else(host):
 @pytest.fixture
 def host(started_host):
     """The host with an empty scene and no module loaded; unexpected errors fail the test."""
-    started_host.reset()
     yield started_host
     try:
         expect_nothing_else(started_host)

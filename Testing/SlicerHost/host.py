@@ -123,12 +123,16 @@ class Host(User):
 
     def reset(self) -> None:
         """Unload the scripted modules, close the scene, and forget messages and errors."""
+        from PySide6 import QtCore
+
         slicer.util.selectModule("")
         by_name = self._application.moduleManager().by_name
         for name, module in list(by_name.items()):
             if hasattr(module, "unload"):
                 module.unload()
                 del by_name[name]
+        # Panels go before the nodes: each of their selectors would follow every node that goes and comes.
+        self._application.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete.value)
         slicer.mrmlScene.Clear(False)
         # Closing a scene keeps its slice views; a view turned to an oblique image would greet the next test with it.
         for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):

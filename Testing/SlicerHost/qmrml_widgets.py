@@ -63,7 +63,7 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
         super().__init__(parent)
         self._scene, self._nodes, self._current, self._filters, self._refilling = None, [], None, [], False
         self._observer = SceneObserver(self._refill)
-        self._observed_names = []
+        self._observed_names, self._filled = [], None
         self._node_types, self._none_enabled, self._hidden_types = [], False, []
         self._show_hidden, self._show_children, self._none_display = False, True, "None"
         self.addEnabled = self.removeEnabled = self.selectNodeUponCreation = True
@@ -170,11 +170,19 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
             return self._nodes.index(node) + self._none_enabled
         return 0 if self._none_enabled else -1
 
+    def _offered(self):
+        """The nodes to choose from, in the order of the scene."""
+        if self._scene is None:
+            return []
+        found = {node for name in self._node_types for node in slicer.util.getNodesByClass(name, self._scene)}
+        return sorted(filter(self._shown, found), key=self._scene.IsNodePresent)
+
     def _refill(self):
-        nodes = (
-            [] if self._scene is None else [self._scene.GetNthNode(i) for i in range(self._scene.GetNumberOfNodes())]
-        )
-        self._nodes = [n for n in nodes if self._shown(n)]
+        nodes = self._offered()
+        filled = ([(node, node.GetName()) for node in nodes], self._none_enabled, self._none_display)
+        if filled == self._filled:
+            return
+        self._nodes, self._filled = nodes, filled
         for node, tag in self._observed_names:
             node.RemoveObserver(tag)
         self._observed_names = [(n, n.AddObserver(vtk.vtkCommand.ModifiedEvent, self._renamed)) for n in self._nodes]
@@ -191,6 +199,7 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
     def _renamed(self, node, _event):
         if node in self._nodes:
             self._box.setItemText(self._index(node), node.GetName() or "")
+            self._filled = None
 
     def _chosen(self, index):
         self._select(self.nodeFromIndex(index - self._none_enabled))
