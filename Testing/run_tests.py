@@ -1,10 +1,12 @@
 """Check the code and run every test: ``python3 Testing/run_tests.py [arguments of pytest]``.
 
-Makes the environment first. The last line is pytest's summary; the exit status is 0 only when everything passed.
+Makes the environment first. The tests run in as many processes as there are cores, or in one with ``-n 0``. The last
+line is pytest's summary; the exit status is 0 only when everything passed.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,15 +17,25 @@ sys.path.insert(0, str(ROOT / "Resources" / "Scripts"))
 import environment  # noqa: E402 (found through the line above)
 
 CHECKS = (("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",))
+# More processes than this would wait for memory: each holds torch and a scene.
+MOST_PROCESSES = 8
+# Every process computes with one thread, or they would fight for the cores.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
+
+
+def parallel() -> tuple[str, ...]:
+    """pytest's options for so many processes; each begins with a part of the files and takes over what others leave."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ("-n", str(min(cores, MOST_PROCESSES)), "--dist", "worksteal")
 
 
 def main() -> int:
     """Run the checks and the tests, and return the exit status."""
     environment.enter()
     statuses = []
-    for command in (*CHECKS, ("pytest", *sys.argv[1:])):
+    for command in (*CHECKS, ("pytest", *parallel(), *sys.argv[1:])):
         print(f"== {' '.join(command)}", flush=True)
-        statuses.append(subprocess.call([sys.executable, "-m", *command], cwd=ROOT))
+        statuses.append(subprocess.call([sys.executable, "-m", *command], cwd=ROOT, env={**os.environ, **ONE_THREAD}))
     return next((status for status in statuses if status), 0)
 
 

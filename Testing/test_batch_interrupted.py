@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import runpy
 import signal
 import subprocess
 import sys
@@ -15,6 +16,11 @@ from batch_studies import write_study
 SCRIPT = Path(__file__).resolve().parents[1] / "Resources" / "Scripts" / "cmr_batch.py"
 STUDIES = 10
 PATIENCE_S = 120
+
+
+@pytest.fixture(scope="module")
+def cmr_batch():
+    return runpy.run_path(str(SCRIPT))["main"]
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +63,11 @@ def check_whole(output):
     return len(studies)
 
 
-def finish(inputs, output):
-    """The same command again does the rest and nothing else."""
+def finish(cmr_batch, inputs, output, capsys):
+    """The same command again does the rest and nothing else; no process of its own is needed for this."""
     there = {study.name: study.stat().st_ino for study in output.glob("P*")}
-    process = start(inputs, output)
-    printed = process.communicate(timeout=PATIENCE_S)[0]
-    assert process.returncode == 0
+    assert cmr_batch(["--input", *inputs, "--output", str(output)]) == 0
+    printed = capsys.readouterr().out
     assert f"Studies: {STUDIES - len(there)} done, {len(there)} complete already, 0 failed" in printed
     assert {name: (output / name).stat().st_ino for name in there} == there
     assert check_whole(output) == STUDIES
@@ -70,7 +75,7 @@ def finish(inputs, output):
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_killed_run_leaves_whole_studies_and_can_be_finished(inputs, tmp_path, workers):
+def test_killed_run_leaves_whole_studies_and_can_be_finished(cmr_batch, inputs, tmp_path, capsys, workers):
     output = tmp_path / "out"
     process = start(inputs, output, "--workers", workers)
     wait_until_in_the_middle(process, output)
@@ -78,7 +83,7 @@ def test_killed_run_leaves_whole_studies_and_can_be_finished(inputs, tmp_path, w
     process.communicate()
     wait_until_group_ended(process.pid)
     assert 0 < check_whole(output) < STUDIES
-    finish(inputs, output)
+    finish(cmr_batch, inputs, output, capsys)
 
 
 def wait_until_group_ended(group):
@@ -110,7 +115,7 @@ def test_cancelled_run_leaves_nothing_half_written(inputs, tmp_path, workers, nu
     assert not list(output.glob(".*"))
 
 
-def test_full_disk(inputs, tmp_path):
+def test_full_disk(cmr_batch, inputs, tmp_path):
     output = tmp_path / "out"
 
     def allow_small_files_only():
@@ -123,9 +128,7 @@ def test_full_disk(inputs, tmp_path):
         "P000: " in errors and "check the folder's permissions and free space" in errors and "Traceback" not in errors
     )
     assert check_whole_or_failed(output)
-    again = start(inputs[:2], output)
-    again.communicate(timeout=PATIENCE_S)
-    assert again.returncode == 0
+    assert cmr_batch(["--input", *inputs[:2], "--output", str(output)]) == 0
     assert check_whole(output) == 2
 
 
@@ -139,11 +142,10 @@ def check_whole_or_failed(output):
     return not list(output.glob(".*"))
 
 
-def test_only_study_cannot_be_read_from_a_file_cut_short(tmp_path):
+def test_only_study_cannot_be_read_from_a_file_cut_short(cmr_batch, tmp_path, capsys):
     folder = write_study(tmp_path / "in", "P001")
     image = folder / "mid.nrrd"
     image.write_bytes(image.read_bytes()[:200])
-    process = start([str(folder)], tmp_path / "out")
-    _, errors = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 1
+    assert cmr_batch(["--input", str(folder), "--output", str(tmp_path / "out")]) == 1
+    errors = capsys.readouterr().err
     assert len(errors.strip().splitlines()) == 1 and errors.startswith("P001: ")
