@@ -33,6 +33,7 @@ def environment(tmp_path, monkeypatch):
         else:
             module.commands.append("pip")
 
+    module.really_call = module._call
     monkeypatch.setattr(module, "_call", call)
     monkeypatch.setattr(module, "_missing_system_packages", list)
     monkeypatch.setattr(module, "_runs", lambda: module._environment_python().is_file())
@@ -97,6 +98,19 @@ def test_moved_repository_and_vanished_python_are_made_again(environment):
     assert environment.commands == ["venv", "pip"] * 3
 
 
+def test_a_python_that_does_not_start_is_noticed(environment, monkeypatch):
+    monkeypatch.undo()
+    assert not environment._runs()
+    python = environment._environment_python()
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    assert environment._runs()
+    python.unlink()
+    python.write_text("#!/bin/false\n")
+    python.chmod(0o755)
+    assert not environment._runs()
+
+
 def test_another_python_gets_its_own_environment(environment, monkeypatch):
     environment.make()
     other = 10 if sys.version_info[1] != 10 else 11
@@ -116,15 +130,20 @@ def test_python_that_is_not_supported(environment, monkeypatch, capsys, minor):
     assert environment.commands == []
 
 
-def test_failed_installation_is_told_and_leaves_no_stamp(tmp_path, environment, monkeypatch):
-    monkeypatch.undo()
-    monkeypatch.setattr(environment, "_missing_system_packages", list)
-    monkeypatch.setattr(
-        environment, "_build", lambda: environment._call([sys.executable, "-c", "raise SystemExit(1)"], "It failed")
-    )
-    with pytest.raises(environment.EnvironmentProblem, match="It failed; see the message above, check the network"):
+@pytest.mark.parametrize(
+    ("fails", "sentence"),
+    [("venv", "Python could not create .venv"), ("pip", "The packages could not be installed")],
+)
+def test_failed_installation_is_told_and_leaves_no_stamp(environment, monkeypatch, fails, sentence):
+    environment.make()
+    (environment.ROOT / "pyproject.toml").write_text("[project]\nname = 'changed'\n")
+    monkeypatch.setattr(environment, "_can_be_updated", lambda: fails == "pip")
+    monkeypatch.setattr(environment, "_call", environment.really_call)
+    monkeypatch.setattr(environment.subprocess, "call", lambda command, **options: int(fails in command))
+    with pytest.raises(environment.EnvironmentProblem, match=f"^{sentence}; see the message above, check the network"):
         environment.make()
-    assert not environment.STAMP.exists()
+    assert not environment._is_current()
+    assert environment.STAMP.exists() == (fails == "venv"), "what could not be made anew is as it was"
 
 
 def test_missing_system_libraries(environment, monkeypatch):

@@ -53,29 +53,32 @@ def test_examples_have_known_motion_and_validation_is_fixed(banks):
     assert first["score"] == pytest.approx(first["before_px"], rel=1e-4)
 
 
-def test_a_few_steps_on_the_same_sets_reduce_their_error(banks):
+@pytest.mark.slow
+def test_a_few_steps_on_the_same_set_reduce_its_error(banks):
     torch.manual_seed(0)
     task = MoconetTask(*banks)
     generator = torch.Generator().manual_seed(2)
-    batch = next(b for b in iter(lambda: task.batch(2, generator), None) if len(b.images) == 2)
+    drawn = iter(lambda: task.batch(1, generator), None)
+    batch = next(b for b in drawn if b.images.shape[1] < 8 and b.displacement.abs().max() > 1.0)
     network = task.network().train()
     optimiser = torch.optim.AdamW(network.parameters(), 3e-3)
     errors = []
-    for _ in range(40):
+    for _ in range(16):
         loss, terms = task.loss(network, batch)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         errors.append(terms["heart_px"])
-    assert errors[-1] < 0.6 * errors[0]
+    assert 0.0 < errors[-1] < 0.6 * errors[0]
 
 
-def test_killed_training_goes_on(banks, tmp_path):
-    train_moconet(
-        *banks, tmp_path, TrainingOptions(minutes=5, steps=2, batch=1, device="cpu"), report=lambda line: None
-    )
-    seen = []
-    train_moconet(*banks, tmp_path, TrainingOptions(minutes=5, steps=3, batch=1, device="cpu"), report=seen.append)
+def test_training_that_was_stopped_goes_on(banks, tmp_path, monkeypatch):
+    steps, loss = [], MoconetTask.loss
+    monkeypatch.setattr(MoconetTask, "loss", lambda task, *given: steps.append(1) or loss(task, *given))
+    for most in (2, 3):
+        options = TrainingOptions(minutes=5, steps=most, batch=1, device="cpu")
+        train_moconet(*banks, tmp_path, options, report=lambda line: None)
+        assert len(steps) == most, "the steps that were done are not done again"
     assert json.loads((tmp_path / "metrics.json").read_text())["steps"] == 3
 
 
