@@ -53,7 +53,17 @@ def run_tests() -> int:
     import pytest
 
     tests = [str(module / "Testing" / "Python") for module in MODULES]
-    options = ["--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
+    # The modules' own tests are ctests of their own, and Reload and Test in the panel.
+    options = [
+        "--rootdir",
+        str(ROOT),
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "not self_test",
+    ]
     return int(pytest.main([*options, *json.loads(os.environ.get(ARGUMENTS, "[]")), *tests]))
 
 

@@ -112,7 +112,7 @@ def damage(image):
     image.write_bytes(content[: len(content) // 2])
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_failed_studies_do_not_stop_the_others(cmr_batch, tmp_path, capfd, workers):
     damaged = write_study(tmp_path / "damaged", "P001")
     damage(damaged / "mid.nrrd")
@@ -321,7 +321,7 @@ def test_acquisition_without_one_of_its_images(cmr_batch, tmp_path, capsys, miss
     assert told[0] in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_nothing_written_or_printed_tells_who_the_patient_is(tmp_path, workers):
     """Headers that break the rules make pydicom quote them in its warnings, and damaged files end in error messages."""
     for number in (1, 2):

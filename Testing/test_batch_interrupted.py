@@ -100,7 +100,13 @@ def wait_until_group_ended(group):
 
 
 @pytest.mark.parametrize(
-    ("workers", "number"), [("1", signal.SIGINT), ("2", signal.SIGINT), ("1", signal.SIGTERM), ("2", signal.SIGTERM)]
+    ("workers", "number"),
+    [
+        ("1", signal.SIGINT),
+        ("1", signal.SIGTERM),
+        pytest.param("2", signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param("2", signal.SIGTERM, marks=pytest.mark.slow),
+    ],
 )
 def test_cancelled_run_leaves_nothing_half_written(inputs, tmp_path, workers, number):
     output = tmp_path / "out"

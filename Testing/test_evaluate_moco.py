@@ -81,6 +81,7 @@ def evaluate(monkeypatch):
     return cmr_evaluate
 
 
+@pytest.mark.slow
 def test_command_measures_and_writes(evaluate, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(motion_report, "evaluation_set", small_set)
     monkeypatch.setattr(benchmark_motion_pictures, "evaluation_set", small_set)

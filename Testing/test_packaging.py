@@ -179,7 +179,6 @@ def test_missing_resource_is_told():
         resource_path("ColorTables/none.txt")
 
 
-@pytest.mark.slow
 def test_pip_installs_packages_resources_and_commands(tmp_path):
     source, target = tmp_path / "source", tmp_path / "target"
     for name in kept_files(ROOT):

@@ -219,6 +219,7 @@ def test_folding_the_batch_norms_changes_no_answer(shape):
     assert torch.allclose(before.heat, after.heat, atol=1e-4) and torch.allclose(before.tissue, after.tissue, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_short_training_lowers_the_error(bank, tmp_path):
     """Sixty steps on six images: from the middle of the crop to within a few pixels of the landmarks."""
     task = Stage2Task(Examples(bank), bank, augment=False)

@@ -722,6 +722,7 @@ def test_slicer_starts_without_the_method(started_host):
     assert done.stdout.split() == []
 
 
+@pytest.mark.self_test
 def test_self_test_of_the_module(host, panel):
     module = sys.modules["CMRLandmarks"]
     module.CMRLandmarksTest().runTest()
