@@ -86,7 +86,7 @@ def test_simulated_t1_maps(host):
     found = distances(landmarks.slicePoints(node, volume), [item.landmarks for item in truth], geometry.spacing[0])
     assert found[:, 0].max() < 5, "LV centres"
     assert np.median(found[:, 1:]) < 4 and found.max() < 10, "insertion points"
-    assert not any(entry.needsALook for entry in readReview(node)), "a clear image needs no look"
+    assert not any(entry.needs_a_look for entry in readReview(node)), "a clear image needs no look"
     pixels = measuredPixels(volume)
     assert min(pixels) > 0 and sum(pixels) == np.count_nonzero(myocardium)
     assert panel.ui.segmentsLabel.text == "" and panel.ui.savePictureButton.enabled
