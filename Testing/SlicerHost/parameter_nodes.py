@@ -15,7 +15,7 @@ import slicer
 import vtk
 
 from . import names
-from .parameter_types import check_supported, check_type, first_value, from_text, is_node_type, to_text
+from .parameter_types import check_supported, check_type, first_value, from_text, is_node_type
 from .parameter_widgets import connector_for
 from .validators import Default, Validator, annotations_of, bare_type
 
@@ -46,7 +46,7 @@ class _Parameter:
                 node.SetParameter(self.name, "")
                 node.SetNodeReferenceID(self.name, value.GetID() if value is not None else None)
             else:
-                node.SetParameter(self.name, to_text(value))
+                node.SetParameter(self.name, str(value))
         finally:
             node.EndModify(wasModifying)
 
@@ -55,45 +55,7 @@ class _Parameter:
             self.write(node, self.default.value)
         if is_node_type(self.kind):
             return node.GetNodeReference(self.name)
-        value = from_text(self.kind, node.GetParameter(self.name))
-        save = lambda changed: self.write(node, changed)  # noqa: E731
-        if isinstance(value, list):
-            return ObservedList(value, save)
-        return ObservedDict(value, save) if isinstance(value, dict) else value
-
-
-class ObservedList(list):
-    """A list that is written back when it changes."""
-
-    def __init__(self, values: Any, save: Callable[[list[Any]], None]) -> None:
-        super().__init__(values)
-        self._save = save
-
-
-class ObservedDict(dict):
-    """A dictionary that is written back when it changes."""
-
-    def __init__(self, values: Any, save: Callable[[dict[Any, Any]], None]) -> None:
-        super().__init__(values)
-        self._save = save
-
-
-def _saving(base: type, name: str) -> Any:
-    original = getattr(base, name)
-
-    def method(self: Any, *arguments: Any, **keywords: Any) -> Any:
-        result = original(self, *arguments, **keywords)
-        self._save(base(self))
-        return result
-
-    return method
-
-
-_LIST_CHANGES = """append extend insert remove pop clear sort reverse __setitem__ __delitem__ __iadd__"""
-_DICT_CHANGES = """update pop popitem clear setdefault __setitem__ __delitem__"""
-for _observed, _base, _names in ((ObservedList, list, _LIST_CHANGES), (ObservedDict, dict, _DICT_CHANGES)):
-    for _name in _names.split():
-        setattr(_observed, _name, _saving(_base, _name))
+        return from_text(self.kind, node.GetParameter(self.name))
 
 
 def parameterNodeWrapper(classtype: type | None = None) -> Any:

@@ -6,13 +6,12 @@ The widget's class must be exactly the one listed, not one derived from it; anyt
 
 from __future__ import annotations
 
-import enum
 import typing
 from collections.abc import Callable
 from typing import Any
 
 from .parameter_types import is_node_type
-from .validators import Choice, Decimals, Maximum, Minimum, SingleStep, WithinRange, annotations_of, bare_type
+from .validators import Choice, WithinRange, annotations_of, bare_type
 
 _FLOAT_WIDGETS = ("QDoubleSpinBox", "ctkSliderWidget")
 _COMBO_BOXES = ("QComboBox", "ctkComboBox")
@@ -65,8 +64,6 @@ def connector_for(widget: Any, annotated: Any) -> Connector:
         if choice is None:
             raise RuntimeError(f"A {name} for a parameter of type {kind} requires the Choice annotation.")
         return _by_choice(widget, [(str(c), c) for c in choice.choices])
-    if name in _COMBO_BOXES and isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return _by_choice(widget, [(e.label() if hasattr(e, "label") else e.name, e) for e in kind])
     if kind is str and name == "QLineEdit":
         return _by_property(widget, "textChanged(QString)", "text")
     if kind is str and name == "QTextEdit":
@@ -95,18 +92,11 @@ def _by_choice(widget: Any, choices: list[tuple[str, Any]]) -> Connector:
 
 
 def _set_range(widget: Any, annotated: Any, lowest: float, highest: float, must_be_bounded: bool) -> None:
-    bounds = [a for a in annotations_of(annotated) if isinstance(a, (WithinRange, Minimum, Maximum))]
-    minimum = next((b.minimum for b in bounds if hasattr(b, "minimum")), None)
-    maximum = next((b.maximum for b in bounds if hasattr(b, "maximum")), None)
-    if must_be_bounded and (minimum is None or maximum is None):
+    bounds = next((a for a in annotations_of(annotated) if isinstance(a, WithinRange)), None)
+    if must_be_bounded and bounds is None:
         raise RuntimeError(f"Cannot have a connection to {type(widget).__name__} where the type is unbounded.")
-    for annotation in annotations_of(annotated):
-        if isinstance(annotation, Decimals):
-            widget.decimals = annotation.value
-        if isinstance(annotation, SingleStep):
-            widget.singleStep = annotation.value
-    widget.minimum = lowest if minimum is None else minimum
-    widget.maximum = highest if maximum is None else maximum
+    widget.minimum = lowest if bounds is None else bounds.minimum
+    widget.maximum = highest if bounds is None else bounds.maximum
 
 
 def _node_types(kind: Any) -> list[str]:

@@ -11,10 +11,7 @@ import slicer
 from . import dicom_module, i18n, packaging_module, parameter_nodes, scripted_module, validators
 
 _PARAMETER_NAMES = ("parameterNodeWrapper", "isParameterNodeWrapper", "SlicerParameterNamePropertyName")
-_VALIDATOR_NAMES = (
-    *("Default", "Validator", "NotNone", "Minimum", "Maximum", "WithinRange", "Choice", "Exclude"),
-    *("Decimals", "SingleStep"),
-)
+_VALIDATOR_NAMES = ("Default", "Validator", "WithinRange", "Choice")
 _SCRIPTED_NAMES = [name for name in vars(scripted_module) if name.startswith("ScriptedLoadableModule")]
 _installed: list[str] = []
 _util_pip_install = slicer.util.pip_install

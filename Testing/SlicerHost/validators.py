@@ -1,4 +1,4 @@
-"""The annotations of parameters: defaults, validators and hints for widgets."""
+"""The annotations of parameters that the panels use: defaults and validators."""
 
 from __future__ import annotations
 
@@ -36,30 +36,6 @@ class Validator:
         raise NotImplementedError
 
 
-class NotNone(Validator):
-    def validate(self, value: Any) -> None:
-        if value is None:
-            raise ValueError("Value must not be None")
-
-
-@dataclass
-class Minimum(Validator):
-    minimum: float
-
-    def validate(self, value: Any) -> None:
-        if value < self.minimum:
-            raise ValueError(f"Value must be at least {self.minimum}, not {value}")
-
-
-@dataclass
-class Maximum(Validator):
-    maximum: float
-
-    def validate(self, value: Any) -> None:
-        if value > self.maximum:
-            raise ValueError(f"Value must be at most {self.maximum}, not {value}")
-
-
 @dataclass
 class WithinRange(Validator):
     minimum: float
@@ -77,22 +53,3 @@ class Choice(Validator):
     def validate(self, value: Any) -> None:
         if value not in self.choices:
             raise ValueError(f"Value must be one of {self.choices}, not {value!r}")
-
-
-@dataclass
-class Exclude(Validator):
-    excludedValues: Any
-
-    def validate(self, value: Any) -> None:
-        if value in self.excludedValues:
-            raise ValueError(f"Value must not be one of {self.excludedValues}")
-
-
-@dataclass
-class Decimals:
-    value: int
-
-
-@dataclass
-class SingleStep:
-    value: float

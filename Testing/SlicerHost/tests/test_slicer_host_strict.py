@@ -1,6 +1,5 @@
 """What fails in Slicer fails in the host: names, signals, arguments, types, and errors that Slicer only prints."""
 
-import enum
 import re
 from pathlib import Path
 from typing import Annotated, Union
@@ -44,7 +43,7 @@ def ui(host):
         ("ui.applyButton.connect('clicked', print)", RuntimeError),
         ("ui.applyButton.connect('clicked(int)', print)", RuntimeError),
         ("ui.applyButton.connect('clicked()', None)", ValueError),
-        ("ui.methodComboBox.connect('currentIndexChanged(QString)', print)", RuntimeError),
+        ("ui.schemeComboBox.connect('currentIndexChanged(QString)', print)", RuntimeError),
         ("ui.applyButton.disconnect('clicked()', print)", RuntimeError),
         ("ui.inputSelector.currentNodeChanged.connect(print)", RuntimeError),
         ("ui.applyButton.connect('clicked()', ui.inputSelector, 'refresh()')", RuntimeError),
@@ -71,8 +70,7 @@ def ui(host):
         ("setattr(parameters, 'factor', 'three')", TypeError),
         ("setattr(parameters, 'factor', 11.0)", ValueError),
         ("setattr(parameters, 'scheme', 'three')", ValueError),
-        ("setattr(parameters, 'times', (1.0, 2.0))", TypeError),
-        ("setattr(parameters, 'times', [1.0, 'two'])", TypeError),
+        ("setattr(parameters, 'comment', 2)", TypeError),
         ("setattr(parameters, 'inputVolume', slicer.mrmlScene.GetFirstNodeByClass('vtkMRMLSliceNode'))", TypeError),
         ("parameters.getValue('facter')", ValueError),
     ],
@@ -101,7 +99,7 @@ def test_a_mistake_fails(host, ui, mistake, error):
         ("mrmlSceneChanged(vtkMRMLScene*)", "sceneChanged(vtkMRMLScene*)", "no signal sceneChanged"),
         ("<slot>setMRMLScene(vtkMRMLScene*)", "<slot>setScene(vtkMRMLScene*)", "no slot setScene"),
         ("<receiver>inputSelector", "<receiver>inputsSelector", "no widget inputsSelector"),
-        ('name="methodComboBox"', 'name="schemeComboBox"', "two widgets are called schemeComboBox"),
+        ('name="countSpinBox"', 'name="schemeComboBox"', "two widgets are called schemeComboBox"),
     ],
 )
 def test_a_mistake_in_a_ui_file_fails(host, tmp_path, right, wrong, message):
@@ -114,10 +112,6 @@ def test_a_mistake_in_a_ui_file_fails(host, tmp_path, right, wrong, message):
         slicer.util.loadUI(str(path))
 
 
-class Size(enum.Enum):
-    SMALL = 1
-
-
 @pytest.mark.parametrize(
     ("kind", "widget"),
     [
@@ -127,7 +121,6 @@ class Size(enum.Enum):
         (str, "QSpinBox"),
         (float, "QSpinBox"),
         (float, "ctkSliderWidget"),
-        (Size, "QLineEdit"),
         (bool, "QToolButton"),
         ("vtkMRMLScalarVolumeNode", "QComboBox"),
         (str, "qMRMLNodeComboBox"),
@@ -151,8 +144,9 @@ def test_a_type_that_cannot_be_stored_fails(host):
     import slicer
     from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
-    with pytest.raises(TypeError):
-        parameterNodeWrapper(type("Parameters", (), {"__annotations__": {"value": np.ndarray}}))
+    for kind in (np.ndarray, list[float]):  # Slicer takes the latter; no panel needs it so far
+        with pytest.raises(TypeError, match="serializer"):
+            parameterNodeWrapper(type("Parameters", (), {"__annotations__": {"value": kind}}))
     with pytest.raises(ValueError, match="reserved"):
         parameterNodeWrapper(type("Parameters", (), {"__annotations__": {"connectGui": bool}}))
     nodes = slicer.vtkMRMLTableNode, slicer.vtkMRMLTextNode

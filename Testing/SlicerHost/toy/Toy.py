@@ -1,8 +1,6 @@
 """A scripted module as Slicer's template makes them, with which the host is tested."""
 
-import enum
-from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import qt
 import slicer
@@ -30,14 +28,6 @@ class Toy(ScriptedLoadableModule):
         self.parent.helpText = _("Scales a volume.")
 
 
-class Method(enum.Enum):
-    SCALE = "scale"
-    SHIFT = "shift"
-
-    def label(self):
-        return self.name.title()
-
-
 @parameterNodeWrapper
 class ToyParameterNode:
     inputVolume: vtkMRMLScalarVolumeNode
@@ -45,14 +35,9 @@ class ToyParameterNode:
     factor: Annotated[float, WithinRange(0, 10)] = 2.0
     invert: bool = False
     count: Annotated[int, WithinRange(1, 9)] = 3
-    method: Method = Method.SCALE
     scheme: Annotated[str, Choice(["one", "two"])] = "one"
     comment: str = "none"
-    times: list[float]
-    names: dict[str, int]
-    pattern: tuple[int, int] = (5, 3)
-    limit: Optional[float] = None  # noqa: UP045
-    folder: Path
+    limit: float
 
 
 class ToyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
