@@ -1,5 +1,6 @@
 """The documents hold what the results say, and show and name what is there."""
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -73,3 +74,10 @@ def test_files_that_a_document_names_exist(document):
         assert (document.parent / name).exists(), name
     for name in named:
         assert (ROOT / name).exists() or (ROOT / "CMRT1Mapping" / name).exists(), name
+
+
+def test_code_that_the_page_for_developers_names_is_there():
+    named = re.findall(r"`(CMR\w+(?:\.[a-z_]+)+)\.([A-Z]\w+)`", CONTRIBUTING.read_text(encoding="utf-8"))
+    assert len(named) >= 3
+    for module, name in named:
+        assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
