@@ -25,12 +25,17 @@ class qMRMLWidget(StandIn, QtWidgets.QWidget):
 
 
 class SceneObserver:
-    """Calls a function after nodes came or went, also while a scene is closed or loaded, as in Slicer."""
+    """Calls a function after nodes came or went, also while a scene is closed or loaded, and another before one goes.
+
+    The latter is when Slicer's scene model takes the row of a node away: before its removal, and after the observers
+    that have a priority above the model's.
+    """
 
     _EVENTS = ("NodeAddedEvent", "NodeRemovedEvent", "EndBatchProcessEvent")
+    _MODEL_PRIORITY = -10.0
 
-    def __init__(self, on_change):
-        self._on_change = on_change
+    def __init__(self, on_change, before_removal):
+        self._on_change, self._before_removal = on_change, before_removal
         self._scene, self._tags = None, []
 
     def observe(self, scene):
@@ -40,9 +45,16 @@ class SceneObserver:
         self._scene = scene
         events = [getattr(slicer.vtkMRMLScene, name) for name in self._EVENTS] if scene else []
         self._tags = [scene.AddObserver(event, self._changed) for event in events]
+        if scene:
+            event = slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent
+            self._tags.append(scene.AddObserver(event, self._removing, self._MODEL_PRIORITY))
 
     def _changed(self, _scene, _event):
         self._on_change()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _removing(self, _scene, _event, node):
+        self._before_removal(node)
 
 
 def _refilling(attribute):
@@ -62,8 +74,8 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
     def __init__(self, parent=None):
         super().__init__(parent)
         self._scene, self._nodes, self._current, self._filters, self._refilling = None, [], None, [], False
-        self._observer = SceneObserver(self._refill)
-        self._observed_names, self._filled = [], None
+        self._observer = SceneObserver(self._refill, self._remove_row)
+        self._observed_names, self._filled, self._leaving = [], None, set()
         self._node_types, self._none_enabled, self._hidden_types = [], False, []
         self._show_hidden, self._show_children, self._none_display = False, True, "None"
         self.addEnabled = self.removeEnabled = self.selectNodeUponCreation = True
@@ -171,13 +183,26 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
         return 0 if self._none_enabled else -1
 
     def _offered(self):
-        """The nodes to choose from, in the order of the scene."""
+        """The nodes to choose from, in the order of the scene; not those that are about to be removed."""
         if self._scene is None:
             return []
+        self._leaving = {name for name in self._leaving if self._scene.GetNodeByID(name) is not None}
         found = {node for name in self._node_types for node in slicer.util.getNodesByClass(name, self._scene)}
-        return sorted(filter(self._shown, found), key=self._scene.IsNodePresent)
+        staying = (node for node in found if node.GetID() not in self._leaving and self._shown(node))
+        return sorted(staying, key=self._scene.IsNodePresent)
 
-    def _refill(self):
+    def _remove_row(self, node):
+        """As Qt's combo box: when the row that is chosen goes, the one above it is chosen, or else the first."""
+        if node not in self._nodes:
+            return
+        self._leaving.add(node.GetID())  # until it is gone: other nodes may go in between
+        rows = [None] * self._none_enabled + self._nodes
+        row = rows.index(node)
+        rows.remove(node)
+        above = rows[max(row - 1, 0)] if rows else None
+        self._refill(above if node is self._current else self._current)
+
+    def _refill(self, wanted=None):
         nodes = self._offered()
         filled = ([(node, node.GetName()) for node in nodes], self._none_enabled, self._none_display)
         if filled == self._filled:
@@ -188,7 +213,7 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
         self._observed_names = [(n, n.AddObserver(vtk.vtkCommand.ModifiedEvent, self._renamed)) for n in self._nodes]
         # Like Qt's own combo box, one without "None" chooses the first node there is.
         first = None if self._none_enabled or not self._nodes else self._nodes[0]
-        keep = self._current if self._current in self._nodes else first
+        keep = next((n for n in (wanted, self._current) if n in self._nodes), first)
         self._box.blockSignals(True)
         self._box.clear()
         self._box.addItems([self._none_display] * self._none_enabled + [n.GetName() or "" for n in self._nodes])

@@ -165,7 +165,45 @@ def test_a_selector_offers_the_nodes_of_its_types(host):
     assert made.GetClassName() == "vtkMRMLScalarVolumeNode"
     assert selector.currentNode() is made
     slicer.mrmlScene.RemoveNode(made)
+    assert selector.currentNode() is volume
+    slicer.mrmlScene.RemoveNode(volume)
     assert selector.currentNode() is None
+
+
+def test_a_removed_node_leaves_the_one_above_it_chosen_before_it_is_gone(host, toy):
+    """Also with a None to choose, and the parameter follows: that is how real selectors lose a user's choice."""
+    import slicer
+    import vtk
+
+    first, second, third = (
+        slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name) for name in ("first", "second", "third")
+    )
+    second.CreateDefaultDisplayNodes()
+    slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(second)
+    assert toy.ui.inputSelector.noneEnabled
+    host.setNode(toy.ui.inputSelector, second)
+    seen = []
+
+    def note(moment):
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def see(_scene, _event, node):
+            seen.append((moment, node.GetClassName(), toy._parameterNode.inputVolume))
+
+        return see
+
+    tags = [
+        slicer.mrmlScene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, note("before the model"), -9.0),
+        slicer.mrmlScene.AddObserver(slicer.vtkMRMLScene.NodeRemovedEvent, note("removed")),
+    ]
+    slicer.mrmlScene.RemoveNode(second)
+    for tag in tags:
+        slicer.mrmlScene.RemoveObserver(tag)
+    legend = "vtkMRMLColorLegendDisplayNode"
+    assert ("before the model", second.GetClassName(), second) in seen
+    assert seen.index(("removed", legend, first)) < seen.index(("removed", second.GetClassName(), first))
+    host.setNode(toy.ui.inputSelector, third)
+    toy.ui.inputSelector.removeCurrentNode()
+    assert toy.ui.inputSelector.currentNode() is first is toy._parameterNode.inputVolume
 
 
 def test_a_selector_without_none_chooses_the_first_node(host, volume):
