@@ -29,6 +29,8 @@ from CMRLib.errors import InputError
 from CMRLib.scene import acquisitions, display
 from CMRLib.scene.dependencies import ensureTorch, isTorchInstalled
 from CMRLib.scene.panel import Panel
+from CMRLib.scene.results import findResult
+from CMRLib.scene.tables import STATISTICS_ROLE
 from CMRLib.scene.volumes import ijkToWorld
 from CMRLib.study.schemes import SHMOLLI
 from CMRLib.study.schemes import TITLES as SCHEME_TITLES
@@ -198,6 +200,10 @@ class CMRT1MappingWidget(Panel):
             if not ensureTorch(TITLE, networks=parameters.correctMotion):
                 self.ui.statusLabel.text = _("PyTorch is not installed, so there is no T1 map yet.")
                 return
+            outputs = {role: parameters.getValue(name) for role, name in OUTPUTS.items()}
+            mayOverwrite = self.mayOverwrite(parameters.inputNode, outputs, t1maps.MAP_NAMES)
+            if mayOverwrite is None:
+                return
             self._run(
                 lambda: self.logic.process(
                     parameters.inputNode,
@@ -205,10 +211,11 @@ class CMRT1MappingWidget(Panel):
                     scheme=parameters.scheme,
                     lastTest=parameters.lastTest,
                     device=parameters.device,
-                    outputs={role: parameters.getValue(name) for role, name in OUTPUTS.items()},
+                    outputs=outputs,
                     colors=parameters.colors,
                     progress=self._onProgress,
                     correctMotion=parameters.correctMotion,
+                    mayOverwrite=mayOverwrite,
                 ),
                 lambda nodes: self._showMaps(parameters, nodes),
             )
@@ -269,10 +276,12 @@ class CMRT1MappingLogic(ScriptedLoadableModuleLogic):
             parameters.phaseNode = None if node is None else acquisitions.phaseOf(node)
             for role, name in OUTPUTS.items():
                 parameters.setValue(name, found.get(role))
+            t1Map = parameters.t1Map
+            parameters.statisticsTable = t1Map and findResult(t1Map, STATISTICS_ROLE, "vtkMRMLTableNode")
             if node is None:
                 return
             parameters.scheme = SCHEME_TITLES.get(node.GetAttribute(acquisitions.SCHEME) or "", parameters.scheme)
-            parameters.colors = t1maps.colorsOf(node, parameters.t1Map) or parameters.colors
+            parameters.colors = t1maps.colorsOf(node, t1Map) or parameters.colors
 
     def whyNotApply(self, parameters: Any) -> str:
         """Why the maps cannot be computed with these parameters, in a sentence; empty when they can."""

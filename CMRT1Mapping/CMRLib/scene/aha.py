@@ -158,16 +158,15 @@ def storeSegments(landmarksNode: Any, mapNode: Any, labels: np.ndarray) -> Any:
     return node
 
 
-def storeTable(mapNode: Any, statistics: dict[int, RoiStatistics | None], unit: str, tableNode: Any = None) -> Any:
-    """Put the statistics of every segment into a table, with the segment's SNOMED CT code.
+def storeTable(mapNode: Any, statistics: dict[int, RoiStatistics | None], unit: str) -> Any:
+    """Put the statistics of every segment into the table that belongs to the map, with the segment's SNOMED CT code.
 
     Args:
         mapNode: the map that was measured.
         statistics: of each segment.
         unit: of the values, for the column titles.
-        tableNode: table to fill; None takes that of an earlier measurement on this map, or creates one.
     """
-    tableNode = tableNode or findResult(mapNode, TABLE_ROLE, "vtkMRMLTableNode")
+    tableNode = findResult(mapNode, TABLE_ROLE, "vtkMRMLTableNode")
     if tableNode is None:
         name = slicer.mrmlScene.GenerateUniqueName(f"{mapNode.GetName()} AHA statistics")
         tableNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)

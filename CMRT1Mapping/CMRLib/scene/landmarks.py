@@ -51,7 +51,7 @@ def numberOfSlices(volumeNode: Any) -> int:
     return 0 if volumeNode.GetImageData() is None else int(volumeNode.GetImageData().GetDimensions()[2])
 
 
-def storeLandmarks(volumeNode: Any, predictions: Sequence[Any], attributes: dict[str, str], node: Any = None) -> Any:
+def storeLandmarks(volumeNode: Any, predictions: Sequence[Any], attributes: dict[str, str]) -> Any:
     """Put a model's answer for every slice of a volume into its landmarks node.
 
     Slices that the analyst has accepted keep their points, and every slice its comment, level and history.
@@ -61,12 +61,11 @@ def storeLandmarks(volumeNode: Any, predictions: Sequence[Any], attributes: dict
         predictions: what `CMRLandmarksLib.prediction.predict_landmarks` returned for its slices. In a slice where
             it found no heart, its answer is kept, but no point is placed.
         attributes: provenance, as `CMRLib.provenance.result_attributes` gives it with role `ROLE`.
-        node: node to use; None finds or creates it.
 
     Returns:
         The markups node.
     """
-    node = node or findLandmarks(volumeNode)
+    node = findLandmarks(volumeNode)
     before = {} if node is None else {entry.slice: entry for entry in _readableReview(node)}
     node = _preparedNode(volumeNode, node, attributes)
     entries = []

@@ -1,6 +1,6 @@
 """What every module's panel does alike: it lives with the scene, and runs computations that can be cancelled."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import slicer
@@ -10,6 +10,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from CMRLib.errors import Cancelled, CMRError
+from CMRLib.scene.outputs import foreignOutputs
 from CMRLib.scene.part import Part
 
 
@@ -30,6 +31,7 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic: Any = None
         self._parameterNode: Any = None
         self._parameterNodeGuiTag: Any = None
+        self._leaving: dict[str, tuple[Any, list[str]]] = {}  # id of a node -> parameters that hold it, and their names
         self._isRunning = False
         self._cancelRequested = False
         self._isClosed = False
@@ -46,9 +48,12 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = logic
         self.ui.progressWidget.visible = False
 
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onSelectedNodeAboutToBeRemoved)
+        self.addObserver(scene, scene.NodeRemovedEvent, self.onSelectedNodeRemoved)
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.cancelButton.connect("clicked(bool)", self.onCancelButton)
 
@@ -134,7 +139,7 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Tie the panel to a parameter node, or to none."""
         if self._parameterNode is not None:
             self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
         self._parameterNode = parameterNode
         self._forgetShown()
         for part in self._parts:
@@ -143,8 +148,12 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.followNodes()
         if self._parameterNode is not None:
             self._parameterNodeGuiTag = self._parameterNode.connectParametersToGui(self._parameterWidgets())
-            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
+            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
             self._showParameters()
+
+    def _onParametersModified(self, caller: Any, event: Any) -> None:
+        if not self._leaving:
+            self.onParameterNodeModified(caller, event)
 
     def _parameterWidgets(self) -> dict[str, Any]:
         """Parameter -> its widget, as ``connectGui`` finds them; Slicer 5.10 does not return that one's tag."""
@@ -164,7 +173,52 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for caller, event, method in wanted:
             self.addObserver(caller, event, method)
 
+    # Selected nodes that are removed
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onSelectedNodeAboutToBeRemoved(self, caller: Any, event: Any, node: Any) -> None:
+        """Called before a node is removed: note which parameters hold it.
+
+        A selector whose node is removed goes on to a neighbour, and its parameter follows, which nobody has chosen. The
+        selectors' own model learns of the removal after this, because its observer has a lower priority.
+        """
+        parameters = self._parameterNode
+        names = [] if parameters is None else [n for n in self._parameterWidgets() if parameters.getValue(n) is node]
+        if names:
+            self._leaving[node.GetID()] = parameters, names
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onSelectedNodeRemoved(self, caller: Any, event: Any, node: Any) -> None:
+        """Called after a node was removed: what held it holds none. Other nodes may have been removed in between."""
+        parameters, names = self._leaving.get(node.GetID(), (None, []))
+        if not names:
+            return
+        with slicer.util.NodeModify(parameters.parameterNode):
+            for name in names:
+                parameters.setValue(name, None)
+        del self._leaving[node.GetID()]
+        if parameters is self._parameterNode:
+            self._onParametersModified(caller, event)
+
     # Computations
+
+    def mayOverwrite(self, source: Any, outputs: Mapping[str, Any], names: Mapping[str, str]) -> tuple[Any, ...] | None:
+        """The outputs that hold data of another role or source, if the user gives these data up; None if not.
+
+        Args:
+            source: the node that the results will be made from.
+            outputs: role -> node that was chosen for it, or None.
+            names: role -> what the user reads.
+        """
+        foreign = foreignOutputs(source, outputs)
+        if not foreign:
+            return ()
+        text = _("These nodes hold other data, which would be overwritten:")
+        lines = [f"{node.GetName()} ({names[role]})" for role, node in foreign.items()]
+        if slicer.util.confirmOkCancelDisplay("\n".join([text, *lines]), windowTitle=self.title):
+            return tuple(foreign.values())
+        self.say(_("Nothing was changed; choose another node for the result, or none to have it created."))
+        return None
 
     def _run(self, compute: Callable[[], Any], show: Callable[[Any], None]) -> None:
         """Compute, and show the result; say why there is none if it is cancelled or cannot be computed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import slicer
@@ -12,11 +12,13 @@ import vtk
 from CMRLib import provenance
 from CMRLib.anatomy.statistics import RoiStatistics, roi_statistics
 from CMRLib.errors import InputError
+from CMRLib.scene.outputs import checkOverwriting
 from CMRLib.scene.regions import regionMasks
 from CMRLib.scene.results import findResult, markResult
 from CMRLib.scene.volumes import volumeArray
 
 STATISTICS_ROLE = "t1_statistics"
+STATISTICS_NAMES = {STATISTICS_ROLE: "statistics"}
 
 # Column -> what it holds.
 STATISTICS_COLUMNS = {
@@ -30,13 +32,14 @@ STATISTICS_COLUMNS = {
 }
 
 
-def measureRegions(t1Map: Any, regionNode: Any, tableNode: Any = None) -> Any:
+def measureRegions(t1Map: Any, regionNode: Any, tableNode: Any = None, mayOverwrite: Collection[Any] = ()) -> Any:
     """Statistics of T1 in every region of a node.
 
     Args:
         t1Map: the map; pixels without a fit (0) are left out and counted.
         regionNode: segmentation, ROI box or closed curve.
         tableNode: table to fill; None takes that of an earlier measurement on this map, or creates one.
+        mayOverwrite: the table, if it may lose data of another kind or another map.
 
     Returns:
         The table node, with a row per region.
@@ -46,6 +49,7 @@ def measureRegions(t1Map: Any, regionNode: Any, tableNode: Any = None) -> Any:
     """
     if t1Map is None or regionNode is None:
         raise InputError("Select a T1 map and a region.")
+    checkOverwriting(t1Map, {STATISTICS_ROLE: tableNode}, STATISTICS_NAMES, mayOverwrite)
     values = volumeArray(t1Map)
     statistics: dict[str, RoiStatistics | None] = {}
     problems = []

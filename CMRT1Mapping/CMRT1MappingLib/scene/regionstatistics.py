@@ -8,7 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from CMRLib.errors import CMRError
-from CMRLib.scene.tables import measureRegions
+from CMRLib.scene.tables import STATISTICS_NAMES, STATISTICS_ROLE, measureRegions
 
 
 class RegionStatistics:
@@ -40,10 +40,14 @@ class RegionStatistics:
 
     def onMeasureButton(self) -> None:
         """Measure T1 in the selected regions."""
+        parameters = self._panel.parameterNode
+        t1Map, region, table = parameters.t1Map, parameters.regionNode, parameters.statisticsTable
+        mayOverwrite = self._panel.mayOverwrite(t1Map, {STATISTICS_ROLE: table}, STATISTICS_NAMES)
+        if mayOverwrite is None:
+            return
         with slicer.util.tryWithErrorDisplay(_("The regions could not be measured."), waitCursor=True):
-            parameters = self._panel.parameterNode
             try:
-                table = measureRegions(parameters.t1Map, parameters.regionNode, parameters.statisticsTable)
+                table = measureRegions(t1Map, region, table, mayOverwrite)
             except CMRError as error:
                 self._panel.say(str(error))
                 slicer.util.errorDisplay(str(error), windowTitle=self._panel.title)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import slicer
 
 from CMRLib import provenance
-from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
-from CMRLib.scene.acquisitions import FIELD_STRENGTH, PHASE, acquisitionOf, inversionTimes
+from CMRLib.scene.acquisitions import FIELD_STRENGTH, PHASE, inversionTimes
 from CMRLib.scene.display import (
     ARBITRARY_UNIT,
     COLOR_TABLE,
@@ -23,6 +22,7 @@ from CMRLib.scene.display import (
     setMapDisplay,
     t1ColorsForField,
 )
+from CMRLib.scene.outputs import checkOutputs, checkOverwriting
 from CMRLib.scene.results import findResult, markResult
 from CMRLib.scene.volumes import setVolumeArray
 from CMRT1MappingLib.fit.reconstruction import PixelFlag
@@ -69,24 +69,6 @@ def findT1Maps(source: Any) -> dict[str, Any]:
     return {role: node for role, node in found.items() if node is not None}
 
 
-def checkOutputs(source: Any, outputs: Mapping[str, Any]) -> None:
-    """Raise InputError where nodes chosen for the results would overwrite each other or the source."""
-    chosen = [node for node in outputs.values() if node is not None]
-    if len({node.GetID() for node in chosen}) < len(chosen):
-        raise InputError("Two results would go into the same volume; choose another one, or none to have it created.")
-    for role, node in outputs.items():
-        if node is None:
-            continue
-        if node is source:
-            raise InputError(f"The {MAP_NAMES[role]} would overwrite the input; choose another volume for it.")
-        if acquisitionOf(node) is not node:
-            raise InputError(
-                f"{node.GetName()} shows an image of a sequence; choose another volume for the {MAP_NAMES[role]}."
-            )
-        if node.GetClassName() != mapClass(role):
-            raise InputError(f"{node.GetName()} cannot hold the {MAP_NAMES[role]}; choose another volume for it.")
-
-
 def storeT1Maps(
     source: Any,
     maps: T1Maps,
@@ -96,6 +78,7 @@ def storeT1Maps(
     outputs: Mapping[str, Any] | None = None,
     colors: str = "1.5 T",
     fittedImages: Any = None,
+    mayOverwrite: Collection[Any] = (),
 ) -> dict[str, Any]:
     """Put the results into nodes: those given, else those of an earlier run on ``source``, else new ones.
 
@@ -109,17 +92,19 @@ def storeT1Maps(
         outputs: role -> node, or None to find or create one.
         colors: key of `CMRLib.scene.display.T1_COLOR_TABLES`, for a new T1 map.
         fittedImages: the corrected images that the maps were fitted to; None for those of the source.
+        mayOverwrite: those of the nodes given that may lose data of another role or another source.
 
     Returns:
         role -> node, for every role of `MAP_NAMES`.
 
     Raises:
-        InputError: a node given cannot hold its result.
+        InputError: a node given cannot hold its result, or holds other data.
     """
     parameters = {"InversionTimes": inversionTimes(source), "NoiseSD": maps.noise_sd, **parameters}
     earlier = findT1Maps(source)
     nodes = {role: (outputs or {}).get(role) or earlier.get(role) for role in MAP_NAMES}
-    checkOutputs(source, nodes)
+    checkOutputs(source, nodes, MAP_NAMES, mapClass)
+    checkOverwriting(source, nodes, MAP_NAMES, mayOverwrite)
     for role, ending in MAP_NAMES.items():
         node = nodes[role]
         if node is None:

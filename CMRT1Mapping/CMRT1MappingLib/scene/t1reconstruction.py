@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from CMRLib.scene.acquisitions import (
     phaseOf,
     shownVolume,
 )
+from CMRLib.scene.outputs import checkOutputs, checkOverwriting
 from CMRLib.scene.results import findResult
 from CMRLib.scene.volumes import worldToIJK
 from CMRT1MappingLib.fit.curve import PixelCurve, curve_at
@@ -57,7 +58,7 @@ def checkInput(
             f"There are {frames} images but {numberOfFrames(phaseNode)} phase images; "
             "select the phase of the same acquisition, or none."
         )
-    t1maps.checkOutputs(inputNode, outputs or {})
+    checkOutputs(inputNode, outputs or {}, t1maps.MAP_NAMES, t1maps.mapClass)
     return times
 
 
@@ -72,6 +73,7 @@ def reconstructT1(
     colors: str = "1.5 T",
     progress: Callable[[float], None] | None = None,
     correctMotion: bool = True,
+    mayOverwrite: Collection[Any] = (),
 ) -> dict[str, Any]:
     """Compute the T1 map of an acquisition and the maps that go with it.
 
@@ -91,6 +93,7 @@ def reconstructT1(
         colors: field strength whose normal myocardium is green, for a new T1 map.
         progress: called with the fraction done; what it raises ends the run, with all nodes as they were.
         correctMotion: whether motion between the images is corrected first.
+        mayOverwrite: those of ``outputs`` that may lose data of another role or another source.
 
     Returns:
         Result -> node, for every map.
@@ -101,6 +104,7 @@ def reconstructT1(
     if inputNode is None:
         raise InputError("Select the inversion-recovery images.")
     times = checkInput(inputNode, phaseNode, scheme, outputs, inversionTimesMs)
+    checkOverwriting(inputNode, outputs or {}, t1maps.MAP_NAMES, mayOverwrite)
     images, geometry = acquisitionImages(inputNode)
     phase = None if phaseNode is None else acquisitionImages(phaseNode)[0]
     result = map_t1(
@@ -117,7 +121,7 @@ def reconstructT1(
     for node in (inputNode, *(outputs or {}).values()):
         if node is not None and slicer.mrmlScene.GetNodeByID(node.GetID() or "") is not node:
             raise Cancelled("The scene was closed or a volume was removed; the results were discarded.")
-    return storeResults(inputNode, result, geometry, phaseNode, outputs, colors)
+    return storeResults(inputNode, result, geometry, phaseNode, outputs, colors, mayOverwrite)
 
 
 def storeResults(
@@ -127,16 +131,21 @@ def storeResults(
     phaseNode: Any = None,
     outputs: Mapping[str, Any] | None = None,
     colors: str = "1.5 T",
+    mayOverwrite: Collection[Any] = (),
 ) -> dict[str, Any]:
     """Put maps, and what belongs to the motion correction that they were made with, into nodes.
 
     Args:
-        source, geometry, phaseNode, outputs, colors: see `CMRT1MappingLib.scene.t1maps.storeT1Maps`.
+        source, geometry, phaseNode, outputs, colors, mayOverwrite: see `CMRT1MappingLib.scene.t1maps.storeT1Maps`.
         result: the maps and how they came about.
 
     Returns:
         Result -> node, for every map.
+
+    Raises:
+        InputError: a node given holds other data by now; nothing was stored.
     """
+    checkOverwriting(source, outputs or {}, t1maps.MAP_NAMES, mayOverwrite)
     corrected = result.corrected
     parameters = {**result.parameters, **motionoutcome.parametersOf(corrected, geometry)}
     fitted = None
@@ -144,7 +153,9 @@ def storeResults(
         fitted = motion.storeCorrection(source, corrected, geometry, parameters)[motion.IMAGES]
     else:
         motion.removeCorrection(source)
-    return t1maps.storeT1Maps(source, result.maps, geometry, parameters, phaseNode, outputs, colors, fitted)
+    return t1maps.storeT1Maps(
+        source, result.maps, geometry, parameters, phaseNode, outputs, colors, fitted, mayOverwrite
+    )
 
 
 def undoCorrection(
