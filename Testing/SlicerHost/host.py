@@ -122,7 +122,7 @@ class Host(User):
         ]
 
     def reset(self) -> None:
-        """Unload the scripted modules, close the scene, and forget messages and errors."""
+        """Be as a Slicer that was started just now: without scripted modules, scene, messages, errors and layouts."""
         from PySide6 import QtCore
 
         slicer.util.selectModule("")
@@ -141,6 +141,7 @@ class Host(User):
             node.SetXYZOrigin(0, 0, 0)
             node.SetFieldOfView(250, 250, 1)
         self._layoutManager.layout = slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView
+        self._layoutManager.forget_layouts()
         self._application.processEvents()
         self.errors.clear()
         dialogs.RECORDER.clear()

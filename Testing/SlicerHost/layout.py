@@ -24,11 +24,12 @@ class qSlicerLayoutManager(StandIn, QtCore.QObject):
         self._viewport = QtWidgets.QWidget()
         QtWidgets.QVBoxLayout(self._viewport).setContentsMargins(0, 0, 0, 0)
         self._logic = slicer.vtkMRMLLayoutLogic()
-        self._tag = 0
+        self._tag, self._own_layouts = 0, ()
 
     def connect_scene(self):
         """Show the scene's views, and follow its layout node."""
         self._logic.SetMRMLScene(self._core.scene)
+        self._own_layouts = self._own_layouts or self._logic.GetLayoutNode().GetLayoutIndices()
         # Closing a scene with its singleton nodes replaces the layout node and the view nodes, at the very end.
         self._tag = self._core.scene.AddObserver(slicer.vtkMRMLScene.EndBatchProcessEvent, self._bind, -10.0)
         self.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView)
@@ -38,6 +39,12 @@ class qSlicerLayoutManager(StandIn, QtCore.QObject):
         """Leave the scene alone until the next `connect_scene`."""
         self._core.scene.RemoveObserver(self._tag)
         self._logic.SetMRMLScene(None)
+
+    def forget_layouts(self):
+        """Know only Slicer's own layouts, as a Slicer that was started just now."""
+        node = self._logic.GetLayoutNode()
+        for number in set(node.GetLayoutIndices()) - set(self._own_layouts):
+            node.SetLayoutDescription(number, "")
 
     def _bind(self, *_):
         node = self._logic.GetLayoutNode()
@@ -116,8 +123,8 @@ class qSlicerLayoutManager(StandIn, QtCore.QObject):
         return widget
 
     def _arrange(self, *_):
-        description = self._logic.GetLayoutNode().GetCurrentLayoutDescription()
-        if not description or description == self._shown:
+        description = self._logic.GetLayoutNode().GetCurrentLayoutDescription() or ""  # of one that was not registered
+        if description == self._shown:
             return
         self._shown = description
         for class_name, _name in self._widgets:
@@ -129,7 +136,7 @@ class qSlicerLayoutManager(StandIn, QtCore.QObject):
             for widget in self._widgets.values():
                 widget.setParent(None)
             old.deleteLater()
-        column.addWidget(self._made(ET.fromstring(description)))
+        column.addWidget(self._made(ET.fromstring(description)) if description else QtWidgets.QWidget())
 
     def _made(self, element):
         """The widget of a ``layout`` or ``view`` element of the layout's description."""

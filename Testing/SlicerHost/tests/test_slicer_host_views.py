@@ -76,6 +76,25 @@ def test_the_layout_says_which_views_there_are(host):
     assert not manager.sliceWidget("Green").mrmlSliceNode().IsMappedInLayout()
 
 
+def test_a_layout_is_known_only_once_it_was_registered(started_host, host, tmp_path):
+    """A scene that was saved in such a layout shows no view in a Slicer that was started anew."""
+    import slicer
+
+    manager = slicer.app.layoutManager()
+    description = '<layout type="horizontal"><item><view class="vtkMRMLSliceNode" singletontag="Red"/></item></layout>'
+    manager.layoutLogic().GetLayoutNode().AddLayoutDescription(777, description)
+    manager.setLayout(777)
+    host.processEvents()
+    assert manager.sliceWidget("Red").visible
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrml"))
+    started_host.reset()
+    assert not manager.layoutLogic().GetLayoutNode().IsLayoutDescription(777)
+    slicer.util.loadScene(str(tmp_path / "scene.mrml"))
+    host.processEvents()
+    assert manager.layout == 777
+    assert not any(manager.sliceWidget(name).visible for name in manager.sliceViewNames())
+
+
 def test_views_survive_closing_the_scene(host, volume):
     import slicer
 
