@@ -443,12 +443,92 @@ def test_a_choice_of_no_phase_survives_saving(host, panel, phantom, tmp_path):
     assert panel.ui.inputSelector.currentNode() is not None and panel.ui.phaseSelector.currentNode() is None
 
 
-def test_removed_output_is_made_again(host, applied):
-    slicer.mrmlScene.RemoveNode(applied.maps["r2"])
+def addImages(name="Late gadolinium"):
+    """Images that have nothing to do with the acquisition, as a volume above or below it in every selector."""
+    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    setVolumeArray(volume, np.full((1, 4, 4), 7, np.float32), OBLIQUE)
+    volume.CreateDefaultDisplayNodes()
+    return volume
+
+
+SELECTORS = {
+    "t1": "t1MapSelector",
+    "r2": "r2MapSelector",
+    "samples": "samplesMapSelector",
+    "residual": "residualMapSelector",
+    "t1_error": "t1ErrorMapSelector",
+    "flags": "flagsMapSelector",
+}
+
+
+@pytest.mark.parametrize("role", ["t1", "r2", "t1_error", "flags"])
+def test_removed_output_is_made_again_and_no_other_is_touched(host, applied, role):
+    """The selector of a real Slicer goes on to the neighbour of a node that is removed."""
+    panel, others = applied.panel, {key: node for key, node in applied.maps.items() if key != role}
+    late, count = addImages(), slicer.mrmlScene.GetNumberOfNodes()
+    before = {key: node.GetMTime() for key, node in others.items()}
+    selector = getattr(panel.ui, SELECTORS[role])
+    slicer.mrmlScene.RemoveNode(applied.maps[role])
     host.processEvents()
-    assert applied.panel.ui.r2MapSelector.currentNode() is None
-    host.click(applied.panel.ui.applyButton)
-    assert applied.panel.ui.r2MapSelector.currentNode() is t1maps.findT1Maps(applied.source)["r2"]
+    assert selector.currentNode() is None and slicer.mrmlScene.GetNumberOfNodes() < count
+    for key, node in others.items():
+        assert getattr(panel.ui, SELECTORS[key]).currentNode() is node
+        assert node.GetMTime() == before[key]
+    host.click(panel.ui.applyButton)
+    assert selector.currentNode() is t1maps.findT1Maps(applied.source)[role] not in (None, late)
+    assert volumeArray(late).max() == 7 and host.takeMessages() == []
+
+
+def test_what_a_selector_deletes_leaves_none(host, applied):
+    """By "Delete current node" of the selectors themselves, with images above every node."""
+    panel = applied.panel
+    addImages()
+    for name in ("t1ErrorMap", "r2Map", "samplesMap"):
+        getattr(panel.ui, f"{name}Selector").removeCurrentNode()
+        host.processEvents()
+        assert getattr(panel.ui, f"{name}Selector").currentNode() is None
+    assert panel.ui.t1MapSelector.currentNode() is applied.maps["t1"] and panel.ui.applyButton.enabled
+
+
+def test_removed_phase_leaves_none(host, panel, phantom):
+    source, other = load(phantom), load(phantom, name="stress mid")
+    host.setNode(panel.ui.inputSelector, source)
+    host.choose(panel.ui.schemeComboBox, "MOLLI")
+    slicer.mrmlScene.RemoveNode(acquisitions.phaseOf(source))
+    host.processEvents()
+    assert panel.ui.phaseSelector.currentNode() is None and panel.ui.inputSelector.currentNode() is source
+    slicer.mrmlScene.RemoveNode(source)
+    host.processEvents()
+    assert panel.ui.inputSelector.currentNode() is None and not panel.ui.applyButton.enabled
+    assert panel.ui.schemeComboBox.currentText == "MOLLI", "the other acquisition was not adopted on the way"
+    host.setNode(panel.ui.inputSelector, other)
+    assert panel.ui.schemeComboBox.currentText == "ShMOLLI"
+
+
+@pytest.mark.parametrize("isConfirmed", [False, True])
+def test_other_data_are_overwritten_only_when_that_is_confirmed(host, applied, phantom, isConfirmed):
+    import qt
+
+    panel, late = applied.panel, addImages()
+    other = load(make_phantom(seed=2), name="rest basal")
+    host.setNode(panel.ui.inputSelector, other)
+    for name, node in (("t1Map", late), ("r2Map", applied.maps["t1"]), ("flagsMap", applied.maps["flags"])):
+        host.setNode(getattr(panel.ui, f"{name}Selector"), node)
+    count = slicer.mrmlScene.GetNumberOfNodes()
+    host.answer(qt.QMessageBox.Ok if isConfirmed else qt.QMessageBox.Cancel)
+    host.click(panel.ui.applyButton)
+    (question,) = host.takeMessages()
+    for name in ("Late gadolinium (T1 map)", "rest mid T1 map (R2 map)", "rest mid flags (flags)"):
+        assert name in question.text
+    if isConfirmed:
+        assert tubeMeans(late, phantom) == pytest.approx(TUBES_MS, rel=0.01)
+        assert t1maps.findT1Maps(other)["r2"] is applied.maps["t1"]
+        host.click(panel.ui.applyButton)
+        assert host.takeMessages() == [], "by now these are the results of these images"
+    else:
+        assert volumeArray(late).max() == 7 and slicer.mrmlScene.GetNumberOfNodes() == count
+        assert t1maps.findT1Maps(other) == {} and t1maps.findT1Maps(applied.source) == applied.maps
+        assert panel.ui.statusLabel.text.startswith("Nothing was changed")
 
 
 # The curve under the cursor
@@ -596,6 +676,35 @@ def test_segments_are_measured_into_a_table(host, applied, segmentation, phantom
     count = slicer.mrmlScene.GetNumberOfNodes()
     host.click(panel.ui.measureButton)
     assert slicer.mrmlScene.GetNumberOfNodes() == count
+
+
+def test_tables_of_other_data_are_overwritten_only_when_that_is_confirmed(host, applied, segmentation, phantom):
+    import qt
+
+    panel = applied.panel
+    host.setNode(panel.ui.regionSelector, segmentation)
+    host.click(panel.ui.measureButton)
+    table = panel.ui.statisticsTableSelector.currentNode()
+    expected = column(table, "Mean [ms]")
+    host.setNode(panel.ui.inputSelector, load(make_phantom(seed=2, noise=40.0), name="rest basal"))
+    host.click(panel.ui.applyButton)
+    assert panel.ui.statisticsTableSelector.currentNode() is None, "the table belongs to the other map"
+    host.setNode(panel.ui.statisticsTableSelector, table)
+    host.answer(qt.QMessageBox.Cancel)
+    host.click(panel.ui.measureButton)
+    assert column(table, "Mean [ms]") == expected
+    (question,) = host.takeMessages()
+    assert f"{table.GetName()} (statistics)" in question.text
+    host.answer(qt.QMessageBox.Ok)
+    host.click(panel.ui.measureButton)
+    assert column(table, "Mean [ms]") != expected
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "Mine")
+    slicer.mrmlScene.RemoveNode(table)
+    host.processEvents()
+    assert panel.ui.statisticsTableSelector.currentNode() is None and not panel.ui.statisticsWidget.visible
+    host.setNode(panel.ui.inputSelector, applied.source)
+    host.click(panel.ui.measureButton)
+    assert column(panel.ui.statisticsTableSelector.currentNode(), "Mean [ms]") == expected
 
 
 def test_roi_box_is_measured(host, applied, phantom):
