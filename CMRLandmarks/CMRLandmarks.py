@@ -56,6 +56,11 @@ class CMRLandmarks(ScriptedLoadableModule):
             "105:539-542.</p>"
         )
 
+    def setup(self) -> None:
+        """Called when the module is loaded: from then on, scenes that were saved in its layout can be opened."""
+        bullseye.registerLayout()
+        slicer.app.connect("startupCompleted()", bullseye.registerLayout)  # views may be made after the modules
+
 
 @parameterNodeWrapper
 class CMRLandmarksParameterNode:

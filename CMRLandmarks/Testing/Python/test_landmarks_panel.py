@@ -240,6 +240,24 @@ def test_a_scene_closed_during_the_run_ends_it(host, panel, monkeypatch):
     assert host.takeMessages() == [] and rows(panel) == []
 
 
+def test_removed_nodes_leave_none_selected(host, measured):
+    """The selector of a real Slicer goes on to the neighbour of a node that is removed."""
+    ui, other = measured.ui, load("Stress T1 map")
+    drawn = segment(other)
+    host.setNode(ui.segmentationSelector, drawn)
+    host.setNode(ui.mapSelector, other)
+    slicer.mrmlScene.RemoveNode(drawn)
+    host.processEvents()
+    assert ui.segmentationSelector.currentNode() is None and "segmentation" in ui.segmentsLabel.text
+    slicer.mrmlScene.RemoveNode(other)
+    host.processEvents()
+    assert ui.mapSelector.currentNode() is None and ui.inputSelector.currentNode() is measured.volume
+    load("Late gadolinium")
+    slicer.mrmlScene.RemoveNode(measured.volume)
+    host.processEvents()
+    assert ui.inputSelector.currentNode() is None and not ui.applyButton.enabled
+
+
 # Correcting
 
 
@@ -579,6 +597,23 @@ def test_a_landmark_in_the_wrong_place_is_said_and_the_other_slices_stay(host, m
 
 
 # Bull's-eye
+
+
+def test_a_scene_saved_in_the_layout_is_opened_after_slicer_was_started_again(host, measured, tmp_path):
+    if not hasattr(host, "start"):
+        pytest.skip("a real Slicer cannot be started again from within")
+    host.click(measured.ui.layoutButton)
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    host.reset()
+    host.loadModule(MODULE)
+    slicer.util.selectModule("")
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    host.processEvents()
+    view = slicer.app.layoutManager().sliceWidget(bullseye.VIEW_NAME)
+    assert view.visible and view.mrmlSliceNode().IsMappedInLayout()
+    (picture,) = slicer.util.getNodesByClass(bullseye.CLASS)
+    assert view.mrmlSliceCompositeNode().GetBackgroundVolumeID() == picture.GetID()
+    assert host.grabSlice(bullseye.VIEW_NAME).max() > 200
 
 
 def test_bulls_eye_and_table_stand_in_the_layout(host, measured):

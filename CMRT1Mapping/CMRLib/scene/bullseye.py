@@ -113,14 +113,24 @@ def showBullsEye(mapNode: Any, bullseye: BullsEye, title: str) -> Any:
     return node
 
 
+def registerLayout() -> None:
+    """Make the arrangement of views known, if there are any views.
+
+    A module that shows it calls this when it is loaded: a scene that was saved in an arrangement that Slicer does not
+    know shows no view at all.
+    """
+    manager = slicer.app.layoutManager()  # None in a Slicer without main window
+    layoutNode = None if manager is None else manager.layoutLogic().GetLayoutNode()
+    if layoutNode is not None and not layoutNode.IsLayoutDescription(LAYOUT):
+        layoutNode.AddLayoutDescription(LAYOUT, LAYOUT_DESCRIPTION)
+
+
 def showLayout() -> None:
     """Arrange the views, if there are any: the image, the bull's-eye, the table."""
-    manager = slicer.app.layoutManager()  # None in a Slicer without main window
+    manager = slicer.app.layoutManager()
     if manager is None:
         return
-    layoutNode = manager.layoutLogic().GetLayoutNode()
-    if not layoutNode.IsLayoutDescription(LAYOUT):
-        layoutNode.AddLayoutDescription(LAYOUT, LAYOUT_DESCRIPTION)
+    registerLayout()  # again, in case the scene was cleared with its views
     manager.setLayout(LAYOUT)
     slicer.app.processEvents()  # the views get their sizes, to which pictures are fitted
     composite = manager.sliceWidget(VIEW_NAME).mrmlSliceCompositeNode()
