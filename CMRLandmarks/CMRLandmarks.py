@@ -86,6 +86,7 @@ class CMRLandmarksWidget(Panel):
     """The panel."""
 
     title = TITLE
+    inputName = "inputVolume"
     sections = ("inputsCollapsibleButton", "reviewCollapsibleButton", "segmentsCollapsibleButton")
 
     def __init__(self, parent: Any = None) -> None:
@@ -172,19 +173,18 @@ class CMRLandmarksWidget(Panel):
             if not ensureTorch(TITLE):
                 self.say(_("PyTorch is not installed, so there are no landmarks yet; place them by hand."))
                 return
-            parameters = self._parameterNode
+            volume, device = self._parameterNode.inputVolume, self._parameterNode.device
             with self.writing():
                 self._run(
-                    lambda: self.logic.process(
-                        parameters.inputVolume, device=parameters.device, progress=self._onProgress
-                    ),
+                    volume,
+                    lambda: self.logic.process(volume, device=device, progress=self._onProgress),
                     self._showFound,
                 )
             if not self._isClosed and self._parameterNode is not None:
                 self._showAll()
                 self.review.selectFirst()
 
-    def _showFound(self, node: Any) -> None:
+    def _showFound(self, _parameters: Any, node: Any) -> None:
         """Show new landmarks on their images."""
         display.showInSliceViews(landmarks.sourceVolume(node))
         self.say(self.logic.summary(node))

@@ -200,13 +200,15 @@ class CMRT1MappingWidget(Panel):
             if not ensureTorch(TITLE, networks=parameters.correctMotion):
                 self.ui.statusLabel.text = _("PyTorch is not installed, so there is no T1 map yet.")
                 return
+            source = parameters.inputNode
             outputs = {role: parameters.getValue(name) for role, name in OUTPUTS.items()}
-            mayOverwrite = self.mayOverwrite(parameters.inputNode, outputs, t1maps.MAP_NAMES)
+            mayOverwrite = self.mayOverwrite(source, outputs, t1maps.MAP_NAMES)
             if mayOverwrite is None:
                 return
             self._run(
+                source,
                 lambda: self.logic.process(
-                    parameters.inputNode,
+                    source,
                     phaseNode=parameters.phaseNode,
                     scheme=parameters.scheme,
                     lastTest=parameters.lastTest,
@@ -217,19 +219,16 @@ class CMRT1MappingWidget(Panel):
                     correctMotion=parameters.correctMotion,
                     mayOverwrite=mayOverwrite,
                 ),
-                lambda nodes: self._showMaps(parameters, nodes),
+                self._showMaps,
             )
 
     def onUndoButton(self) -> None:
         """Map the images as acquired, and remove the correction."""
         if self._isRunning:
             return
-        parameters = self._parameterNode
+        source, device = self._parameterNode.inputNode, self._parameterNode.device
         with slicer.util.tryWithErrorDisplay(_("The motion correction could not be undone."), waitCursor=False):
-            self._run(
-                lambda: self.logic.undoCorrection(parameters.inputNode, parameters.device, self._onProgress),
-                lambda nodes: self._showMaps(parameters, nodes),
-            )
+            self._run(source, lambda: self.logic.undoCorrection(source, device, self._onProgress), self._showMaps)
 
     def _showMaps(self, parameters: Any, nodes: dict[str, Any]) -> None:
         """Select new maps, and show the one that is chosen; the panel may have been left meanwhile."""

@@ -228,6 +228,30 @@ def test_cancel_changes_nothing(host, panel, monkeypatch):
     assert not slicer.util.getNodesByClass(landmarks.CLASS)
 
 
+def test_importing_a_scene_during_a_run(host, panel, monkeypatch, tmp_path):
+    """The landmarks go to the images that they were found in, not to those that the imported scene has selected."""
+    path, imported = tmp_path / "scene.mrb", []
+    host.setNode(panel.ui.inputSelector, load("Stress T1 map"))
+    assert slicer.util.saveScene(str(path))
+    slicer.mrmlScene.Clear(False)
+    host.processEvents()
+    volume = load()
+    host.setNode(panel.ui.inputSelector, volume)
+
+    def importing(image, geometry, *, model, progress):
+        imported.append(slicer.mrmlScene.ReadFromMRB(str(path)))
+        return predicted(image, geometry, model=model, progress=progress)
+
+    monkeypatch.setattr(landmarkdetection, "predict_landmarks", importing)
+    host.click(panel.ui.applyButton)
+    other = panel.ui.inputSelector.currentNode()
+    assert imported == [True] and other.GetName() == "Stress T1 map" and landmarks.findLandmarks(other) is None
+    assert landmarks.findLandmarks(volume).GetNumberOfDefinedControlPoints() == 9 and rows(panel) == []
+    assert panel.ui.statusLabel.text == "Computed for T1 map, which is not selected any more."
+    host.setNode(panel.ui.inputSelector, volume)
+    assert len(rows(panel)) == SLICES
+
+
 def test_a_scene_closed_during_the_run_ends_it(host, panel, monkeypatch):
     def closing(image, geometry, *, model, progress):
         slicer.mrmlScene.Clear(False)

@@ -23,6 +23,7 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """
 
     title = ""  # of error messages
+    inputName = "inputNode"  # the parameter that selects what is computed from
     sections: tuple[str, ...] = ()  # parts of the panel that are locked while it computes
 
     def __init__(self, parent: Any = None) -> None:
@@ -220,8 +221,15 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.say(_("Nothing was changed; choose another node for the result, or none to have it created."))
         return None
 
-    def _run(self, compute: Callable[[], Any], show: Callable[[Any], None]) -> None:
-        """Compute, and show the result; say why there is none if it is cancelled or cannot be computed."""
+    def _run(self, source: Any, compute: Callable[[], Any], show: Callable[[Any, Any], None]) -> None:
+        """Compute, and show the result; say why there is none if it is cancelled or cannot be computed.
+
+        Args:
+            source: the node that is computed from.
+            compute: puts the results into nodes and returns them.
+            show: called with the panel's parameters and the result, if ``source`` is still the input. The module may
+                have been left, so that the panel is tied to no parameters, or another scene may have been loaded.
+        """
         self._setRunning(True)
         try:
             result = compute()
@@ -231,7 +239,11 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.say(str(error))
             slicer.util.errorDisplay(str(error), windowTitle=self.title)
         else:
-            show(result)
+            parameters = self._parameterNode or self.logic.getParameterNode()
+            if parameters.getValue(self.inputName) is source:
+                show(parameters, result)
+            else:
+                self.say(_("Computed for {name}, which is not selected any more.").format(name=source.GetName()))
         finally:
             self._setRunning(False)
 

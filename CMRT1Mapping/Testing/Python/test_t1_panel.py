@@ -16,6 +16,15 @@ from CMRT1MappingLib.scene import t1maps
 
 MODULE = Path(__file__).resolve().parents[2] / "CMRT1Mapping.py"
 
+SELECTORS = {
+    "t1": "t1MapSelector",
+    "r2": "r2MapSelector",
+    "samples": "samplesMapSelector",
+    "residual": "residualMapSelector",
+    "t1_error": "t1ErrorMapSelector",
+    "flags": "flagsMapSelector",
+}
+
 
 @pytest.fixture(scope="module")
 def phantom():
@@ -390,6 +399,33 @@ def test_leaving_the_module_during_a_run(host, panel, phantom, onProgress):
     assert panel.ui.t1MapSelector.currentNode() is t1maps.findT1Maps(source)["t1"]
 
 
+def test_importing_a_scene_during_a_run(host, panel, phantom, onProgress, tmp_path):
+    """The maps go to the images that they were computed from, not to those that the imported scene has selected."""
+    path, imported = tmp_path / "scene.mrb", []
+    host.setNode(panel.ui.inputSelector, load(make_phantom(seed=2), name="stress mid"))
+    assert slicer.util.saveScene(str(path))
+    slicer.mrmlScene.Clear(0)
+    host.processEvents()
+    source = load(phantom)
+    host.setNode(panel.ui.inputSelector, source)
+
+    def add():
+        if not imported:
+            imported.append(slicer.mrmlScene.ReadFromMRB(str(path)))
+
+    onProgress(add)
+    host.click(panel.ui.applyButton)
+    assert imported == [True] and host.takeMessages() == []
+    maps = t1maps.findT1Maps(source)
+    assert tubeMeans(maps["t1"], phantom) == pytest.approx(TUBES_MS, rel=0.01)
+    other = panel.ui.inputSelector.currentNode()
+    assert other.GetName() == "stress mid" and t1maps.findT1Maps(other) == {}
+    assert all(getattr(panel.ui, name).currentNode() is None for name in SELECTORS.values())
+    assert panel.ui.statusLabel.text == "Computed for rest mid, which is not selected any more."
+    host.setNode(panel.ui.inputSelector, source)
+    assert panel.ui.t1MapSelector.currentNode() is maps["t1"]
+
+
 # Reload, closing, saving
 
 
@@ -449,16 +485,6 @@ def addImages(name="Late gadolinium"):
     setVolumeArray(volume, np.full((1, 4, 4), 7, np.float32), OBLIQUE)
     volume.CreateDefaultDisplayNodes()
     return volume
-
-
-SELECTORS = {
-    "t1": "t1MapSelector",
-    "r2": "r2MapSelector",
-    "samples": "samplesMapSelector",
-    "residual": "residualMapSelector",
-    "t1_error": "t1ErrorMapSelector",
-    "flags": "flagsMapSelector",
-}
 
 
 @pytest.mark.parametrize("role", ["t1", "r2", "t1_error", "flags"])

@@ -210,6 +210,25 @@ def test_every_part_can_be_shown_with_place_and_zoom_kept(host, applied, choice,
     assert red.GetFieldOfView()[:2] == pytest.approx((width / 2, height / 2)), "the eye can flip between them"
 
 
+@pytest.mark.parametrize("choice", ["Acquired images", "Corrected images"])
+def test_leaving_the_module_during_a_run_while_images_are_shown(host, applied, monkeypatch, choice):
+    panel, original = applied.panel, applied.panel._onProgress
+    host.choose(panel.ui.shownMapComboBox, choice)
+
+    def progress(fraction):
+        if panel._parameterNode is not None:
+            panel.exit()
+        original(fraction)
+
+    monkeypatch.setattr(panel, "_onProgress", progress)
+    applied.maps["t1"].SetAttribute("CMR.Version", "earlier")
+    host.click(panel.ui.applyButton)
+    assert applied.maps["t1"].GetAttribute("CMR.Version") != "earlier" and host.takeMessages() == []
+    assert panel.ui.statusLabel.text.startswith("Fitted ")
+    panel.enter()
+    assert panel.ui.t1MapSelector.currentNode() is applied.maps["t1"] and panel.ui.applyButton.enabled
+
+
 def test_displacement_is_laid_over_the_corrected_image(host, applied):
     host.choose(applied.panel.ui.shownMapComboBox, "Displacement")
     (composite, *_) = composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
