@@ -16,7 +16,7 @@ from CMRLib.anatomy.landmarks import LANDMARK_NAMES
 from CMRLib.errors import MissingDependencyError
 from CMRLib.geometry import Geometry
 from CMRLib.review import Status
-from CMRLib.scene import aha, bullseye, landmarks
+from CMRLib.scene import aha, bullseye, display, landmarks
 from CMRLib.scene.landmarkreview import readReview
 from CMRLib.scene.results import findResult
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray
@@ -621,6 +621,23 @@ def test_a_landmark_in_the_wrong_place_is_said_and_the_other_slices_stay(host, m
 
 
 # Bull's-eye
+
+
+def test_the_view_of_the_bulls_eye_shows_nothing_else(host, measured):
+    host.click(measured.ui.layoutButton)
+    view = slicer.app.layoutManager().sliceWidget(bullseye.VIEW_NAME)
+    composite, sliceToRAS = view.mrmlSliceCompositeNode(), view.mrmlSliceNode().GetSliceToRAS()
+    picture, plane = composite.GetBackgroundVolumeID(), slicer.util.arrayFromVTKMatrix(sliceToRAS)
+    other = load("Stress T1 map", geometry=Geometry((5.0, 6.0, 7.0), (1.0, 1.0, 9.0)))
+    labels = findResult(measured.volume, aha.LABELS_ROLE, aha.LABELS_CLASS)
+    display.showInSliceViews(other, overlay=measured.volume)
+    display.showLabels(labels, True)
+    red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    assert (red.GetBackgroundVolumeID(), red.GetForegroundVolumeID()) == (other.GetID(), measured.volume.GetID())
+    assert red.GetLabelVolumeID() == labels.GetID()
+    assert (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID()) == (picture, None)
+    assert composite.GetLabelVolumeID() is None
+    assert np.array_equal(slicer.util.arrayFromVTKMatrix(sliceToRAS), plane)
 
 
 def test_a_scene_saved_in_the_layout_is_opened_after_slicer_was_started_again(host, measured, tmp_path):

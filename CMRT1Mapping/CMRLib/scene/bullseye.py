@@ -134,6 +134,7 @@ def showLayout() -> None:
     manager.setLayout(LAYOUT)
     slicer.app.processEvents()  # the views get their sizes, to which pictures are fitted
     composite = manager.sliceWidget(VIEW_NAME).mrmlSliceCompositeNode()
+    composite.SetDoPropagateVolumeSelection(False)  # the view is for the picture alone
     composite.SetBackgroundVolumeID(None)  # what is shown next is fitted anew
 
 

@@ -18,6 +18,7 @@ GREY = "vtkMRMLColorTableNodeGrey"
 LEGEND_SIZE = (0.1, 0.45)  # width and height as part of the view's
 LEGEND_FONT_SIZE = 14
 OVERLAY_OPACITY = 0.6
+LABEL_OPACITY = 0.8
 
 # T1 is longer in a stronger field: normal myocardium would look diseased in the other field's colors.
 T1_COLOR_TABLES = {"1.5 T": "CMR_T1_1.5T", "3 T": "CMR_T1_3T"}
@@ -147,12 +148,12 @@ def t1ColorsForField(tesla: float) -> str:
 
 
 def showLabels(labelNode: Any, visible: bool) -> None:
-    """Lay a label map over every slice view, or take it away where it is."""
-    if visible:
-        slicer.util.setSliceViewerLayers(label=labelNode, labelOpacity=0.8)
-        return
-    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-        if composite.GetLabelVolumeID() == labelNode.GetID():
+    """Lay a label map over every slice view of images, or take it away where it is."""
+    for composite in imageComposites():
+        if visible:
+            composite.SetLabelVolumeID(labelNode.GetID())
+            composite.SetLabelOpacity(LABEL_OPACITY)
+        elif composite.GetLabelVolumeID() == labelNode.GetID():
             composite.SetLabelVolumeID(None)
 
 
@@ -162,15 +163,30 @@ def sliceLogics() -> list[Any]:
     return [] if logics is None else [logics.GetItemAsObject(index) for index in range(logics.GetNumberOfItems())]
 
 
+def imageComposites() -> list[Any]:
+    """What the slice views show that are for any image, as a node for each view.
+
+    A view with a purpose of its own, such as the bull's-eye's, does not take part when volumes are chosen for all views
+    (``DoPropagateVolumeSelection``); `slicer.util.setSliceViewerLayers` would put them into it all the same.
+    """
+    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    return [composite for composite in composites if composite.GetDoPropagateVolumeSelection()]
+
+
 def showInSliceViews(volumeNode: Any, overlay: Any = None) -> None:
-    """Show a map as the background of every slice view, and another one half transparent over it.
+    """Show a map as the background of every slice view of images, and another one half transparent over it.
 
     A view that showed no image of this place before is turned to its plane and fitted, with the image as it was
     acquired: columns to the right, rows downwards. Other views keep their place and zoom.
     """
-    new = [view for view in sliceLogics() if not _shareAPlace(_background(view), volumeNode)]
-    opacity = None if overlay is None else OVERLAY_OPACITY
-    slicer.util.setSliceViewerLayers(background=volumeNode, foreground=overlay, foregroundOpacity=opacity)
+    composites = imageComposites()
+    views = [view for view in sliceLogics() if view.GetSliceCompositeNode() in composites]
+    new = [view for view in views if not _shareAPlace(_background(view), volumeNode)]
+    for composite in composites:
+        composite.SetBackgroundVolumeID(volumeNode.GetID())
+        composite.SetForegroundVolumeID(None if overlay is None else overlay.GetID())
+        if overlay is not None:
+            composite.SetForegroundOpacity(OVERLAY_OPACITY)
     columns, rows, slices = volumeNode.GetImageData().GetDimensions()
     middle = np.array([(columns - 1) / 2, (rows - 1) / 2, (slices - 1) / 2])
     center, right, down = ijkToWorld(volumeNode, middle + np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]]))
@@ -188,6 +204,7 @@ def showSideBySide(leftVolume: Any, rightVolume: Any) -> None:
     if manager is None:
         return
     manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView)
+    slicer.app.processEvents()  # the views get their sizes, to which the maps are fitted
     showInSliceViews(leftVolume)
     left, right = (manager.sliceWidget(name).sliceLogic() for name in ("Red", "Yellow"))
     right.GetSliceNode().GetSliceToRAS().DeepCopy(left.GetSliceNode().GetSliceToRAS())

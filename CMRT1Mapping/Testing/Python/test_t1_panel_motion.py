@@ -265,6 +265,17 @@ def test_compare_shows_r2_before_and_after_on_the_same_plane(host, applied):
     assert after.mean() > before.mean() + 5, "R2 is brighter after the correction"
 
 
+def test_compare_shows_the_whole_maps(host, applied):
+    """Views have the size of another layout only after Qt has arranged them."""
+    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView)
+    host.processEvents()
+    host.click(applied.panel.ui.compareButton)
+    columns, rows, _slices = applied.maps["r2"].GetImageData().GetDimensions()
+    for name in ("Red", "Yellow"):
+        width, height, _depth = slicer.app.layoutManager().sliceWidget(name).mrmlSliceNode().GetFieldOfView()
+        assert width >= 0.99 * columns * OBLIQUE.spacing[0] and height >= 0.99 * rows * OBLIQUE.spacing[1]
+
+
 def arrows(host, name="Red"):
     """Number of pixels of a slice view that the arrows change."""
     panel = slicer.util.getModuleWidget("CMRT1Mapping")
