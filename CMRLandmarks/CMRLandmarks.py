@@ -115,10 +115,10 @@ class CMRLandmarksWidget(Panel):
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeRemoved(self, caller: Any, event: Any, node: Any) -> None:
         """Called after a node was removed: entry lines go with their landmarks, and the panel shows that they did."""
-        if slicer.mrmlScene.IsClosing() or self._isWriting or not node.IsA(landmarks.CLASS):
+        if slicer.mrmlScene.IsClosing() or not node.IsA(landmarks.CLASS):
             return
         landmarks.removeStrayLines()
-        if self._parameterNode is not None:
+        if self._parameterNode is not None and not self._isWriting:
             self._showAll()
 
     def onParameterNodeModified(self, caller: Any = None, event: Any = None) -> None:
@@ -150,9 +150,9 @@ class CMRLandmarksWidget(Panel):
         node = self.landmarksNode()
         if node is None:
             return []
-        moved = (node.PointModifiedEvent, node.PointPositionDefinedEvent, node.PointPositionUndefinedEvent)
         return [
-            *((node, event, self.onPointModified) for event in moved),
+            (node, node.PointModifiedEvent, self.onPointModified),
+            *((node, e, self.onPointSet) for e in (node.PointPositionDefinedEvent, node.PointPositionUndefinedEvent)),
             (node, node.PointEndInteractionEvent, self.onPointReleased),
         ]
 
@@ -207,6 +207,12 @@ class CMRLandmarksWidget(Panel):
         if landmarks.noticeEdits(caller, self._parameterNode.inputVolume, self.review.reviewer):
             self.review.updateButtons()
         self.pointsChanged()
+
+    def onPointSet(self, caller: Any, event: Any) -> None:
+        """A point was placed, or was taken away, as deleting one in a view does."""
+        self.onPointModified(caller, event)
+        if not self._isWriting and self._parameterNode is not None:
+            self.review.updateButtons()
 
     def onPointReleased(self, caller: Any, event: Any) -> None:
         """A point was dragged and let go: snap insertion points to the epicardium where that is wished."""

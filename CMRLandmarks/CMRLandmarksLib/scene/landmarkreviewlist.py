@@ -90,8 +90,8 @@ class LandmarkReviewList(ReviewList):
         """Offer what can be done by hand with the slice."""
         parameters = self.panel.parameterNode
         hasVolume = parameters is not None and parameters.inputVolume is not None
-        isMissing = entry is not None and entry.status is Status.MISSING
-        self.panel.ui.placeButton.enabled = hasVolume and (self.node() is None or isMissing)
+        isIncomplete = entry is not None and None in landmarks.slicePoints(self.node(), self._volume)[entry.slice]
+        self.panel.ui.placeButton.enabled = hasVolume and (self.node() is None or isIncomplete)
         box = self.panel.ui.levelComboBox
         box.enabled = entry is not None
         level = entry.level if isinstance(entry, LandmarkReview) else ""
@@ -108,7 +108,7 @@ class LandmarkReviewList(ReviewList):
         self.panel.segments.update()
 
     def onPlaceButton(self) -> None:
-        """Place the landmarks of the selected slice by hand; without any landmarks yet, of the middle slice."""
+        """Place what the selected slice lacks of landmarks; without any landmarks yet, those of the middle slice."""
         if self.panel.parameterNode is None:
             return
         volume = self._volume

@@ -502,6 +502,48 @@ def test_points_by_hand_without_any_model(host, panel):
     }
 
 
+@pytest.mark.parametrize("kind", [0, 1, 2])
+def test_a_point_placed_by_hand_and_deleted_in_the_view_can_be_placed_again(host, panel, kind):
+    """The view's "Delete point" unsets a point where their number is fixed."""
+    volume = load()
+    host.setNode(panel.ui.inputSelector, volume)
+    host.click(panel.ui.placeButton)
+    node, number = landmarks.findLandmarks(volume), 3 * 2 + kind
+    assert not panel.ui.placeButton.enabled and node.GetFixedNumberOfControlPoints()
+    node.SetNthControlPointPositionWorld(6, *world(volume, 2, (50.0, 40.0)))
+    before = landmarks.slicePoints(node, volume)[2]
+    node.UnsetNthControlPointPosition(number)
+    host.processEvents()
+    host.click(panel.ui.placeButton)
+    after = landmarks.slicePoints(node, volume)[2]
+    assert [point for n, point in enumerate(after) if n != kind] == [p for n, p in enumerate(before) if n != kind]
+    assert after[kind] is not None and np.hypot(*np.subtract(after[kind], before[kind])) < 25
+    assert {texts[0]: texts[3] for texts in rows(panel)}["2"] == "corrected" and len(lines()) == 1
+    assert not panel.ui.placeButton.enabled
+
+
+def test_landmarks_removed_during_a_run_take_their_lines_along(host, applied, monkeypatch):
+    def removing(image, geometry, *, model, progress):
+        slicer.mrmlScene.RemoveNode(applied.node)
+        progress(0.5)
+        return predicted(image, geometry, model=model, progress=progress)
+
+    monkeypatch.setattr(landmarkdetection, "predict_landmarks", removing)
+    host.click(applied.ui.applyButton)
+    node = landmarks.findLandmarks(applied.volume)
+    assert node is not applied.node and len(lines()) == 3
+    assert all(line.GetNodeReference(landmarks.SOURCE_REFERENCE) is node for line in lines())
+
+    def cancelling(image, geometry, *, model, progress):
+        slicer.mrmlScene.RemoveNode(node)
+        applied.ui.cancelButton.click()
+        progress(0.5)
+
+    monkeypatch.setattr(landmarkdetection, "predict_landmarks", cancelling)
+    host.click(applied.ui.applyButton)
+    assert landmarks.findLandmarks(applied.volume) is None and lines() == []
+
+
 def test_dragged_insertions_snap_to_the_epicardium(host, measured):
     measured.ui.snapCheckBox.checked = True
     dragPoint(host, measured, 0, 1, (CENTER[0], CENTER[1] - 26))

@@ -159,14 +159,22 @@ def comment(landmarksNode: Any, index: int, text: str) -> None:
 
 
 def placeByHand(landmarksNode: Any, volumeNode: Any, index: int, reviewer: str = "") -> None:
-    """Place the landmarks of a slice in the middle of its image, to be dragged from there."""
+    """Place the landmarks of a slice that it lacks, to be dragged from there.
+
+    They lie around those that are there, or else around the middle of the image.
+    """
     geometry = volumeGeometry(volumeNode)
     columns, rows, _slices = volumeNode.GetImageData().GetDimensions()
     middle = np.array([(rows - 1) / 2, (columns - 1) / 2])
     # As on a reader's screen: insertions to the upper and the lower left.
     reach = min(_HAND_RADIUS_MM, rows * geometry.spacing[1] / 4, columns * geometry.spacing[0] / 4)
     offset = np.array([reach * np.sin(np.pi / 3) / geometry.spacing[1], -reach * 0.5 / geometry.spacing[0]])
-    points = (tuple(middle), tuple(middle + offset * [-1, 1]), tuple(middle + offset))
+    usual = np.array([middle, middle + offset * [-1, 1], middle + offset])
+    placed = slicePoints(landmarksNode, volumeNode)[index]
+    shifts = [np.subtract(point, place) for point, place in zip(placed, usual, strict=True) if point is not None]
+    usual += np.mean(shifts, axis=0) if shifts else 0.0
+    inside = np.clip(usual, 0, [rows - 1, columns - 1])
+    points = [point or (row, column) for point, (row, column) in zip(placed, inside.tolist(), strict=True)]
     movePoints(landmarksNode, volumeNode, index, points)
     entries = readReview(landmarksNode)
     entries[index] = replace(entries[index], status=Status.CORRECTED, reviewer=reviewer)
