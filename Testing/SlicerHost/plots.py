@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import slicer
 import vtk
 from PySide6 import QtWidgets
@@ -18,6 +20,13 @@ _MARKERS = {
     "MarkerStyleCircle": vtk.vtkPlotPoints.CIRCLE,
     "MarkerStyleDiamond": vtk.vtkPlotPoints.DIAMOND,
 }
+
+
+_LINES = ("Line", "Scatter")  # types of plot that a real Slicer draws as lines, visible or not
+
+
+class ChartError(RuntimeError):
+    """What a real plot view logs as an error."""
 
 
 @stand_in
@@ -101,6 +110,11 @@ class qMRMLPlotView(RenderedWidget):
     def _add(self, node):
         table = node.GetTableNode().GetTable() if node.GetTableNode() else None
         columns = [node.GetXColumnName(), node.GetYColumnName()]
+        if node.GetPlotTypeAsString(node.GetPlotType()).title() in _LINES:
+            if not columns[0]:
+                self._log(f"No X column is set for {node.GetName()}")
+            elif table is not None and table.GetNumberOfRows() == 1:
+                self._log(f"Attempted to paint a line with <2 points: {node.GetName()}")
         if table is None or not all(name and table.GetColumnByName(name) for name in columns):
             return
         lines = node.GetLineStyle() != slicer.vtkMRMLPlotSeriesNode.LineStyleNone
@@ -112,6 +126,12 @@ class qMRMLPlotView(RenderedWidget):
         name = node.GetMarkerStyleAsString(node.GetMarkerStyle())
         plot.SetMarkerStyle(_MARKERS.get(f"MarkerStyle{name.title()}", vtk.vtkPlotPoints.CIRCLE))
         plot.SetMarkerSize(node.GetMarkerSize())
+
+
+    @staticmethod
+    def _log(text):
+        error = ChartError(text)
+        sys.excepthook(type(error), error, None)
 
 
 @stand_in

@@ -200,6 +200,28 @@ def test_an_error_that_slicer_only_prints_fails(host, ui, cause):
         host.processEvents()
 
 
+def test_what_a_plot_view_logs_as_an_error_fails(host):
+    import slicer
+    from SlicerHost.host import HostError
+
+    nodes = {}
+    slicer.util.plot(np.array([[1.0, 2.0]]), 0, ["time", "signal"], "Point", show=False, nodes=nodes)
+    (series,) = nodes["series"]
+    view_node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotViewNode")
+    view_node.SetPlotChartNodeID(nodes["chart"].GetID())
+    view = slicer.qMRMLPlotView()
+    view.setMRMLScene(slicer.mrmlScene)
+    view.setMRMLPlotViewNode(view_node)
+    with pytest.raises(HostError, match="a line with <2 points"):
+        host.check()
+    series.SetXColumnName("")
+    with pytest.raises(HostError, match="No X column is set"):
+        host.check()
+    nodes["chart"].RemoveAllPlotSeriesNodeIDs()
+    host.errors.clear()
+    view.setMRMLPlotViewNode(None)
+
+
 def test_an_unexpected_error_message_fails_the_test(host):
     import slicer
 
