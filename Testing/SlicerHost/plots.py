@@ -127,7 +127,6 @@ class qMRMLPlotView(RenderedWidget):
         plot.SetMarkerStyle(_MARKERS.get(f"MarkerStyle{name.title()}", vtk.vtkPlotPoints.CIRCLE))
         plot.SetMarkerSize(node.GetMarkerSize())
 
-
     @staticmethod
     def _log(text):
         error = ChartError(text)

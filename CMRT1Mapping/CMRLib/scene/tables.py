@@ -75,7 +75,7 @@ def setStatisticsTable(tableNode: Any, unit: str, statistics: Mapping[str, RoiSt
 
     Args:
         tableNode: a vtkMRMLTableNode.
-        unit: of the values, for the column titles.
+        unit: of the values, for the column titles; may be empty.
         statistics: name of the region -> its statistics, or None where the region holds no value.
     """
     wasModifying = tableNode.StartModify()
@@ -88,7 +88,7 @@ def setStatisticsTable(tableNode: Any, unit: str, statistics: Mapping[str, RoiSt
     for title, field in STATISTICS_COLUMNS.items():
         counts = field in ("pixels", "excluded")
         column = vtk.vtkIntArray() if counts else vtk.vtkDoubleArray()
-        column.SetName(title if counts else f"{title} [{unit}]")
+        column.SetName(title if counts or not unit else f"{title} [{unit}]")
         for values in statistics.values():
             if values is None:
                 column.InsertNextValue(0 if counts else math.nan)

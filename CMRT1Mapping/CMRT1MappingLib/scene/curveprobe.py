@@ -36,6 +36,7 @@ class CurveProbe:
         """Let go of the scene's nodes."""
         self._observe(False)
         self._pixel = None
+        self._panel.ui.curveLabel.text = ""
         if self._view is not None:
             self._view.setMRMLPlotViewNode(None)
 

@@ -67,6 +67,8 @@ def curveViewNode(owner: Any) -> Any:
 
 
 def _series(name: str, times: np.ndarray, signal: np.ndarray) -> Any:
+    if len(times) == 1:  # a chart draws no line, not even an invisible one, through one point
+        times, signal = np.repeat(times, 2), np.repeat(signal, 2)
     table = _singleton("vtkMRMLTableNode", name)
     wasModifying = table.StartModify()
     table.RemoveAllColumns()
@@ -81,10 +83,10 @@ def _series(name: str, times: np.ndarray, signal: np.ndarray) -> Any:
     series = _singleton("vtkMRMLPlotSeriesNode", name)
     wasModifying = series.StartModify()
     series.SetName(name)
-    series.SetAndObserveTableNodeID(table.GetID())
     series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
-    series.SetXColumnName(TIME)
+    series.SetXColumnName(TIME)  # before the table: a chart that sees it wants to know its columns
     series.SetYColumnName(SIGNAL)
+    series.SetAndObserveTableNodeID(table.GetID())
     series.SetColor(*(part / 255 for part in SERIES_COLORS[name]))
     if name == FIT:
         series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleSolid)

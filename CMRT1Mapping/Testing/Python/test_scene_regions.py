@@ -165,6 +165,9 @@ def test_statistics_table():
     assert table.GetCellText(0, 6) == "321" and table.GetCellText(0, 7) == "4"
     assert table.GetNumberOfRows() == 2
     assert math.isnan(table.GetTable().GetValueByName(1, "Mean [ms]").ToDouble())
+    setStatisticsTable(table, "", statistics)
+    names = [table.GetColumnName(index) for index in range(table.GetNumberOfColumns())]
+    assert names == ["Region", "Mean", "SD", "Median", "Min", "Max", "Pixels", "Excluded"], "of a map without a unit"
 
 
 def curve(used=(True, False, True)):
@@ -200,7 +203,7 @@ def points(chart):
 def test_curve_is_a_chart_of_samples_and_fit():
     drawn = points(plots.showCurve(curve()))
     assert drawn["Samples used"] == [(100.0, -300.0), (1100.0, 120.0)]
-    assert drawn["Samples not used"] == [(180.0, -250.0)]
+    assert drawn["Samples not used"] == [(180.0, -250.0)] * 2, "no chart takes a series of one point"
     assert len(drawn["Fit"]) == 50 and drawn["Fit"][0] == (0.0, -400.0)
 
 

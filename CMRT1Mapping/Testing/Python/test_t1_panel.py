@@ -563,7 +563,13 @@ def test_other_data_are_overwritten_only_when_that_is_confirmed(host, applied, p
 def curvePoints():
     chart = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")[0]
     series = [chart.GetNthPlotSeriesNode(i) for i in range(chart.GetNumberOfPlotSeriesNodes())]
-    return {node.GetName(): node.GetTableNode().GetNumberOfRows() for node in series}
+    return {node.GetName(): len({tuple(row) for row in tableRows(node.GetTableNode())}) for node in series}
+
+
+def tableRows(table):
+    return [
+        [table.GetCellText(row, n) for n in range(table.GetNumberOfColumns())] for row in range(table.GetNumberOfRows())
+    ]
 
 
 def test_hovering_plots_the_pixel_with_the_map_s_own_numbers(host, applied, phantom):
@@ -580,6 +586,31 @@ def test_hovering_plots_the_pixel_with_the_map_s_own_numbers(host, applied, phan
         drawn = curvePoints()
         assert drawn["Samples used"] == used and drawn.get("Samples not used", 0) == 7 - used
         assert drawn["Fit"] > 100
+
+
+def test_hovering_a_pixel_with_one_unused_sample_draws_it(host, applied):
+    """Charts refuse a line through one point, and Slicer draws samples as lines that are not visible."""
+    panel, t1 = applied.panel, applied.maps["t1"]
+    panel.ui.showCurveCheckBox.checked = True
+    row, column = np.argwhere(volumeArray(applied.maps["samples"])[0] == 6)[0]
+    host.moveMouse("Red", position(t1, row, column))
+    assert f"Row {row}, column {column}" in panel.ui.curveLabel.text
+    assert curvePoints()["Samples used"] == 6 and curvePoints()["Samples not used"] == 1
+
+
+def test_curves_go_on_after_the_scene_was_closed(host, applied, phantom):
+    panel = applied.panel
+    panel.ui.showCurveCheckBox.checked = True
+    host.moveMouse("Red", position(applied.maps["t1"], *phantom.centers[1]))
+    slicer.mrmlScene.Clear(0)
+    host.processEvents()
+    assert panel.ui.curveLabel.text == "", "the pixel belonged to images that are gone"
+    source = load(phantom)
+    host.setNode(panel.ui.inputSelector, source)
+    host.click(panel.ui.applyButton)
+    panel.ui.showCurveCheckBox.checked = True
+    host.moveMouse("Red", position(t1maps.findT1Maps(source)["t1"], *phantom.centers[1]))
+    assert "of 7 samples used" in panel.ui.curveLabel.text
 
 
 def test_hovering_air_says_so_and_leaving_the_image_keeps_the_curve(host, applied, phantom):
