@@ -35,13 +35,13 @@ class qMRMLPlotView(RenderedWidget):
 
     def __init__(self, parent=None):
         super().__init__(parent)
-        self._scene, self._node, self._observations = None, None, []
+        self._scene, self._node, self._observations, self._seen = None, None, [], {}
         self._context = vtk.vtkContextView()
         self._context.GetRenderWindow().SetOffScreenRendering(1)
         self._context.GetRenderer().SetBackground(1, 1, 1)
         self._chart = vtk.vtkChartXY()
         self._context.GetScene().AddItem(self._chart)
-        self.destroyed.connect(self._unobserve)
+        self.destroyed.connect(lambda: self._forget())
 
     def renderWindow(self):
         return self._context.GetRenderWindow()
@@ -71,6 +71,16 @@ class qMRMLPlotView(RenderedWidget):
             observed.RemoveObserver(tag)
         self._observations = []
 
+    def _forget(self, *_):
+        self._unobserve()
+        for series, tag in self._seen.items():
+            series.RemoveObserver(tag)
+
+    def _see(self, series, _event):
+        """A series that was shown once is looked at again as soon as it has another table, finished or not."""
+        if series.GetTableNode() is not None:
+            self._check(series)
+
     def _rebuild(self, *_):
         self._unobserve()
         chart_node = self._node.GetPlotChartNode() if self._node else None
@@ -82,6 +92,9 @@ class qMRMLPlotView(RenderedWidget):
         tables = [s.GetTableNode() for s in series if s.GetTableNode()]
         watched = [n for n in (self._node, chart_node, *series, *tables) if n]
         self._observations = [(n, n.AddObserver(vtk.vtkCommand.ModifiedEvent, self._rebuild)) for n in watched]
+        for node in series:
+            if node not in self._seen:
+                self._seen[node] = node.AddObserver(slicer.vtkMRMLNode.ReferenceAddedEvent, self._see)
         self._chart.ClearPlots()
         for node in series:
             self._add(node)
@@ -110,11 +123,7 @@ class qMRMLPlotView(RenderedWidget):
     def _add(self, node):
         table = node.GetTableNode().GetTable() if node.GetTableNode() else None
         columns = [node.GetXColumnName(), node.GetYColumnName()]
-        if node.GetPlotTypeAsString(node.GetPlotType()).title() in _LINES:
-            if not columns[0]:
-                self._log(f"No X column is set for {node.GetName()}")
-            elif table is not None and table.GetNumberOfRows() == 1:
-                self._log(f"Attempted to paint a line with <2 points: {node.GetName()}")
+        self._check(node)
         if table is None or not all(name and table.GetColumnByName(name) for name in columns):
             return
         lines = node.GetLineStyle() != slicer.vtkMRMLPlotSeriesNode.LineStyleNone
@@ -128,9 +137,17 @@ class qMRMLPlotView(RenderedWidget):
         plot.SetMarkerSize(node.GetMarkerSize())
 
     @staticmethod
-    def _log(text):
-        error = ChartError(text)
-        sys.excepthook(type(error), error, None)
+    def _check(series):
+        text, table = "", series.GetTableNode()
+        if series.GetPlotTypeAsString(series.GetPlotType()) not in _LINES:
+            return
+        if not series.GetXColumnName():
+            text = f"No X column is set for {series.GetName()}"
+        elif table is not None and table.GetNumberOfRows() == 1:
+            text = f"Attempted to paint a line with <2 points: {series.GetName()}"
+        if text:
+            error = ChartError(text)
+            sys.excepthook(type(error), error, None)
 
 
 @stand_in

@@ -87,7 +87,7 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self._box)
         self._box.currentIndexChanged.connect(self._chosen)
-        self.destroyed.connect(lambda: self._observer.observe(None))
+        self.destroyed.connect(lambda: self._let_go())  # a method of what is destroyed would not be called
 
     nodeTypes = _refilling("_node_types")
     noneEnabled = _refilling("_none_enabled")
@@ -95,6 +95,11 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
     showHidden = _refilling("_show_hidden")
     showChildNodeTypes = _refilling("_show_children")
     hideChildNodeTypes = _refilling("_hidden_types")
+
+    def _let_go(self, *_):
+        self._observer.observe(None)
+        for node, tag in self._observed_names:
+            node.RemoveObserver(tag)
 
     def mrmlScene(self):
         return self._scene

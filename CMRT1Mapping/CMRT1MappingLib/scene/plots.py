@@ -83,9 +83,10 @@ def _series(name: str, times: np.ndarray, signal: np.ndarray) -> Any:
     series = _singleton("vtkMRMLPlotSeriesNode", name)
     wasModifying = series.StartModify()
     series.SetName(name)
-    series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
-    series.SetXColumnName(TIME)  # before the table: a chart that sees it wants to know its columns
+    # Columns come before what needs them: views see a new table at once, and closing the scene had reset the series.
+    series.SetXColumnName(TIME)
     series.SetYColumnName(SIGNAL)
+    series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
     series.SetAndObserveTableNodeID(table.GetID())
     series.SetColor(*(part / 255 for part in SERIES_COLORS[name]))
     if name == FIT:
