@@ -1,6 +1,7 @@
 """``run_in_slicer.py`` finds Slicer and ends with the status of the tests in it; here with a stand-in for Slicer."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +77,11 @@ def test_missing_pytest_is_an_error(slicer):
     done = run(slicer(missing=("pytest",)))
     assert done.returncode == 2
     assert done.stderr == "Install what the tests need: PythonSlicer -m pip install pytest\n"
+
+
+def test_ctest_runs_the_suite_only_where_that_is_asked_for():
+    """Slicer's Python has no pytest of its own."""
+    lists = (SCRIPT.parents[1] / "CMakeLists.txt").read_text(encoding="utf-8")
+    (option,) = re.findall(r"option\((\w+) \"[^\"]*pytest[^\"]*\" OFF\)", lists)
+    (condition,) = re.findall(r"if\((.*)\)\n  slicer_add_python_test\(SCRIPT Testing/run_in_slicer.py\)", lists)
+    assert condition == f"BUILD_TESTING AND {option}"

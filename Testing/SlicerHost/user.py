@@ -63,6 +63,11 @@ class User:
         item.setText(text)
         self.processEvents()
 
+    def sliceComposites(self) -> list[Any]:
+        """What Slicer's own slice views show, as a node for each; modules may have views besides."""
+        nodes = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+        return [node for node in nodes if node.GetLayoutName() in ("Red", "Green", "Yellow")]
+
     def moveMouse(self, viewName: str, ras: Any, shift: bool = False) -> None:
         """Move the pointer over a slice view to a point in RAS mm, without a button."""
         self._pointAt(viewName, ras, shift)
@@ -161,6 +166,8 @@ class RealSlicer(User):
         name = Path(path).stem
         if not hasattr(slicer.modules, name.lower()):
             slicer.app.moduleManager().factoryManager().loadModules([name])
+        if slicer.util.getModule(name).widgetRepresentation() is None:
+            return getattr(slicer.modules, f"{name}Instance")  # it has no panel, and getModuleWidget would raise
         if slicer.util.mainWindow() is not None:
             slicer.util.selectModule(name)
         return slicer.util.getModuleWidget(name)

@@ -680,6 +680,10 @@ def test_the_view_of_the_bulls_eye_shows_nothing_else(host, measured):
     assert (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID()) == (picture, None)
     assert composite.GetLabelVolumeID() is None
     assert np.array_equal(slicer.util.arrayFromVTKMatrix(sliceToRAS), plane)
+    slicer.mrmlScene.Clear(False)
+    host.processEvents()
+    display.showInSliceViews(load())
+    assert composite.GetBackgroundVolumeID() is None, "closing the scene does not make it a view like others"
 
 
 def test_a_scene_saved_in_the_layout_is_opened_after_slicer_was_started_again(host, measured, tmp_path):
@@ -710,7 +714,7 @@ def test_bulls_eye_and_table_stand_in_the_layout(host, measured):
     corner, right, down = ijkToWorld(picture, np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]]))
     assert (right - corner) @ toRAS[:3, 0] > 0.99 and (down - corner) @ toRAS[:3, 1] < -0.99, "it is upright"
     table = findResult(measured.volume, aha.TABLE_ROLE, "vtkMRMLTableNode")
-    (view,) = slicer.util.getNodesByClass("vtkMRMLTableViewNode")
+    view = manager.tableWidget(0).mrmlTableViewNode()
     assert view.GetTableNodeID() == table.GetID()
     red = manager.sliceWidget("Red").mrmlSliceCompositeNode()
     assert red.GetBackgroundVolumeID() == measured.volume.GetID()
@@ -830,6 +834,8 @@ def test_a_slicer_without_main_window(host, measured, monkeypatch):
 
 def test_slicer_starts_without_the_method(started_host):
     """Slicer loads every module's file when it starts."""
+    if not hasattr(started_host, "start"):
+        pytest.skip("the stand-in is started in a Python of its own, which a real Slicer has none for")
     script = (
         "import runpy, sys, SlicerHost; SlicerHost.start(); before = set(sys.modules); runpy.run_path(sys.argv[1]); "
         "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before} & {'scipy', 'torch'}))"

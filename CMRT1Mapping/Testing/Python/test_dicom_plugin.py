@@ -105,12 +105,12 @@ def test_the_images_can_be_browsed(plugin, exam):
     assert slicer.modules.sequences.toolBarVisible
 
 
-def test_the_volume_is_shown_and_filed_under_its_study(plugin, exam):
+def test_the_volume_is_shown_and_filed_under_its_study(host, plugin, exam):
     assert plugin.load(only(plugin, exam.irw(StudyDescription="Heart")))
     (node,) = slicer.util.getNodesByClass("vtkMRMLSequenceNode")
     volume = acquisitions.shownVolume(node)
     assert volume.GetDisplayNode() is not None
-    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    composites = host.sliceComposites()
     assert composites and {c.GetBackgroundVolumeID() for c in composites} == {volume.GetID()}
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     study = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(volume))

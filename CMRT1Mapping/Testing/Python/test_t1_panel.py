@@ -129,9 +129,9 @@ def test_apply_computes_the_maps(host, applied, phantom):
     assert host.takeMessages() == []
 
 
-def test_apply_shows_the_map_in_the_slice_views(applied):
+def test_apply_shows_the_map_in_the_slice_views(host, applied):
     t1 = applied.maps["t1"]
-    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+    for composite in host.sliceComposites():
         assert composite.GetBackgroundVolumeID() == t1.GetID()
     red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode()
     toRAS = slicer.util.arrayFromVTKMatrix(red.GetSliceToRAS())
@@ -153,7 +153,7 @@ def test_the_map_chosen_is_shown_with_its_legend(host, applied):
     assert shownLegends(applied.maps) == ["T1 [ms]"]
     for choice, role, title in (("R2 map", "r2", "R²"), ("T1 standard error", "t1_error", "T1 standard error [ms]")):
         host.choose(applied.panel.ui.shownMapComboBox, choice)
-        composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+        composites = host.sliceComposites()
         assert {c.GetBackgroundVolumeID() for c in composites} == {applied.maps[role].GetID()}
         assert shownLegends(applied.maps) == [title]
     host.click(applied.panel.ui.applyButton)
@@ -694,7 +694,7 @@ def test_each_map_keeps_the_colors_of_its_field(host, applied, phantom):
 
 
 def test_flags_can_be_laid_over_the_map(host, applied):
-    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    composites = host.sliceComposites()
     applied.panel.ui.showFlagsCheckBox.checked = True
     assert {c.GetLabelVolumeID() for c in composites} == {applied.maps["flags"].GetID()}
     applied.panel.ui.showFlagsCheckBox.checked = False

@@ -56,8 +56,8 @@ def applied(host, panel, moving):
     return SimpleNamespace(panel=panel, source=source, maps=t1maps.findT1Maps(source))
 
 
-def backgrounds():
-    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+def backgrounds(host):
+    composites = host.sliceComposites()
     return {slicer.mrmlScene.GetNodeByID(composite.GetBackgroundVolumeID() or "") for composite in composites}
 
 
@@ -206,7 +206,7 @@ def test_every_part_can_be_shown_with_place_and_zoom_kept(host, applied, choice,
     host.choose(applied.panel.ui.shownMapComboBox, choice)
     acquired = acquisitions.shownVolume(applied.source)
     expected = acquired if role == "acquired" else motion.shownNode(applied.source, role)
-    assert backgrounds() == {expected}
+    assert backgrounds(host) == {expected}
     assert red.GetFieldOfView()[:2] == pytest.approx((width / 2, height / 2)), "the eye can flip between them"
 
 
@@ -231,8 +231,8 @@ def test_leaving_the_module_during_a_run_while_images_are_shown(host, applied, m
 
 def test_displacement_is_laid_over_the_corrected_image(host, applied):
     host.choose(applied.panel.ui.shownMapComboBox, "Displacement")
-    (composite, *_) = composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
-    assert backgrounds() == {motion.shownNode(applied.source, motion.IMAGES)}
+    (composite, *_) = composites = host.sliceComposites()
+    assert backgrounds(host) == {motion.shownNode(applied.source, motion.IMAGES)}
     length = motion.shownNode(applied.source, motion.LENGTH)
     assert {node.GetForegroundVolumeID() for node in composites} == {length.GetID()}
     assert 0.3 < composite.GetForegroundOpacity() < 0.8
@@ -247,7 +247,7 @@ def test_parts_that_are_not_there_are_not_shown(host, panel, moving):
     host.choose(panel.ui.shownMapComboBox, "Corrected images")
     assert panel.ui.statusLabel.text == "Corrected images: there is none, because motion was not corrected."
     assert panel.ui.shownMapComboBox.currentText == "T1 map"
-    assert backgrounds() == {panel.ui.t1MapSelector.currentNode()}
+    assert backgrounds(host) == {panel.ui.t1MapSelector.currentNode()}
 
 
 def test_compare_shows_r2_before_and_after_on_the_same_plane(host, applied):
@@ -277,18 +277,18 @@ def test_compare_shows_the_whole_maps(host, applied):
 
 
 def arrows(host, name="Red"):
-    """Number of pixels of a slice view that the arrows change."""
+    """The part of a slice view that the arrows change."""
     panel = slicer.util.getModuleWidget("CMRT1Mapping")
     pictures = []
     for checked in (False, True):
         panel.ui.showDisplacementCheckBox.checked = checked
         host.processEvents()
         pictures.append(host.grabSlice(name).astype(int))
-    return np.count_nonzero(np.abs(pictures[1] - pictures[0]).max(axis=-1) > 40)
+    return np.mean(np.abs(pictures[1] - pictures[0]).max(axis=-1) > 40)
 
 
 def test_displacement_is_drawn_as_arrows(host, applied):
-    assert arrows(host) > 200
+    assert arrows(host) > 0.005
     display = motion.shownNode(applied.source, motion.DISPLACEMENT).GetDisplayNode()
     assert display.GetVisibility()
     applied.panel.ui.showDisplacementCheckBox.checked = False
@@ -336,7 +336,7 @@ def test_undo_maps_the_images_as_acquired_and_leaves_nothing_contradictory(host,
     assert np.array_equal(volumeArray(maps["r2"])[0], expected.r2)
     assert motion.findCorrection(applied.source) == {}
     assert not slicer.util.getNodesByClass("vtkMRMLGridTransformNode")
-    assert panel.ui.shownMapComboBox.currentText == "T1 map" and backgrounds() == {maps["t1"]}
+    assert panel.ui.shownMapComboBox.currentText == "T1 map" and backgrounds(host) == {maps["t1"]}
     assert panel.ui.statusLabel.text.endswith("Motion was not corrected.")
     for widget in (panel.ui.undoButton, panel.ui.compareButton, panel.ui.showDisplacementCheckBox):
         assert not widget.enabled
@@ -354,7 +354,7 @@ def test_apply_after_undo_corrects_again(host, applied):
 def test_undo_while_r2_is_compared(host, applied):
     host.click(applied.panel.ui.compareButton)
     host.click(applied.panel.ui.undoButton)
-    assert backgrounds() == {applied.maps["r2"]}
+    assert backgrounds(host) == {applied.maps["r2"]}
 
 
 # Curve and statistics

@@ -355,6 +355,7 @@ def test_a_dicom_plugin_is_registered_and_files_its_series(host, tmp_path):
     import slicer
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+    from SlicerHost.user import RealSlicer
 
     (tmp_path / "ToyDICOMPlugin.py").write_text(
         "import slicer\nfrom DICOMLib import DICOMLoadable, DICOMPlugin\n"
@@ -388,6 +389,14 @@ def test_a_dicom_plugin_is_registered_and_files_its_series(host, tmp_path):
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     study = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
     assert hierarchy.GetItemName(hierarchy.GetItemParent(study)) == "Phantom"
+    with pytest.raises(RuntimeError, match="Could not find module widget"):
+        slicer.util.getModuleWidget("ToyDICOMPlugin")
+    original = slicer.util._messageDisplay
+    try:
+        instance = RealSlicer().loadModule(tmp_path / "ToyDICOMPlugin.py")
+    finally:
+        slicer.util._messageDisplay = original
+    assert instance is slicer.modules.ToyDICOMPluginInstance
 
 
 def test_start_up_is_completed_once_the_modules_are_loaded(host, tmp_path):
