@@ -16,11 +16,12 @@ from CMRLib.anatomy.bullseye import WALL_NAMES, BullsEye, ColorScale, draw_secto
 from CMRLib.anatomy.bullseye_svg import bullseye_svg
 from CMRLib.errors import InputError, OutputError
 from CMRLib.geometry import Geometry
+from CMRLib.scene.display import OWN_VIEW
 from CMRLib.scene.results import findResult, markResult
 
 ROLE = "bullseye"
 CLASS = "vtkMRMLVectorVolumeNode"
-VIEW_NAME = "CMRBullsEye"
+VIEW_NAME = f"{OWN_VIEW}BullsEye"
 _COLORS = 64  # of a map's colors, as many as can be told apart in the color bar
 # The picture lies far outside any patient, so that no view of a patient cuts it, and markups do not show in its view.
 _FAR_AWAY_MM = 20000.0

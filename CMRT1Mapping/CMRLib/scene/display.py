@@ -19,6 +19,7 @@ LEGEND_SIZE = (0.1, 0.45)  # width and height as part of the view's
 LEGEND_FONT_SIZE = 14
 OVERLAY_OPACITY = 0.6
 LABEL_OPACITY = 0.8
+OWN_VIEW = "CMR"  # beginning of the name of a view that is not for any image: closing a scene resets all else about it
 
 # T1 is longer in a stronger field: normal myocardium would look diseased in the other field's colors.
 T1_COLOR_TABLES = {"1.5 T": "CMR_T1_1.5T", "3 T": "CMR_T1_3T"}
@@ -166,11 +167,14 @@ def sliceLogics() -> list[Any]:
 def imageComposites() -> list[Any]:
     """What the slice views show that are for any image, as a node for each view.
 
-    A view with a purpose of its own, such as the bull's-eye's, does not take part when volumes are chosen for all views
-    (``DoPropagateVolumeSelection``); `slicer.util.setSliceViewerLayers` would put them into it all the same.
+    Left out are views with a purpose of their own, such as the bull's-eye's, and those that the user has excluded from
+    the choice of volumes for all views; `slicer.util.setSliceViewerLayers` would put volumes into them all the same.
     """
-    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
-    return [composite for composite in composites if composite.GetDoPropagateVolumeSelection()]
+    return [
+        composite
+        for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+        if composite.GetDoPropagateVolumeSelection() and not (composite.GetLayoutName() or "").startswith(OWN_VIEW)
+    ]
 
 
 def showInSliceViews(volumeNode: Any, overlay: Any = None) -> None:
