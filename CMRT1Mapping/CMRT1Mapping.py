@@ -29,8 +29,7 @@ from CMRLib.errors import InputError
 from CMRLib.scene import acquisitions, display
 from CMRLib.scene.dependencies import ensureTorch, isTorchInstalled
 from CMRLib.scene.panel import Panel
-from CMRLib.scene.results import findResult
-from CMRLib.scene.tables import STATISTICS_ROLE
+from CMRLib.scene.tables import findStatistics
 from CMRLib.scene.volumes import ijkToWorld
 from CMRLib.study.schemes import SHMOLLI
 from CMRLib.study.schemes import TITLES as SCHEME_TITLES
@@ -205,22 +204,10 @@ class CMRT1MappingWidget(Panel):
             mayOverwrite = self.mayOverwrite(source, outputs, t1maps.MAP_NAMES)
             if mayOverwrite is None:
                 return
-            self._run(
-                source,
-                lambda: self.logic.process(
-                    source,
-                    phaseNode=parameters.phaseNode,
-                    scheme=parameters.scheme,
-                    lastTest=parameters.lastTest,
-                    device=parameters.device,
-                    outputs=outputs,
-                    colors=parameters.colors,
-                    progress=self._onProgress,
-                    correctMotion=parameters.correctMotion,
-                    mayOverwrite=mayOverwrite,
-                ),
-                self._showMaps,
-            )
+            names = ("phaseNode", "scheme", "lastTest", "device", "colors", "correctMotion")
+            settings = {name: parameters.getValue(name) for name in names}
+            settings |= {"outputs": outputs, "mayOverwrite": mayOverwrite, "progress": self._onProgress}
+            self._run(source, lambda: self.logic.process(source, **settings), self._showMaps)
 
     def onUndoButton(self) -> None:
         """Map the images as acquired, and remove the correction."""
@@ -275,12 +262,11 @@ class CMRT1MappingLogic(ScriptedLoadableModuleLogic):
             parameters.phaseNode = None if node is None else acquisitions.phaseOf(node)
             for role, name in OUTPUTS.items():
                 parameters.setValue(name, found.get(role))
-            t1Map = parameters.t1Map
-            parameters.statisticsTable = t1Map and findResult(t1Map, STATISTICS_ROLE, "vtkMRMLTableNode")
+            parameters.statisticsTable = findStatistics(parameters.t1Map)
             if node is None:
                 return
             parameters.scheme = SCHEME_TITLES.get(node.GetAttribute(acquisitions.SCHEME) or "", parameters.scheme)
-            parameters.colors = t1maps.colorsOf(node, t1Map) or parameters.colors
+            parameters.colors = t1maps.colorsOf(node, parameters.t1Map) or parameters.colors
 
     def whyNotApply(self, parameters: Any) -> str:
         """Why the maps cannot be computed with these parameters, in a sentence; empty when they can."""

@@ -32,6 +32,11 @@ STATISTICS_COLUMNS = {
 }
 
 
+def findStatistics(t1Map: Any) -> Any:
+    """The table with the statistics of regions of a map; None where there is none, or no map."""
+    return None if t1Map is None else findResult(t1Map, STATISTICS_ROLE, "vtkMRMLTableNode")
+
+
 def measureRegions(t1Map: Any, regionNode: Any, tableNode: Any = None, mayOverwrite: Collection[Any] = ()) -> Any:
     """Statistics of T1 in every region of a node.
 
@@ -61,7 +66,7 @@ def measureRegions(t1Map: Any, regionNode: Any, tableNode: Any = None, mayOverwr
             problems.append(error)
     if len(problems) == len(statistics):
         raise problems[0]
-    tableNode = tableNode or findResult(t1Map, STATISTICS_ROLE, "vtkMRMLTableNode")
+    tableNode = tableNode or findStatistics(t1Map)
     if tableNode is None:
         name = slicer.mrmlScene.GenerateUniqueName(f"{t1Map.GetName()} statistics")
         tableNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)

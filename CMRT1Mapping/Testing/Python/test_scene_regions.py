@@ -240,7 +240,7 @@ def test_curves_survive_closing_the_scene_and_are_not_saved(scene, tmp_path):
     assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
     with zipfile.ZipFile(tmp_path / "scene.mrb") as bundle:
         (name,) = [name for name in bundle.namelist() if name.endswith(".mrml")]
-        assert b"PlotChart" not in bundle.read(name)
+        assert b"<PlotChart" not in bundle.read(name) and b"CMRT1Curve" not in bundle.read(name)
 
 
 def test_curve_view_is_left_alone_by_the_main_layout(scene):
