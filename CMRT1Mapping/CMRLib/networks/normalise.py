@@ -11,20 +11,22 @@ QUANTILES, LIMIT = (0.01, 0.98), 2.0
 SAMPLES = 6_000
 
 
-def quantile_normalise(images: Tensor) -> Tensor:
+def quantile_normalise(images: Tensor, quantiles: tuple[float, float] = QUANTILES, limit: float = LIMIT) -> Tensor:
     """Each magnitude image between two of its own quantiles: the low one becomes 0, the high one 1, linearly.
 
     This is the quantile (percentile) normalisation of MOCOnet's images; which quantiles were used is not reported, and
     these are nominal. Zeros are padding: they are left out of the quantiles and stay 0. What lies below the low
-    quantile becomes 0, and what lies above `LIMIT` becomes that, so that a few bright pixels do no harm. An
+    quantile becomes 0, and what lies above ``limit`` becomes that, so that a few bright pixels do no harm. An
     image's units do not matter. The quantiles of images with more than some 12 000 pixels are those of a regular
     selection of rows and columns.
 
     Args:
         images: (n, row, column), not negative, any floating-point type; on any device.
+        quantiles: the low and the high one.
+        limit: the largest value of the result.
 
     Returns:
-        (n, row, column), 0 to `LIMIT`, of the images' type; an image of one value or of zeros becomes 0.
+        (n, row, column), 0 to ``limit``, of the images' type; an image of one value or of zeros becomes 0.
     """
     import torch
 
@@ -35,11 +37,11 @@ def quantile_normalise(images: Tensor) -> Tensor:
     bounds = []
     for values, zeros in zip(chosen, padding, strict=True):
         # Magnitudes in rising order begin with the padding.
-        ranks = [min(zeros + 1 + int(q * (count - zeros - 1)), count) if zeros < count else 1 for q in QUANTILES]
+        ranks = [min(zeros + 1 + int(q * (count - zeros - 1)), count) if zeros < count else 1 for q in quantiles]
         bounds.append([values.kthvalue(rank).values for rank in ranks])
     if not bounds:
         return images.clone()
     lower, upper = (torch.stack(values)[:, None, None] for values in zip(*bounds, strict=True))
     span = upper - lower
-    scaled = ((images - lower) / torch.where(span > 0, span, torch.ones_like(span))).clamp(0, LIMIT)
+    scaled = ((images - lower) / torch.where(span > 0, span, torch.ones_like(span))).clamp(0, limit)
     return torch.where((images == 0) | (span <= 0), torch.zeros_like(scaled), scaled)

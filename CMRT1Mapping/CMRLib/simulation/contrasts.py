@@ -14,6 +14,7 @@ from CMRLib.errors import InputError
 from CMRLib.simulation.acquisition import acquire, coil_sensitivity, fat_sign
 from CMRLib.simulation.anatomy import SliceAnatomy
 from CMRLib.simulation.canvas import smooth_field
+from CMRLib.simulation.lesions import Lesion
 from CMRLib.simulation.signal import Readout
 from CMRLib.simulation.tissue import FIELD_STRENGTHS, TISSUES, TissueValues, tissue_values
 
@@ -36,7 +37,9 @@ class ContrastError(InputError):
         super().__init__(f"There is no contrast '{name}'; use one of {', '.join(CONTRASTS)}.")
 
 
-def render_contrast(anatomy: SliceAnatomy, contrast: str, spacing_mm: float, rng: np.random.Generator) -> np.ndarray:
+def render_contrast(
+    anatomy: SliceAnatomy, contrast: str, spacing_mm: float, rng: np.random.Generator, lesion: Lesion | None = None
+) -> np.ndarray:
     """An image of a slice as a scanner or its post-processing would show it.
 
     Args:
@@ -44,6 +47,7 @@ def render_contrast(anatomy: SliceAnatomy, contrast: str, spacing_mm: float, rng
         contrast: one of `CONTRASTS`.
         spacing_mm: of the anatomy's square pixels.
         rng: draws field strength, tissue values, scar, coils and noise.
+        lesion: the scar; by default four slices in ten have one, drawn at random.
 
     Returns:
         float32 (row, column), T1 maps in ms and the others in arbitrary units.
@@ -60,7 +64,10 @@ def render_contrast(anatomy: SliceAnatomy, contrast: str, spacing_mm: float, rng
     names, fractions = anatomy.tissues, anatomy.fractions
     values = tissue_values(names, field, state, rng)
     labels = tissue_labels(anatomy)
-    scar = _scar(anatomy, spacing_mm, rng) if rng.random() < 0.4 else np.zeros(labels.shape, dtype=np.float32)
+    if lesion is not None:
+        scar = lesion.scar
+    else:
+        scar = _scar(anatomy, spacing_mm, rng) if rng.random() < 0.4 else np.zeros(labels.shape, dtype=np.float32)
     if contrast.startswith("t1"):
         return _t1_map(anatomy, values, scar, state, field, rng)
     if contrast == "cine":
@@ -71,7 +78,11 @@ def render_contrast(anatomy: SliceAnatomy, contrast: str, spacing_mm: float, rng
         relaxed = values.proton_density * (1.0 - 2.0 * np.exp(-null / np.maximum(values.t1_ms, 1.0)))
         enhanced = 0.68 * (1.0 - 2.0 * np.exp(-null / _scar_t1(field, rng)))
         signed = _mixed(fractions, np.where(values.t1_ms > 0, relaxed, 0.0))
-        signed = (signed + scar * (enhanced - signed)) * anatomy.density
+        signed = signed + scar * (enhanced - signed)
+        if lesion is not None:  # where no agent arrives, T1 stays the native one
+            native = TISSUES["myocardium"].t1_ms[FIELD_STRENGTHS.index(field)]
+            signed = signed + lesion.no_reflow * (0.68 * (1.0 - 2.0 * np.exp(-null / native)) - signed)
+        signed = signed * anatomy.density
     if contrast == "vne":
         return _vne(anatomy, signed, spacing_mm, rng)
     return _acquired(signed, contrast, anatomy, labels, spacing_mm, rng)

@@ -64,7 +64,7 @@ class LabelledAnatomy:
             raise InputError("The image and its labels must be stacks of the same size; use a matching pair of files.")
         if not np.all(np.isfinite(self.image)):
             raise InputError("The image holds pixels that are not finite numbers; export it again.")
-        if not self._levels().size:
+        if not self.levels().size:
             raise InputError(
                 "No slice has labels for both the myocardium (2) and the left ventricle (3); "
                 "use labels in the ACDC format."
@@ -104,10 +104,13 @@ class LabelledAnatomy:
             InputError: unknown level, or a level other than mid where fewer than three slices have labels.
         """
         check_level(level)
-        usable = self._levels()
+        usable = self.levels()
         if usable.size < 3 and level != "mid":
             raise InputError(f"Only {usable.size} slices have labels, so there is no {level} one; use mid.")
-        number = usable[round(LEVEL_FRACTION[level] * (usable.size - 1))]
+        return self.numbered(int(usable[round(LEVEL_FRACTION[level] * (usable.size - 1))]), shape, spacing_mm)
+
+    def numbered(self, number: int, shape: tuple[int, int], spacing_mm: float) -> SliceAnatomy:
+        """The slice with this number in the stack, which must be one that shows wall and cavity, centred likewise."""
         image, labels = self.image[number], self.labels[number]
         tissue = _tissue_map(image, labels, self.spacing_mm)
         density = _texture(image, tissue, self.spacing_mm)
@@ -141,7 +144,7 @@ class LabelledAnatomy:
             ),
         )
 
-    def _levels(self) -> np.ndarray:
+    def levels(self) -> np.ndarray:
         """Numbers of the slices that show the LV's wall and cavity, base first.
 
         The base is the end of the stack where the right ventricle's cavity is larger.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Each names its subcommands in two tuples, TRAININGS and EVALUATIONS.
 RESEARCH_COMMANDS = (
     "CMRT1MappingLib.research.commands",
+    "CMRQCSegmentationLib.research.commands",
     "CMRLandmarksLib.research.commands",
 )
 REMEDY = 'run pip install "cmr-mapping[research]"'

@@ -42,13 +42,15 @@ class LabelledStack:
     Attributes:
         images: float32 (slice, row, column).
         labels: uint8 (slice, row, column): 1 RV cavity, 2 LV myocardium, 3 LV cavity.
-        geometry: of both.
+        values: (slice, row, column), labels as the file has them.
+        geometry: of all of them.
         subject: who.
         name: of the file.
     """
 
     images: np.ndarray
     labels: np.ndarray
+    values: np.ndarray
     geometry: Geometry
     subject: str
     name: str
@@ -85,4 +87,4 @@ def read_labelled_folder(folder: Path | str, data_set: DataSet, split: str | Non
         labels = np.zeros(values.shape, dtype=np.uint8)
         for theirs, ours in data_set.label_values.items():
             labels[values == theirs] = ours
-        yield LabelledStack(images, labels, geometry, subject_of(path), path.name)
+        yield LabelledStack(images, labels, values, geometry, subject_of(path), path.name)
