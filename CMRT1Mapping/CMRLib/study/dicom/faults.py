@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from CMRLib.study.dicom.values import integer
+from CMRLib.study.dicom.values import whole_number_of
 
 MR_IMAGE_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.4": "MR Image Storage",
@@ -30,7 +30,7 @@ def fault_of_file(dataset: Dataset, class_uid: str, frames: int, frame_groups: i
         return _other_kind(class_uid, str(dataset.get("Modality", "")) or "unknown")
     if not dataset.get("StudyInstanceUID") or not dataset.get("SeriesInstanceUID"):
         return "It does not say which study and series it belongs to; export it again without removing these tags."
-    if integer(dataset, "SamplesPerPixel") not in (None, 1) or "MONOCHROME" not in str(
+    if whole_number_of(dataset, "SamplesPerPixel") not in (None, 1) or "MONOCHROME" not in str(
         dataset.get("PhotometricInterpretation", "MONOCHROME2")
     ):
         return "It is a colour picture without values to measure; export the grey-scale series."
@@ -38,14 +38,14 @@ def fault_of_file(dataset: Dataset, class_uid: str, frames: int, frame_groups: i
         return "Its values are stored as a negative (MONOCHROME1), so they are no signal; export the original series."
     if dataset.get("ModalityLUTSequence"):
         return "Its values were passed through a table (Modality LUT), which is not read; export the original series."
-    rows, columns = integer(dataset, "Rows") or 0, integer(dataset, "Columns") or 0
+    rows, columns = whole_number_of(dataset, "Rows") or 0, whole_number_of(dataset, "Columns") or 0
     if rows < 2 or columns < 2:
         return "It holds no image (its number of rows or columns is missing)."
     if frames > 1 and frame_groups != frames:
         return "It is a multi-frame image that does not describe each frame; export it as enhanced or classic MR."
-    bits = integer(dataset, "BitsAllocated") or 16
-    stored = integer(dataset, "BitsStored") or bits
-    highest = integer(dataset, "HighBit")
+    bits = whole_number_of(dataset, "BitsAllocated") or 16
+    stored = whole_number_of(dataset, "BitsStored") or bits
+    highest = whole_number_of(dataset, "HighBit")
     if bits not in _BITS or stored > bits or (highest is not None and highest != stored - 1):
         return (
             f"Its pixels are stored in a way that is not understood ({stored} of {bits} bits up to bit "

@@ -13,7 +13,17 @@ from pydicom.dataset import Dataset
 
 from CMRLib.errors import InputError
 from CMRLib.study.dicom.faults import MR_IMAGE_CLASSES, fault_of_file, fault_of_place
-from CMRLib.study.dicom.values import first, integer, number, numbers, seconds, texts, values, whole, without_messages
+from CMRLib.study.dicom.values import (
+    as_number,
+    as_numbers,
+    as_texts,
+    as_whole_number,
+    clock_seconds,
+    first_value,
+    values,
+    whole_number_of,
+    without_messages,
+)
 
 _DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 _GE_IMAGE_KIND = 0x0043102F  # GE "Raw Data Type": 0 magnitude, 1 phase, 2 real, 3 imaginary
@@ -147,7 +157,7 @@ def _headers_of_file(path: Path) -> list[FrameHeader]:
     if class_uid == _DIRECTORY_CLASS:
         return []
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    count = max(1, integer(dataset, "NumberOfFrames") or 1)
+    count = max(1, whole_number_of(dataset, "NumberOfFrames") or 1)
     fault = fault_of_file(dataset, class_uid, count, len(per_frame), bytes_left)
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     groups = [[frame, shared, dataset] for frame in per_frame] if per_frame and not fault else [[dataset]]
@@ -157,11 +167,13 @@ def _headers_of_file(path: Path) -> list[FrameHeader]:
 def _frame_header(path: Path, index: int, count: int, sources: list[Dataset], fault: str) -> FrameHeader:
     """One frame's header; ``sources`` are searched in order: the frame's groups, the shared groups, the file."""
     dataset = sources[-1]
-    image_type = texts(first(sources, "MRImageFrameTypeSequence", "FrameType") or first(sources, "", "ImageType"))
+    image_type = as_texts(
+        first_value(sources, "MRImageFrameTypeSequence", "FrameType") or first_value(sources, "", "ImageType")
+    )
     slope, intercept, units = _value_scale(sources)
-    position = numbers(first(sources, "PlanePositionSequence", "ImagePositionPatient"), 3)
-    orientation = numbers(first(sources, "PlaneOrientationSequence", "ImageOrientationPatient"), 6)
-    pixel_spacing = numbers(first(sources, "PixelMeasuresSequence", "PixelSpacing"), 2)
+    position = as_numbers(first_value(sources, "PlanePositionSequence", "ImagePositionPatient"), 3)
+    orientation = as_numbers(first_value(sources, "PlaneOrientationSequence", "ImageOrientationPatient"), 6)
+    pixel_spacing = as_numbers(first_value(sources, "PixelMeasuresSequence", "PixelSpacing"), 2)
     fault = fault or fault_of_place(position, orientation, pixel_spacing)
     return FrameHeader(
         path=path,
@@ -170,40 +182,44 @@ def _frame_header(path: Path, index: int, count: int, sources: list[Dataset], fa
         sop_uid=str(dataset.get("SOPInstanceUID", "")),
         study_uid=str(dataset.get("StudyInstanceUID", "")),
         series_uid=str(dataset.get("SeriesInstanceUID", "")),
-        series_number=integer(dataset, "SeriesNumber"),
-        acquisition_number=whole(
-            first(sources, "FrameContentSequence", "FrameAcquisitionNumber") or first(sources, "", "AcquisitionNumber")
+        series_number=whole_number_of(dataset, "SeriesNumber"),
+        acquisition_number=as_whole_number(
+            first_value(sources, "FrameContentSequence", "FrameAcquisitionNumber")
+            or first_value(sources, "", "AcquisitionNumber")
         ),
-        instance_number=integer(dataset, "InstanceNumber"),
+        instance_number=whole_number_of(dataset, "InstanceNumber"),
         description=str(dataset.get("SeriesDescription", "") or ""),
         protocol=str(dataset.get("ProtocolName", "") or ""),
         sequence=str(dataset.get("SequenceName", "") or dataset.get("PulseSequenceName", "") or ""),
         comments=str(
-            first(sources, "FrameContentSequence", "FrameComments") or first(sources, "", "ImageComments") or ""
+            first_value(sources, "FrameContentSequence", "FrameComments")
+            or first_value(sources, "", "ImageComments")
+            or ""
         ),
         image_type=image_type,
         component=_component(sources, image_type),
         manufacturer=str(dataset.get("Manufacturer", "") or "").upper(),
         time=_time(sources),
-        trigger_time=number(
-            first(sources, "CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime")
-            or first(sources, "", "TriggerTime")
+        trigger_time=as_number(
+            first_value(sources, "CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime")
+            or first_value(sources, "", "TriggerTime")
         ),
         inversion_time=_inversion_time(sources),
-        is_saturation_recovery=str(first(sources, "MRModifierSequence", "SaturationRecovery") or "").upper() == "YES",
+        is_saturation_recovery=str(first_value(sources, "MRModifierSequence", "SaturationRecovery") or "").upper()
+        == "YES",
         has_contrast_agent=_has_contrast_agent(dataset),
-        field_strength=number(dataset.get("MagneticFieldStrength")),
-        rows=integer(dataset, "Rows") or 0,
-        columns=integer(dataset, "Columns") or 0,
+        field_strength=as_number(dataset.get("MagneticFieldStrength")),
+        rows=whole_number_of(dataset, "Rows") or 0,
+        columns=whole_number_of(dataset, "Columns") or 0,
         position=position,
         orientation=orientation,
         pixel_spacing=pixel_spacing,
-        thickness=number(first(sources, "PixelMeasuresSequence", "SliceThickness")),
+        thickness=as_number(first_value(sources, "PixelMeasuresSequence", "SliceThickness")),
         slope=slope,
         intercept=intercept,
         units=units,
-        bits_stored=integer(dataset, "BitsStored") or 16,
-        is_signed=integer(dataset, "PixelRepresentation") == 1,
+        bits_stored=whole_number_of(dataset, "BitsStored") or 16,
+        is_signed=whole_number_of(dataset, "PixelRepresentation") == 1,
         is_mr=str(dataset.get("SOPClassUID", "")) in MR_IMAGE_CLASSES,
         fault=fault,
     )
@@ -221,7 +237,7 @@ def _inversion_time(sources: list[Dataset]) -> float | None:
             ("", "InversionTime"),
             ("", _PHILIPS_PREPULSE_DELAY),
         ):
-            found = [number(value) for value in values(first([source], sequence, name))]
+            found = [as_number(value) for value in values(first_value([source], sequence, name))]
             usable = [time for time in found if time is not None and 0 < time <= _LONGEST_INVERSION_TIME_MS]
             if usable:
                 return usable[0]
@@ -235,16 +251,16 @@ def _value_scale(sources: list[Dataset]) -> tuple[float, float, str]:
     )
     if mapping:
         codes = mapping[0].get("MeasurementUnitsCodeSequence")
-        mapped_slope = number(mapping[0].get("RealWorldValueSlope"))
+        mapped_slope = as_number(mapping[0].get("RealWorldValueSlope"))
         if codes and mapped_slope:
             return (
                 mapped_slope,
-                number(mapping[0].get("RealWorldValueIntercept")) or 0.0,
+                as_number(mapping[0].get("RealWorldValueIntercept")) or 0.0,
                 _unit(codes[0].get("CodeValue")),
             )
-    slope = number(first(sources, "PixelValueTransformationSequence", "RescaleSlope"))
-    intercept = number(first(sources, "PixelValueTransformationSequence", "RescaleIntercept"))
-    units = first(sources, "PixelValueTransformationSequence", "RescaleType")
+    slope = as_number(first_value(sources, "PixelValueTransformationSequence", "RescaleSlope"))
+    intercept = as_number(first_value(sources, "PixelValueTransformationSequence", "RescaleIntercept"))
+    units = first_value(sources, "PixelValueTransformationSequence", "RescaleType")
     return slope or 1.0, intercept or 0.0, _unit(units)
 
 
@@ -256,8 +272,8 @@ def _unit(code: Any) -> str:
 
 def _component(sources: list[Dataset], image_type: tuple[str, ...]) -> str:
     """ "magnitude", "phase", "real", "imaginary", or "" where the header does not tell."""
-    named = str(first(sources, "MRImageFrameTypeSequence", "ComplexImageComponent") or "").upper()
-    ge_kind = whole(first(sources, "", _GE_IMAGE_KIND))
+    named = str(first_value(sources, "MRImageFrameTypeSequence", "ComplexImageComponent") or "").upper()
+    ge_kind = as_whole_number(first_value(sources, "", _GE_IMAGE_KIND))
     if not named and ge_kind is not None and 0 <= ge_kind < len(_GE_COMPONENTS):
         return _GE_COMPONENTS[ge_kind]
     return next((name for token in (named, *image_type[2:]) if (name := component_named(token))), "")
@@ -281,14 +297,14 @@ def _time(sources: list[Dataset]) -> float | None:
     `CMRLib.study.dicom.clock`.
     """
     stamp = str(
-        first(sources, "FrameContentSequence", "FrameAcquisitionDateTime")
-        or first(sources, "", "AcquisitionDateTime")
+        first_value(sources, "FrameContentSequence", "FrameAcquisitionDateTime")
+        or first_value(sources, "", "AcquisitionDateTime")
         or ""
     )
     if match := re.match(r"(\d{8})(\d{2}.*)", stamp):
-        return seconds(match.group(1), match.group(2))
+        return clock_seconds(match.group(1), match.group(2))
     for name in ("Acquisition", "Content", "Series"):
-        if time := str(first(sources, "", f"{name}Time") or ""):
+        if time := str(first_value(sources, "", f"{name}Time") or ""):
             days = (f"{name}Date", "AcquisitionDate", "ContentDate", "SeriesDate", "StudyDate")
-            return seconds(next((str(day) for one in days if (day := first(sources, "", one))), ""), time)
+            return clock_seconds(next((str(day) for one in days if (day := first_value(sources, "", one))), ""), time)
     return None

@@ -39,7 +39,7 @@ _CONVERTED = (
 )
 
 
-def first(sources: list[Dataset], sequence: str, keyword: Any) -> Any:
+def first_value(sources: list[Dataset], sequence: str, keyword: Any) -> Any:
     """The value of ``keyword`` in the first source that has it, else None.
 
     A source has it inside ``sequence``, on its own (classic), or among the attributes that a conversion has kept.
@@ -69,7 +69,7 @@ def _holders(source: Dataset, sequence: str) -> Iterator[Dataset]:
             yield items[0]
 
 
-def seconds(day: str, time: str) -> float | None:
+def clock_seconds(day: str, time: str) -> float | None:
     """Seconds on one clock (days since year 1 times 86 400 plus the time of day) of a DICOM date and time.
 
     An unusable date counts as day 0; an unusable time gives None.
@@ -85,7 +85,7 @@ def seconds(day: str, time: str) -> float | None:
     return days * 86400.0 + hour * 3600.0 + minute * 60.0 + second
 
 
-def number(value: Any) -> float | None:
+def as_number(value: Any) -> float | None:
     """The value as a finite number, or None."""
     try:
         converted = float(value)
@@ -94,20 +94,20 @@ def number(value: Any) -> float | None:
     return converted if math.isfinite(converted) else None
 
 
-def whole(value: Any) -> int | None:
+def as_whole_number(value: Any) -> int | None:
     """The value as a whole number, or None."""
-    converted = number(value)
+    converted = as_number(value)
     return None if converted is None else int(converted)
 
 
-def integer(dataset: Dataset, keyword: str) -> int | None:
+def whole_number_of(dataset: Dataset, keyword: str) -> int | None:
     """The value of ``keyword`` as a whole number, or None."""
-    return whole(dataset.get(keyword))
+    return as_whole_number(dataset.get(keyword))
 
 
-def numbers(value: Any, count: int) -> tuple[float, ...]:
+def as_numbers(value: Any, count: int) -> tuple[float, ...]:
     """``count`` finite numbers, or an empty tuple where the value is anything else."""
-    items = [number(item) for item in values(value)]
+    items = [as_number(item) for item in values(value)]
     finite = tuple(item for item in items if item is not None)
     return finite if len(finite) == count == len(items) else ()
 
@@ -119,6 +119,6 @@ def values(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, MultiValue)) else [value]
 
 
-def texts(value: Any) -> tuple[str, ...]:
+def as_texts(value: Any) -> tuple[str, ...]:
     """The values of a text element with one, several or no values."""
     return tuple(str(item) for item in values(value))
