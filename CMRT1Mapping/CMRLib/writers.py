@@ -16,7 +16,7 @@ import numpy as np
 from CMRLib.errors import OutputError
 from CMRLib.images import write_image
 from CMRLib.provenance import result_attributes, software_versions
-from CMRT1MappingLib.motion_correction import summary_r2
+from CMRT1MappingLib.motion_judgement import summary_r2
 
 if TYPE_CHECKING:
     from CMRLib.series import Series
@@ -46,6 +46,7 @@ SUMMARY_COLUMNS = (
     "motion_px",
     "r2_before",
     "r2_after",
+    "r2_smoothed",
     "seconds",
     "message",
 )
@@ -85,7 +86,8 @@ def write_t1(
     aligned one.
 
     ``motion_correction`` is "corrected", "not needed", "no better", "not possible" or "off". ``motion_px``,
-    ``r2_before`` and ``r2_after`` are as in :class:`CMRT1MappingLib.motion_correction.CorrectedMaps`; where motion was
+    ``r2_before``, ``r2_after`` and ``r2_smoothed`` are as in
+    :class:`CMRT1MappingLib.motion_correction.CorrectedMaps`; where motion was
     not estimated, ``r2_before`` is that of all fitted pixels, and the others are None.
 
     Args:
@@ -125,6 +127,7 @@ def write_t1(
         "motion_px": None if motion is None else round(motion.motion_px, 4),
         "r2_before": round(r2_before, 6),
         "r2_after": None if motion is None else round(motion.r2_after, 6),
+        "r2_smoothed": None if motion is None else round(motion.r2_smoothed, 6),
         "seconds": round(seconds, 3),
     }
 

@@ -8,8 +8,9 @@ from scipy.ndimage import gaussian_filter
 
 from CMRLib.errors import Cancelled, InputError
 from CMRT1MappingLib import motion_correction
-from CMRT1MappingLib.motion_correction import Correction, correct_and_reconstruct, summary_r2
+from CMRT1MappingLib.motion_correction import Correction, correct_and_reconstruct
 from CMRT1MappingLib.motion_estimation import MotionEstimate
+from CMRT1MappingLib.motion_judgement import summary_r2
 from CMRT1MappingLib.reconstruction import reconstruct
 
 TIMES_MS = np.array([100.0, 1100.0, 2100.0, 3100.0, 4100.0, 180.0, 260.0])
