@@ -149,7 +149,8 @@ def correct_and_reconstruct(
         spacing_mm: distance between pixel centres along (row index, column index).
         model: a loaded model, an id or a weights file.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        refine: whether the network's answer is refined, see :mod:`CMRT1MappingLib.motion_refinement`.
+        refine: whether the network also looks at the mirrored images and its answer is refined, see
+            :mod:`CMRT1MappingLib.motion_refinement`.
         progress: called with the fraction done; what it raises ends the work.
 
     Raises:
@@ -193,14 +194,15 @@ def correct_and_reconstruct(
         )
 
     loaded = load_motion_model(model, device) if isinstance(model, (str, Path)) else model
-    motion = estimate_motion(images, spacing_mm, model=loaded, progress=_part(done, 0.4, 0.55))
+    motion = estimate_motion(images, spacing_mm, model=loaded, mirrored=refine, progress=_part(done, 0.4, 0.55))
     heart = (motion.heart > 0.5) & fitted
     pixels = np.count_nonzero(heart)
     if pixels < FEWEST_HEART_PIXELS or pixels * spacing_mm[0] * spacing_mm[1] / 100.0 > LARGEST_HEART_CM2:
         heart = fitted
     shift = motion.displacement
     if refine:
-        shift = refine_motion(images, shift, heart, spacing_mm)
+        latest = int(np.argmax(inversion_times_ms))
+        shift = refine_motion(images, shift, heart, spacing_mm, phase, reference=latest)
     length = float(np.hypot(shift[:, 0], shift[:, 1])[:, heart].mean())
     r2 = summary_r2(original, heart)
     as_acquired = CorrectedMaps(

@@ -298,7 +298,7 @@ def _acquired(scene: _Scene, number: int, course: str, rng: np.random.Generator)
     displacement = displacement_of(course, frames, (rows, columns), scene.spacing_mm, rng, scene.centre, scene.mobility)
     moved = invert(torch.from_numpy(displacement)).numpy()
     sensitivity = coil_sensitivity((rows, columns), scene.spacing_mm, rng, scene.shading)
-    acquired = tuple(2 * round(n / scene.zero_filled / 2) for n in (rows, columns))
+    acquired = (2 * int(rows / scene.zero_filled / 2), 2 * int(columns / scene.zero_filled / 2))
     received = moved_images(scene.signed, moved) if displacement.any() else scene.signed
     noise = scene.strength / scene.snr
     still = acquire(scene.signed * sensitivity, acquired, 0.0, rng)

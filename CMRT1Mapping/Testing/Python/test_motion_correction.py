@@ -57,7 +57,7 @@ def answer(monkeypatch):
     """The network's answer; the test sets ``displacement`` and ``heart``."""
     given = SimpleNamespace(displacement=displacement(), heart=disc(), asked=0)
 
-    def estimate(images, spacing_mm, *, model, progress):
+    def estimate(images, spacing_mm, *, model, mirrored, progress):
         given.asked += 1
         given.spacing_mm = spacing_mm
         progress(1.0)

@@ -89,7 +89,7 @@ def test_correction_takes_the_refined_motion_when_asked(moving, monkeypatch):
     class Model:
         entry = None
 
-    def estimate(images, spacing_mm, *, model, progress):
+    def estimate(images, spacing_mm, *, model, mirrored, progress):
         return MotionEstimate(wrong, heart.astype(np.float32), Model.entry, "cpu")
 
     monkeypatch.setattr(motion_correction, "estimate_motion", estimate)
