@@ -27,7 +27,16 @@ from CMRLib.simulation import simulate_study
 
 SCRIPT = Path(__file__).resolve().parents[1] / "Resources" / "Scripts" / "cmr_batch.py"
 ENTRY_KEYS = {"state", "slice", "t1_file", "r2_file", "samples_file", "corrected_irw_file", "motion_px", "r2_before"}
-ENTRY_KEYS |= {"r2_after", "r2_smoothed", "seconds", "motion_correction", "corrected_phase_file", "displacement_file"}
+ENTRY_KEYS |= {
+    "fit",
+    "molli",
+    "r2_after",
+    "r2_smoothed",
+    "seconds",
+    "motion_correction",
+    "corrected_phase_file",
+    "displacement_file",
+}
 RESULT_KEYS = {"schema", "id", "status", "software", "models", "device", "t1", "stress", "segmentation", "landmarks"}
 RESULT_KEYS |= {"warnings", "errors"}
 

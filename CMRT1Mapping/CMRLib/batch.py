@@ -26,6 +26,7 @@ from CMRLib.series import Study
 from CMRLib.study import read_study
 from CMRLib.writers import new_results, read_results, write_results
 from CMRT1MappingLib.motion_estimation import load_motion_model
+from CMRT1MappingLib.reconstruction import FITS, MOLLI_CORRECTIONS, FitOptions
 
 if TYPE_CHECKING:
     from CMRT1MappingLib.motion_estimation import MotionModel
@@ -46,6 +47,7 @@ class BatchOptions:
     Attributes:
         steps: what to do, among :data:`AVAILABLE_STEPS`.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        fit: choices of the fit.
         motion_correction: whether images are aligned before T1 is mapped, where that improves the fit.
         overwrite: process studies again whose results are complete.
         workers: number of processes.
@@ -56,6 +58,7 @@ class BatchOptions:
     steps: tuple[str, ...] = DEFAULT_STEPS
     device: str = "auto"
     motion_correction: bool = True
+    fit: FitOptions = FitOptions()
     overwrite: bool = False
     workers: int = 1
     save_scene: SceneSaver | None = None
@@ -181,9 +184,25 @@ def _complete_results(study_id: str, output: Path, options: BatchOptions) -> dic
         return None
     if "t1" in options.steps and _is_corrected(results) != options.motion_correction:
         return None
+    if "t1" in options.steps and not _is_fitted(results, options.fit):
+        return None
     if options.save_scene is not None and not (output / study_id / SCENE_FILE).is_file():
         return None
     return results
+
+
+def _is_fitted(results: Mapping[str, Any], fit: FitOptions) -> bool:
+    """Whether all T1 maps of these results were made with the choices of a fit that concern them."""
+    wanted = {"fit": fit.parameters("shmolli")["Fit"], "molli": fit.parameters("molli")["Molli"]}
+    return all(entry.get(name, "") in ("", value) for entry in results["t1"] for name, value in wanted.items())
+
+
+def _fit_options(options: BatchOptions, earlier: Mapping[str, Any] | None) -> FitOptions:
+    """The choices of the fit: as asked for, or for maps that are only made again, as they were before."""
+    if "t1" in options.steps or earlier is None or _is_fitted(earlier, options.fit):
+        return options.fit
+    tried = (FitOptions(fit=fit, molli=molli) for fit in FITS for molli in MOLLI_CORRECTIONS)
+    return next((one for one in tried if _is_fitted(earlier, one)), options.fit)
 
 
 def _is_corrected(results: Mapping[str, Any]) -> bool:
@@ -211,7 +230,8 @@ def _process(job: _Job) -> Outcome:
         maps: list[T1Result] = []
         marked: list[LandmarksResult] = []
         if "t1" in steps:
-            maps = map_t1(study, partial, options.device, results, _motion_model(options, earlier))
+            model, fit = _motion_model(options, earlier), _fit_options(options, earlier)
+            maps = map_t1(study, partial, options.device, results, model, fit)
         if "landmarks" in steps:
             marked = find_landmarks(study, maps, partial, options.device, results)
         if maps or marked:

@@ -38,7 +38,12 @@ class T1Result:
 
 
 def map_t1(
-    study: Study, folder: Path, device: str, results: dict[str, Any], model: MotionModel | None = None
+    study: Study,
+    folder: Path,
+    device: str,
+    results: dict[str, Any],
+    model: MotionModel | None = None,
+    options: FitOptions | None = None,
 ) -> list[T1Result]:
     """Map T1 and write the files into ``folder``.
 
@@ -49,6 +54,7 @@ def map_t1(
         results: gets the entries ``t1``, ``models`` and ``device``, a sentence in ``errors`` per acquisition that
             failed, and one in ``warnings`` per acquisition whose motion could not be corrected.
         model: what corrects motion; None fits the images as acquired.
+        options: of the fit; what they were is in the header of every file and in ``fit`` and ``molli`` of the results.
 
     Raises:
         OutputError: a file cannot be written.
@@ -65,7 +71,7 @@ def map_t1(
     for series in acquisitions:
         start = time.perf_counter()
         try:
-            result = _mapped(series, device, model)
+            result = _mapped(series, device, model, options or FitOptions())
         except InputError as error:
             results["errors"].append(f"{series.key}: {error}")
             continue
@@ -79,15 +85,15 @@ def map_t1(
     return made
 
 
-def _mapped(series: Series, device: str, model: MotionModel | None) -> T1Result:
-    times, scheme, options = series.inversion_times_ms, series.scheme, FitOptions()
+def _mapped(series: Series, device: str, model: MotionModel | None, options: FitOptions) -> T1Result:
+    times, scheme = series.inversion_times_ms, series.scheme
     if times is None:
         raise InputError("its inversion times cannot be read; state them in a study.json.")
     images = series.load()
     parameters: dict[str, Any] = {
         "Scheme": scheme,
         "InversionTimes": times,
-        "LastTest": options.last_test if scheme == "shmolli" else "",
+        **options.parameters(scheme),
     }
     if model is None:
         maps = reconstruct(images.images, times, images.phase, scheme=scheme, options=options, device=device)

@@ -23,7 +23,10 @@ SLICE_NAMES = ("basal", "mid", "apical")
 STACK = "stack"
 
 SHMOLLI_IMAGES = 7
-FEWEST_IMAGES = 3  # the signal model S = A - B exp(-TI/T1*) has three unknowns
+# Images with different inversion times that a T1 fit needs: S = A - B exp(-TI/T1*) has three unknowns, and with three
+# samples every curve would fit perfectly and nothing would tell how well.
+FEWEST_IMAGES = 4
+TOO_FEW_IMAGES = f"a T1 fit needs at least {FEWEST_IMAGES} images with different inversion times, not {{count}}"
 # A Look-Locker train is read out at equal steps; more uneven steps than this are several inversions put in TI order.
 _MOST_UNEVEN_STEP = 2.0
 _LARGEST_PHASE = 2.0 * np.pi * 1.01
@@ -207,7 +210,7 @@ def inversion_time_fault(inversion_times_ms: Sequence[float], images: int, schem
     if scheme == "shmolli" and images != SHMOLLI_IMAGES:
         return f"it has {images} images where ShMOLLI has {SHMOLLI_IMAGES}"
     if images < FEWEST_IMAGES:
-        return f"it has {images} image{'s' if images != 1 else ''} and a T1 fit needs at least {FEWEST_IMAGES}"
+        return TOO_FEW_IMAGES.format(count=images)
     if not times:
         return None
     if len(times) != images:

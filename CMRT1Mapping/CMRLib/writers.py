@@ -128,6 +128,8 @@ def write_t1(
         "r2_before": round(r2_before, 6),
         "r2_after": None if motion is None else round(motion.r2_after, 6),
         "r2_smoothed": None if motion is None else round(motion.r2_smoothed, 6),
+        "fit": parameters.get("Fit", ""),
+        "molli": parameters.get("Molli", ""),
         "seconds": round(seconds, 3),
     }
 

@@ -84,6 +84,7 @@ def _stop(sentence: str, status: int) -> int:
 def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Namespace:
     from CMRLib.batch import AVAILABLE_STEPS, DEFAULT_STEPS
     from CMRLib.writers import STEPS
+    from CMRT1MappingLib.reconstruction import FITS, MOLLI_CORRECTIONS, MOLLI_EFFICIENCY
 
     parser = argparse.ArgumentParser(prog="cmr-batch", description="Process cardiac MR studies without a window.")
     parser.add_argument("--input", nargs="+", type=Path, required=True, metavar="STUDY", help="folders of studies")
@@ -91,6 +92,19 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
     parser.add_argument("--steps", default=",".join(DEFAULT_STEPS), help=f"{','.join(STEPS)} (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--no-motion-correction", action="store_true", help="map T1 from the images as acquired")
+    parser.add_argument(
+        "--fit",
+        choices=FITS,
+        default=FITS[0],
+        help="which of ShMOLLI's samples are used: those the scanner would use, or those that spread short T1 least "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--molli",
+        choices=tuple(MOLLI_CORRECTIONS),
+        default="plain",
+        help=f"T1 of MOLLI: plain, or divided by {MOLLI_EFFICIENCY} as scanners print it (default: %(default)s)",
+    )
     parser.add_argument("--hematocrit", type=float, metavar="H", help="not part of this version")
     parser.add_argument("--scene", action="store_true", help="also save each study as a scene for 3D Slicer")
     parser.add_argument("--report", action="store_true", help="not part of this version")
@@ -121,11 +135,13 @@ def _run(options: argparse.Namespace, cancellation: _Cancellation) -> int:
     from CMRLib.batch import BatchOptions, run_batch
     from CMRLib.errors import OutputError
     from CMRLib.writers import write_summary
+    from CMRT1MappingLib.reconstruction import FitOptions
 
     batch = BatchOptions(
         steps=tuple(options.steps.split(",")),
         device=options.device,
         motion_correction=not options.no_motion_correction,
+        fit=FitOptions(fit=options.fit, molli=options.molli),
         overwrite=options.overwrite,
         workers=options.workers,
         save_scene=_scene_saver() if options.scene else None,

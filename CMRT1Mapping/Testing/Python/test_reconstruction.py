@@ -248,7 +248,7 @@ def test_bad_input_gets_one_sentence(change, sentence):
 
 def test_molli_needs_four_different_times():
     magnitude, phase = good()
-    with pytest.raises(InputError, match="at least 4 different"):
+    with pytest.raises(InputError, match="A T1 fit needs at least 4 images with different inversion times, not"):
         reconstruct(magnitude[:4], [100.0, 100.0, 1000.0, 2000.0], None, scheme="molli", device="cpu")
 
 

@@ -360,13 +360,14 @@ def test_scheme_from_times(times, scheme):
 @pytest.mark.parametrize(
     "times, images, scheme, fault",
     [
-        ((100, 200, 300), 3, "", None),
+        ((100, 200, 300, 400), 4, "", None),
         ((), 5, "molli", None),
-        ((), 2, "", "needs at least 3"),
+        ((), 2, "", "a T1 fit needs at least 4 images with different inversion times, not 2"),
+        ((100.0, 1100.0, 2100.0), 3, "molli", "a T1 fit needs at least 4 images with different inversion times, not 3"),
         ((100, 200, 300), 4, "", "4 images but 3 inversion times"),
-        ((100, float("nan"), 300), 3, "", "not all positive numbers"),
-        ((100, 0, 300), 3, "", "not all positive numbers"),
-        ((100, 100, 300), 3, "", "the inversion time 100 ms occurs 2 times"),
+        ((100, float("nan"), 300, 400), 4, "", "not all positive numbers"),
+        ((100, 0, 300, 400), 4, "", "not all positive numbers"),
+        ((100, 100, 300, 400), 4, "", "the inversion time 100 ms occurs 2 times"),
         ((), 8, "shmolli", "8 images where ShMOLLI has 7"),
     ],
 )
