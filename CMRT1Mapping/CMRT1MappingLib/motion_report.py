@@ -35,7 +35,7 @@ NOTE = (
     "the myocardium that each frame shows with that at the mean place. ± is the standard deviation over the sets; "
     "folded is the share of all pixels whose Jacobian determinant is not positive. One set in five is MOLLI, the rest "
     "are ShMOLLI; every other 16 are fitted without their phase. T1 mapping refines the network's answer and keeps it "
-    "where R² in the heart improves enough."
+    "where R² in the heart improves by more than smoothing alone improves it."
 )
 
 
