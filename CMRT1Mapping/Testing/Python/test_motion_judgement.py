@@ -83,7 +83,7 @@ def test_a_perfect_fit_cannot_gain():
 
 @pytest.mark.parametrize("kind", ["flat", "nested", "tubes", "texture", "heart", "artefact"])
 def test_still_images_of_any_kind_are_left_alone(kind, model):
-    for number in (0, 1, 3, 5):
+    for number in (0, 1, 3):
         result = corrected(case(kind, number), model)
         assert result.outcome in (Correction.STILL, Correction.NO_BETTER), (kind, number, result.explanation)
         assert result.maps is result.original
