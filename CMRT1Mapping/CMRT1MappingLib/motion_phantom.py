@@ -95,11 +95,11 @@ def _variant(
         spacing_mm = 2.0 * spacing_mm
     signal = np.ascontiguousarray(np.rot90(signal, int(rng.integers(4)), axes=(1, 2)))
     signal = signal[:, ::-1] if rng.random() < 0.5 else signal
+    tubes = tube_mask(np.abs(signal), times, np.angle(signal))
     kept = np.arange(len(times))
     if number % 3 == 2:
         kept = np.sort(rng.permutation(len(times))[: int(rng.integers(5, 7))])
     signal, times = signal[kept], tuple(times[frame] for frame in kept)
-    tubes = tube_mask(np.abs(signal), times, np.angle(signal), scheme=_scheme(times))
     rows, columns = tubes.shape
     centre = (float(np.nonzero(tubes)[0].mean()), float(np.nonzero(tubes)[1].mean()))
     displacement = displacement_of(course, len(times), (rows, columns), spacing_mm, rng, centre, None)
@@ -113,11 +113,11 @@ def _scheme(times: Sequence[float]) -> str:
     return "shmolli" if len(times) == 7 else "molli"
 
 
-def tube_mask(images: np.ndarray, times: Sequence[float], phase: np.ndarray, scheme: str = "shmolli") -> np.ndarray:
+def tube_mask(images: np.ndarray, times: Sequence[float], phase: np.ndarray) -> np.ndarray:
     """Pixels (row, column) inside tubes whose T1 can be relied on."""
     from scipy.ndimage import binary_erosion
 
-    maps = reconstruct(images, times, phase, scheme=scheme, device="cpu")
+    maps = reconstruct(images, times, phase, device="cpu")
     low, high = T1_RANGE_MS
     mask: np.ndarray = binary_erosion(
         (maps.r2 > LEAST_R2) & (maps.t1 >= low) & (maps.t1 <= high), iterations=MARGIN_PIXELS
