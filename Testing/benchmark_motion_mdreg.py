@@ -3,9 +3,11 @@
 It speaks as benchmark_motion_elastix.py does; the input also holds ``inversion_times_ms``. mdreg fits a signal model,
 registers every image to its fit with elastix, and begins again, five times by default. Its settings are its own but for
 the images' spacing and the distance of control points: with its 16 mm a severe tuning set became worse, from 4.6 to
-6.9 px, and with the 64 mm that elastix has here as well it became a little better, 4.1 px. The model is that of ``mdreg.fit_abs_exp_recovery_3p``, |A - B exp(-TI/T1*)|; fitted with SciPy
-pixel by pixel as there, one set would take half an hour, so the same model is fitted here to all pixels at once, over a
-grid of T1* and all places of the change of sign, which mdreg takes as its function of an image.
+6.9 px, and with the 64 mm that elastix has here as well it became a little better, 4.1 px.
+
+The model is that of ``mdreg.fit_abs_exp_recovery_3p``, |A - B exp(-TI/T1*)|. Fitted with SciPy pixel by pixel as there,
+one set would take half an hour, so the same model is fitted here to all pixels at once, over a grid of T1* and all
+places of the change of sign, as a function of an image that mdreg takes.
 """
 
 import sys
