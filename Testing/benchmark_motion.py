@@ -152,21 +152,23 @@ class Elastix:
 
 
 @contextmanager
-def peer_methods(threads: int) -> Iterator[dict[str, Method]]:
+def peer_methods(threads: int, *, with_mdreg: bool = True) -> Iterator[dict[str, Method]]:
     """The other software's rows of ``cmr-evaluate moco``; elastix runs as long as the ``with`` statement."""
     python = make_peers_environment()
     with Elastix(python, threads) as elastix, Elastix(python, threads, MDREG_WORKER) as mdreg:
-        yield {
+        methods = {
             "SimpleITK, pairwise": Method(
                 lambda item: pairwise(item.images, item.spacing_mm, threads), settings=pairwise_settings(), slow=True
             ),
             "elastix, groupwise": Method(
                 lambda item: elastix.groupwise(item.images, item.spacing_mm), settings=elastix.settings(), slow=True
             ),
-            "mdreg 0.5.4, model-driven": Method(
+        }
+        if with_mdreg:
+            methods["mdreg 0.5.4, model-driven"] = Method(
                 lambda item: mdreg.groupwise(item.images, item.spacing_mm, item.inversion_times_ms),
                 settings=mdreg.settings(),
                 slow=True,
                 timed=False,
-            ),
-        }
+            )
+        yield methods

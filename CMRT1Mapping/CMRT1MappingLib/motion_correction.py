@@ -22,7 +22,7 @@ from CMRT1MappingLib.motion_estimation import (
     estimate_motion,
     load_motion_model,
 )
-from CMRT1MappingLib.motion_judgement import judge, summary_r2
+from CMRT1MappingLib.motion_judgement import LEAST_GAIN, LEAST_GAIN_UNREFINED, judge, summary_r2
 from CMRT1MappingLib.motion_refinement import refine_motion
 from CMRT1MappingLib.reconstruction import FitOptions, T1Maps, reconstruct
 
@@ -57,7 +57,8 @@ class CorrectedMaps:
             fitted ones where no heart was found.
         motion_px: mean length of the displacement over those pixels and the frames, pixels.
         r2_before, r2_after: mean R² over those pixels but the worst tenth, of the images as acquired and as aligned, a
-            pixel without a fit counting as 0; the same number where no aligned images were fitted.
+            pixel without a fit counting as 0; the same number where no aligned images were fitted. Where the network's
+            answer did not help, "aligned" is by that, without the refinement.
         r2_smoothed: the same of the images as acquired but smoothed as much as the aligned ones are by interpolation,
             which is what ``r2_after`` has to be held against; ``r2_before`` where no aligned images were fitted.
         outcome: what became of it.
@@ -138,8 +139,9 @@ def correct_and_reconstruct(
     """Align the images of an acquisition with each other, and map T1.
 
     The aligned images are kept where R² in the heart comes closer to 1 than it does by smoothing alone, by
-    :data:`CMRT1MappingLib.motion_judgement.LEAST_GAIN` or more. Motion of less than :data:`LEAST_MOTION_PX` leaves the
-    images as they are, and so do images that the network is not made for (see
+    :data:`CMRT1MappingLib.motion_judgement.LEAST_GAIN` or more, and where the network's answer alone does so by
+    :data:`CMRT1MappingLib.motion_judgement.LEAST_GAIN_UNREFINED`. Motion of less than :data:`LEAST_MOTION_PX` leaves
+    the images as they are, and so do images that the network is not made for (see
     :func:`CMRT1MappingLib.motion_estimation.check_motion_input`).
 
     Args:
@@ -212,27 +214,32 @@ def correct_and_reconstruct(
         done(1.0)
         return as_acquired
 
-    aligned, aligned_phase = apply_motion(images, shift, phase)
-    found = judge(
-        images,
-        phase,
-        aligned,
-        aligned_phase,
-        shift,
-        heart,
-        inversion_times_ms,
-        scheme=scheme,
-        options=options,
-        device=device,
-    )
-    done(0.7)
-    judged = replace(as_acquired, r2_after=found.aligned, r2_smoothed=found.smoothed, outcome=Correction.NO_BETTER)
-    if not found.better:
-        done(1.0)
-        return judged
+    # The network's answer first: refinement is fitted to the images, and so, a little, to their noise.
+    steps = [(motion.displacement, LEAST_GAIN_UNREFINED)] if refine else []
+    for tried, least in (*steps, (shift, LEAST_GAIN)):
+        aligned, aligned_phase = apply_motion(images, tried, phase)
+        found = judge(
+            images,
+            phase,
+            aligned,
+            aligned_phase,
+            tried,
+            heart,
+            inversion_times_ms,
+            scheme=scheme,
+            options=options,
+            device=device,
+        )
+        done(0.65 if tried is motion.displacement else 0.7)
+        if found.gain < least:
+            done(1.0)
+            return replace(
+                as_acquired, r2_after=found.aligned, r2_smoothed=found.smoothed, outcome=Correction.NO_BETTER
+            )
     maps = fit(aligned, aligned_phase, 0.7, 1.0)
     return replace(
-        judged,
+        as_acquired,
+        r2_smoothed=found.smoothed,
         maps=maps,
         images=aligned,
         phase=aligned_phase,

@@ -200,7 +200,7 @@ def _motion_peers(arguments: argparse.Namespace) -> AbstractContextManager[dict[
     """The other software's methods, unless they are not wanted."""
     if arguments.without_peers:
         return nullcontext({})
-    return _from_testing("benchmark_motion").peer_methods(arguments.threads)
+    return _from_testing("benchmark_motion").peer_methods(arguments.threads, with_mdreg=not arguments.without_mdreg)
 
 
 def _from_testing(name: str) -> Any:
@@ -381,6 +381,7 @@ def _add_moco(commands: Any) -> None:
         "--moved", type=int, default=6, help="moved acquisitions of each kind and severity (default: %(default)s)"
     )
     moco.add_argument("--without-peers", action="store_true", help="leave SimpleITK's and elastix's registration out")
+    moco.add_argument("--without-mdreg", action="store_true", help="leave mdreg out, which takes minutes a set")
     moco.add_argument("--cache", type=Path, help="folder in which the slow answers of other software are kept")
     moco.add_argument("--timed", type=int, default=5, help="sets to measure times on (default: %(default)s)")
     moco.add_argument(
