@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from CMRLib.errors import MissingDependencyError
 from CMRT1MappingLib.research.motion_report import Method
 
 WORKER = Path(__file__).with_name("benchmark_motion_elastix.py")
+MDREG_WORKER = Path(__file__).with_name("benchmark_motion_mdreg.py")
 # Chosen on 7 tuning sets of all severities by the displacement left: 0.81 px, against 0.87 px without the coarsest
 # level, 1.03 px with control points 140 mm apart and 0.99 px with 64 mm.
 HISTOGRAM_BINS = 32
@@ -106,10 +107,11 @@ class Elastix:
     Args:
         python: of the environment that has itk-elastix.
         threads: of elastix.
+        worker: the script that registers; mdreg's registers by elastix, too.
     """
 
-    def __init__(self, python: Path, threads: int = 1) -> None:
-        self._command = [str(python), str(WORKER), str(threads)]
+    def __init__(self, python: Path, threads: int = 1, worker: Path | None = None) -> None:
+        self._command = [str(python), str(worker or WORKER), str(threads)]
         self._variables = {**os.environ, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads)}
 
     def __enter__(self) -> Elastix:
@@ -129,19 +131,18 @@ class Elastix:
         self._process.wait()
         self._folder.cleanup()
 
-    @staticmethod
-    def settings() -> str:
+    def settings(self) -> str:
         """What its answers depend on: the text of the worker."""
-        return WORKER.read_text(encoding="utf-8")
+        return Path(self._command[1]).read_text(encoding="utf-8")
 
-    def groupwise(self, images: np.ndarray, spacing_mm: float) -> np.ndarray:
+    def groupwise(self, images: np.ndarray, spacing_mm: float, inversion_times_ms: Sequence[float] = ()) -> np.ndarray:
         """Displacement, float32 (frame, 2, row, column) in pixels, from a mean space into each frame.
 
         Raises:
             MissingDependencyError: elastix ended without an answer; what it said is on standard error.
         """
         source, target = (Path(self._folder.name, name) for name in ("in.npz", "out.npz"))
-        np.savez(source, images=images, spacing_mm=spacing_mm)
+        np.savez(source, images=images, spacing_mm=spacing_mm, inversion_times_ms=np.asarray(inversion_times_ms))
         print(source, target, sep="\t", file=self._process.stdin, flush=True)
         for line in self._process.stdout:
             if line.strip() == "done":
@@ -151,10 +152,11 @@ class Elastix:
 
 
 @contextmanager
-def peer_methods(threads: int) -> Iterator[dict[str, Method]]:
+def peer_methods(threads: int, *, with_mdreg: bool = True) -> Iterator[dict[str, Method]]:
     """The other software's rows of ``cmr-evaluate moco``; elastix runs as long as the ``with`` statement."""
-    with Elastix(make_peers_environment(), threads) as elastix:
-        yield {
+    python = make_peers_environment()
+    with Elastix(python, threads) as elastix, Elastix(python, threads, MDREG_WORKER) as mdreg:
+        methods = {
             "SimpleITK, pairwise": Method(
                 lambda item: pairwise(item.images, item.spacing_mm, threads), settings=pairwise_settings(), slow=True
             ),
@@ -162,3 +164,11 @@ def peer_methods(threads: int) -> Iterator[dict[str, Method]]:
                 lambda item: elastix.groupwise(item.images, item.spacing_mm), settings=elastix.settings(), slow=True
             ),
         }
+        if with_mdreg:
+            methods["mdreg 0.5.4, model-driven"] = Method(
+                lambda item: mdreg.groupwise(item.images, item.spacing_mm, item.inversion_times_ms),
+                settings=mdreg.settings(),
+                slow=True,
+                timed=False,
+            )
+        yield methods

@@ -1,7 +1,7 @@
 """Make the peers' own environment, ``.venv-peers``: the tools that benchmark_t1.py and ``cmr-evaluate moco`` measure.
 
 The T1 mapping tools need packages older than this project's, so they cannot share its environment. Together they cannot
-be resolved either: ukat pins versions for its kidney segmentation, TensorFlow among them. So the three are installed
+be resolved either: ukat pins versions for its kidney segmentation, TensorFlow among them. So the four are installed
 without their dependencies, and beside them what their T1 fits import, in the versions they ask for or, where they ask
 for none, the last ones that they still run with (sh_molli: NumPy 1, SciPy 1.11, pydicom 2). elastix is at home there
 because it is no dependency of this project.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 ENVIRONMENT = Path(__file__).resolve().parents[1] / ".venv-peers"
 STAMP = ENVIRONMENT / "complete.txt"
-PEERS = ("ukat==0.7.3", "t1est==0.1.2", "sh_molli==0.0.55")
+PEERS = ("ukat==0.7.3", "t1est==0.1.2", "sh_molli==0.0.55", "mdreg==0.5.4")
 IMPORTED = (
     "numpy==1.26.4",
     "scipy==1.11.4",
@@ -29,6 +29,11 @@ IMPORTED = (
     "pydicom==2.4.4",
     "pillow>=10",
     "itk-elastix==0.25.4",
+    "scikit-image==0.22.0",
+    "zarr<3",
+    "dask>=2024",
+    "requests>=2",
+    "importlib-resources>=5",
 )
 NEWEST = (3, 12)  # Python with wheels of these NumPy and SciPy
 

@@ -29,7 +29,17 @@ from CMRLib.simulation.dicom_writer import write_dicom_study
 
 SCRIPT = Path(__file__).resolve().parents[1] / "Resources" / "Scripts" / "cmr_batch.py"
 ENTRY_KEYS = {"state", "slice", "t1_file", "r2_file", "samples_file", "corrected_irw_file", "motion_px", "r2_before"}
-ENTRY_KEYS |= {"r2_after", "seconds", "scheme", "motion_correction", "corrected_phase_file", "displacement_file"}
+ENTRY_KEYS |= {
+    "r2_after",
+    "r2_smoothed",
+    "fit",
+    "molli",
+    "seconds",
+    "scheme",
+    "motion_correction",
+    "corrected_phase_file",
+    "displacement_file",
+}
 RESULT_KEYS = {"schema", "id", "status", "software", "models", "device", "t1", "stress", "segmentation", "landmarks"}
 RESULT_KEYS |= {"warnings", "errors", "notes", "made_from"}
 

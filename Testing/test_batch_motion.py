@@ -36,7 +36,7 @@ def cmr_batch():
 def network(monkeypatch):
     """A network that always sees the same motion, in all of the image."""
 
-    def estimate(images, spacing_mm, *, model, progress):
+    def estimate(images, spacing_mm, *, model, mirrored, progress):
         assert spacing_mm == GEOMETRY.spacing[1::-1]
         displacement = np.zeros((len(images), 2, *images.shape[1:]), np.float32)
         displacement[:] = SHIFTS[:, :, None, None]
@@ -44,9 +44,7 @@ def network(monkeypatch):
 
     monkeypatch.setattr("CMRT1MappingLib.step.load_motion_model", lambda device: MODEL)
     monkeypatch.setattr(motion_correction, "estimate_motion", estimate)
-    monkeypatch.setattr(
-        motion_correction, "refine_motion", lambda images, displacement, heart, spacing_mm: displacement
-    )
+    monkeypatch.setattr(motion_correction, "refine_motion", lambda images, displacement, *_, **__: displacement)
 
 
 def moving_study(folder, study_id="P001", phase=False):
@@ -148,6 +146,29 @@ def test_switched_off_neither_loads_nor_says_anything_of_it(cmr_batch, tmp_path,
     assert sorted(path.suffix for path in (tmp_path / "out" / "P001").iterdir()) == [".json", *[".nrrd"] * 6]
 
 
+def test_choices_of_the_fit_are_made_again_written_down_and_kept_by_other_steps(cmr_batch, tmp_path, monkeypatch):
+    def marked(study, maps, folder, device, results):
+        results["landmarks"].append({"role": "t1", "slice": "mid", "lv_center_px": [1.0, 2.0]})
+        return [None]
+
+    monkeypatch.setattr("CMRLib.batch.find_landmarks", marked)
+    moving_study(tmp_path / "in")
+    command = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--no-motion-correction"]
+
+    def entry():
+        return results_of(tmp_path / "out" / "P001")["t1"][0]
+
+    assert cmr_batch(command) == 0 and (entry()["fit"], entry()["molli"]) == ("scanner", "")
+    assert cmr_batch([*command, "--fit", "precise"]) == 0 and entry()["fit"] == "precise"
+    written = sitk.ReadImage(str(tmp_path / "out" / "P001" / entry()["t1_file"]))
+    assert written.GetMetaData("CMR.Fit") == "precise"
+    assert cmr_batch([*command, "--steps", "landmarks"]) == 0 and entry()["fit"] == "precise"
+    made = (tmp_path / "out" / "P001" / "results.json").stat().st_mtime_ns
+    assert cmr_batch([*command, "--fit", "precise", "--molli", "scanner"]) == 0
+    assert (tmp_path / "out" / "P001" / "results.json").stat().st_mtime_ns == made
+    assert cmr_batch([*command, "--fit", "fast"]) == 2
+
+
 def test_maps_are_made_again_when_the_choice_changes_and_kept_by_other_steps(cmr_batch, network, tmp_path, monkeypatch):
     monkeypatch.setattr(LandmarksStep, "run", lambda self, task: StepReport([{"slice": "mid", "lv_center_px": [1, 2]}]))
     moving_study(tmp_path / "in")
@@ -206,7 +227,7 @@ def test_missing_and_damaged_weights_stop_before_any_study(
 
 
 def test_study_cancelled_in_the_network_leaves_nothing(cmr_batch, network, tmp_path, monkeypatch):
-    def interrupted(images, spacing_mm, *, model, progress):
+    def interrupted(images, spacing_mm, *, model, mirrored, progress):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(motion_correction, "estimate_motion", interrupted)

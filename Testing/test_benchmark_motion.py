@@ -1,6 +1,8 @@
 """The other software's side of ``cmr-evaluate moco``; elastix itself is not needed."""
 
+import importlib
 import sys
+import types
 from pathlib import Path
 
 import benchmark_motion
@@ -60,3 +62,16 @@ def test_a_worker_that_ends_is_told(tmp_path, monkeypatch):
     worker(tmp_path, monkeypatch, "sys.exit(1)")
     with Elastix(Path(sys.executable)) as elastix, pytest.raises(MissingDependencyError, match="without an answer"):
         elastix.groupwise(np.ones((2, 3, 4)), 1.0)
+
+
+def test_the_model_that_mdreg_is_given_follows_an_inversion_recovery(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mdreg", types.ModuleType("mdreg"))
+    fitted = importlib.import_module("benchmark_motion_mdreg").fitted
+    times = np.array([100.0, 1100.0, 2100.0, 3100.0, 4100.0, 180.0, 260.0])
+    t1_star = np.array([[300.0, 900.0], [1200.0, 1500.0]])
+    signal = np.abs(500.0 - 1000.0 * np.exp(-times / t1_star[..., None]))
+    model, parameters = fitted(signal, TI=times)
+    np.testing.assert_allclose(model, signal, atol=8.0)
+    np.testing.assert_allclose(parameters[..., 2], t1_star, rtol=0.06)
+    without_signal = fitted(np.zeros((2, 2, 7)), TI=times)[0]
+    assert np.isfinite(without_signal).all() and not without_signal.any()

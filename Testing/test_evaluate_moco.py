@@ -85,7 +85,20 @@ def evaluate(monkeypatch):
 def test_command_measures_and_writes(evaluate, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(motion_report, "evaluation_set", small_set)
     monkeypatch.setattr(benchmark_motion_pictures, "evaluation_set", small_set)
-    arguments = ["--output", str(tmp_path), "moco", "--sets", "3", "--without-peers", "--threads", "1", "--timed", "1"]
+    arguments = [
+        "--output",
+        str(tmp_path),
+        "moco",
+        "--sets",
+        "3",
+        "--still",
+        "0",
+        "--without-peers",
+        "--threads",
+        "1",
+        "--timed",
+        "1",
+    ]
     arguments += ["--data", str(tmp_path / "none"), "--pictures", str(tmp_path / "pictures")]
     assert evaluate.main(arguments) == 0
     shown = capsys.readouterr()
@@ -100,7 +113,19 @@ def test_command_measures_and_writes(evaluate, monkeypatch, tmp_path, capsys):
     assert {"moco", "moco-groups"} <= set(written["tables"])
     pictures = sorted(path.name for path in (tmp_path / "pictures").iterdir())
     assert pictures == ["MotionCorrection.png", "moco-best.png", "moco-median.png", "moco-worst.png"]
-    again = ["--output", str(tmp_path), "moco", "--without-peers", "--threads", "1", "--timed", "1", "--keep-sets"]
+    again = [
+        "--output",
+        str(tmp_path),
+        "moco",
+        "--still",
+        "0",
+        "--without-peers",
+        "--threads",
+        "1",
+        "--timed",
+        "1",
+        "--keep-sets",
+    ]
     assert evaluate.main([*again, "--data", str(tmp_path / "none")]) == 0
     timed = json.loads((tmp_path / "moco.json").read_text(encoding="utf-8"))
     assert timed["sets"] == written["sets"] and timed["seconds"] != written["seconds"]

@@ -11,7 +11,7 @@ from CMRLib.batch.results import series_entry
 from CMRLib.files.images import write_image
 from CMRLib.provenance import result_attributes
 from CMRT1MappingLib.mapping import MOTION_OFF, T1Result
-from CMRT1MappingLib.motion.correction import summary_r2
+from CMRT1MappingLib.motion.judgement import summary_r2
 
 if TYPE_CHECKING:
     from CMRLib.study.series import Series
@@ -28,8 +28,8 @@ def write_t1(folder: Path, series: Series, result: T1Result, seconds: float) -> 
     aligned one.
 
     ``motion_correction`` is "corrected", "not needed", "no better", "not possible" or "off". ``motion_px``,
-    ``r2_before`` and ``r2_after`` are as in `CMRT1MappingLib.motion.correction.CorrectedMaps`; where motion was
-    not estimated, ``r2_before`` is that of all fitted pixels, and the others are None.
+    ``r2_before``, ``r2_after`` and ``r2_smoothed`` are as in `CMRT1MappingLib.motion.correction.CorrectedMaps`; where
+    motion was not estimated, ``r2_before`` is that of all fitted pixels, and the others are None.
 
     Args:
         folder: where the files go.
@@ -66,5 +66,8 @@ def write_t1(folder: Path, series: Series, result: T1Result, seconds: float) -> 
         "motion_px": None if motion is None else round(motion.motion_px, 4),
         "r2_before": round(r2_before, 6),
         "r2_after": None if motion is None else round(motion.r2_after, 6),
+        "r2_smoothed": None if motion is None else round(motion.r2_smoothed, 6),
+        "fit": result.parameters.get("Fit", ""),
+        "molli": result.parameters.get("Molli", ""),
         "seconds": round(seconds, 3),
     }

@@ -77,7 +77,7 @@ def map_t1(
     parameters: dict[str, Any] = {
         "Scheme": scheme,
         "InversionTimes": tuple(inversion_times_ms),
-        "LastTest": options.last_test if scheme == "shmolli" else "",
+        **options.parameters(scheme),
     }
     if model is None:
         maps = reconstruct(

@@ -13,6 +13,7 @@ from CMRLib.networks.models import model_entry
 from CMRLib.study.series import Series, SeriesImages
 from CMRT1MappingLib.files import write_t1
 from CMRT1MappingLib.fit.quality import map_doubt, map_fault
+from CMRT1MappingLib.fit.reconstruction import FITS, MOLLI_CORRECTIONS, MOLLI_EFFICIENCY, FitOptions
 from CMRT1MappingLib.mapping import T1Result, map_t1
 from CMRT1MappingLib.motion.correction import Correction
 from CMRT1MappingLib.motion.estimation import DEFAULT_MODEL, TASK, load_motion_model
@@ -26,6 +27,21 @@ MOTION_CORRECTION = Argument(
     help="map T1 from the images as acquired",
     default=True,
     parsing={"action": "store_false"},
+)
+FIT = Argument(
+    name="fit",
+    flag="--fit",
+    help="which of ShMOLLI's samples are used: those the scanner would use, or those that spread short T1 least "
+    "(default: %(default)s)",
+    default=FITS[0],
+    parsing={"choices": FITS},
+)
+MOLLI = Argument(
+    name="molli",
+    flag="--molli",
+    help=f"T1 of MOLLI: plain, or divided by {MOLLI_EFFICIENCY} as scanners print it (default: %(default)s)",
+    default="plain",
+    parsing={"choices": tuple(MOLLI_CORRECTIONS)},
 )
 
 
@@ -45,10 +61,10 @@ class T1Step(Step):
     nothing = "No inversion-recovery series was found; check the folder, or describe its files in a study.json."
     columns = (
         *("scheme", "t1_file", "r2_file", "samples_file", "corrected_irw_file", "displacement_file"),
-        *("motion_correction", "motion_px", "r2_before", "r2_after"),
+        *("motion_correction", "motion_px", "r2_before", "r2_after", "r2_smoothed"),
     )
     counts = {"T1 maps": "t1_file", "motion corrected": "corrected_irw_file"}
-    arguments = (MOTION_CORRECTION,)
+    arguments = (MOTION_CORRECTION, FIT, MOLLI)
     scene = "CMRT1MappingLib.scene.batch"
 
     def weights(self, choices: Mapping[str, Any]) -> dict[str, str]:
@@ -70,7 +86,7 @@ class T1Step(Step):
             task.progress(done / len(acquisitions))
             try:
                 images = series.load()
-                result = _mapped(series, images, model, task.device)
+                result = _mapped(series, images, model, task)
                 if fault := map_fault(result.maps, result.heart):
                     raise InputError(fault)
             except InputError as error:
@@ -102,7 +118,7 @@ def _load_model(choices: Mapping[str, Any], device: str) -> MotionModel | None:
     return load_motion_model(device=device) if _corrects(choices) else None
 
 
-def _mapped(series: Series, images: SeriesImages, model: MotionModel | None, device: str) -> T1Result:
+def _mapped(series: Series, images: SeriesImages, model: MotionModel | None, task: StepTask) -> T1Result:
     if series.inversion_times_ms is None:
         raise InputError("its inversion times cannot be read; state them with --inversion-times or in a study.json.")
     column_mm, row_mm, _thickness = images.geometry.spacing
@@ -112,6 +128,9 @@ def _mapped(series: Series, images: SeriesImages, model: MotionModel | None, dev
         images.phase,
         (row_mm, column_mm),
         scheme=series.scheme,
+        options=FitOptions(
+            fit=task.choices.get(FIT.name, FIT.default), molli=task.choices.get(MOLLI.name, MOLLI.default)
+        ),
         model=model,
-        device=device,
+        device=task.device,
     )

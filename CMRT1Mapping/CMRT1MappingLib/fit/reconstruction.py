@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntFlag
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,19 @@ from CMRLib.networks.devices import resolve_device
 from CMRLib.study.magnitude import without_overshoot
 from CMRT1MappingLib.fit.parallel import map_chunks
 from CMRT1MappingLib.fit.polarity import noise_from_phase, samples_from_phase
-from CMRT1MappingLib.fit.schemes import SchemeFit, check_inversion_times, fit_all_samples, fit_shmolli
+from CMRT1MappingLib.fit.schemes import (
+    SchemeFit,
+    check_inversion_times,
+    fit_all_samples,
+    fit_shmolli,
+    fit_shmolli_precise,
+)
 from CMRT1MappingLib.fit.signal_model import inversion_recovery_signal, t1_variance_per_noise_variance
 
 if TYPE_CHECKING:
     import torch
 
+FITS = ("scanner", "precise")
 CHUNK_PIXELS = (8192, 65536)  # smaller groups waste time on calls, larger ones take too much memory
 SIGNAL_FLOOR_RANGE = (0.01, 0.1)  # of the brightest pixels
 AIR_MAXIMUM = 4.3  # noise standard deviations that 1 in 1000 air pixels exceeds in the largest of 7 frames
@@ -31,6 +38,13 @@ RIVAL_SIGNIFICANCE = 25.0  # noise variances by which the SSE of other signs mus
 RIVAL_DIFFERENCE = 0.02  # of T1; signs that change T1 by less are not worth a mark
 CHANCE_EXCESS = 9.0  # noise variances of extra SSE that noise may cause: three standard deviations
 NOISE_WEIGHT = 20.0  # degrees of freedom with which the image's noise enters a pixel's own
+
+
+# Inversion efficiency that a scanner's MOLLI maps are corrected for: in-vivo maps, native and after contrast alike, are
+# the plain three-parameter fit divided by it (measured on maps and images of one scan session each; compare Kellman and
+# Hansen, J Cardiovasc Magn Reson 2014; 16:2, on such a correction).
+MOLLI_EFFICIENCY = 0.965
+MOLLI_CORRECTIONS = {"plain": "T1", "scanner": f"T1 / {MOLLI_EFFICIENCY}"}  # choice -> what a map holds
 
 
 class PixelFlag(IntFlag):
@@ -48,11 +62,25 @@ class FitOptions:
     Attributes:
         last_test: which residual ShMOLLI's last test compares with: ``scanner`` or ``paper``
             (see `CMRT1MappingLib.fit.schemes.fit_shmolli`).
+        fit: ``scanner`` chooses ShMOLLI's samples as the scanner does, ``precise`` so that T1 spreads less where it is
+            short (see `CMRT1MappingLib.fit.schemes.fit_shmolli_precise`); the other schemes have one fit.
+        molli: ``plain`` or ``scanner``, which divides the T1 of MOLLI by `MOLLI_EFFICIENCY` as scanners do.
         noise_sd: standard deviation of the noise in image units; None estimates it from the fit of the whole image.
     """
 
     last_test: str = "scanner"
+    fit: str = "scanner"
+    molli: str = "plain"
     noise_sd: float | None = None
+
+    def parameters(self, scheme: str) -> dict[str, str]:
+        """What of it concerns a scheme, for the provenance of every result."""
+        shmolli = scheme == "shmolli"
+        return {
+            "LastTest": self.last_test if shmolli and self.fit == "scanner" else "",
+            "Fit": self.fit if shmolli else "",
+            "Molli": MOLLI_CORRECTIONS[self.molli] if scheme == "molli" else "",
+        }
 
 
 @dataclass(frozen=True)
@@ -153,8 +181,12 @@ def fit_stack(
     def fit_chunk(chunk: slice) -> dict[str, np.ndarray]:
         samples, signs = rows[chunk], torch.zeros_like(rows[chunk])
         if phase_rows is not None:
-            samples, signs = samples_from_phase(samples, phase_rows[chunk], sorted_times, phase_noise)
-        if scheme == "shmolli":
+            # The precise fit takes the component along the phase of every sample, so no sign is searched for.
+            faint = math.inf if scheme == "shmolli" and options.fit == "precise" else phase_noise
+            samples, signs = samples_from_phase(samples, phase_rows[chunk], sorted_times, faint)
+        if scheme == "shmolli" and options.fit == "precise":
+            fit = fit_shmolli_precise(samples, signs, sorted_times)
+        elif scheme == "shmolli":
             fit = fit_shmolli(samples, signs, sorted_times, options.last_test)
         else:
             fit = fit_all_samples(samples, signs, sorted_times)
@@ -165,7 +197,11 @@ def fit_stack(
     chunks = map_chunks(fit_chunk, len(rows), size, workers, progress)
     pixels = {name: np.concatenate([c[name] for c in chunks]) for name in chunks[0]}
     noise = options.noise_sd / scale if options.noise_sd is not None else _noise_sd(pixels)
-    return _maps(pixels, fitted, np.argsort(order), scale, noise, str(target))
+    maps = _maps(pixels, fitted, np.argsort(order), scale, noise, str(target))
+    if scheme == "molli" and options.molli == "scanner":
+        efficiency = np.float32(MOLLI_EFFICIENCY)
+        maps = replace(maps, t1=maps.t1 / efficiency, t1_error=maps.t1_error / efficiency)
+    return maps
 
 
 def signal_floor(magnitude: np.ndarray) -> float:
@@ -189,6 +225,10 @@ def _checked_images(images: np.ndarray, times: np.ndarray, scheme: str, options:
     check_inversion_times(times, scheme)
     if options.last_test not in ("scanner", "paper"):
         raise InputError(f'The last test is "scanner" or "paper", not "{options.last_test}"; choose one of them.')
+    if options.fit not in FITS:
+        raise InputError(f'There is no fit "{options.fit}"; choose {" or ".join(FITS)}.')
+    if options.molli not in MOLLI_CORRECTIONS:
+        raise InputError(f'MOLLI is fitted "plain" or as a "scanner" does, not "{options.molli}"; choose one of them.')
     images = np.asarray(images)
     if images.ndim != 3 or 0 in images.shape:
         raise InputError(f"The images must be a stack (frame, row, column), not of shape {images.shape}.")

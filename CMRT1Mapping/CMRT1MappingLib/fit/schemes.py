@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import torch
 
 SHMOLLI_SUBSETS = ((0, 3, 4, 5, 6), (0, 1, 3, 4, 5, 6), (0, 1, 2, 3, 4, 5, 6))
+# See `fit_shmolli_precise`. Myocardium is below the second after contrast and above it without.
+PRECISE_T1, PRECISE_T1_MS = 1.25, 700.0  # RR intervals, and ms
 SHORT_T1 = 0.4  # of the RR interval: below it, all three inversions have recovered enough to be used
 
 
@@ -125,6 +127,33 @@ def fit_shmolli(
         rows = taken.nonzero()
         chosen.signs[rows, torch.tensor(subset, device=rows.device)] = signed.signs[taken]
     return SchemeFit(chosen, used, widest, widest_used, noise_sse, len(SHMOLLI_SUBSETS[0]) - 3)
+
+
+def fit_shmolli_precise(magnitude: torch.Tensor, known_signs: torch.Tensor, times: torch.Tensor) -> SchemeFit:
+    """ShMOLLI's 7 samples where T1 is short, 5 where it is not; arguments as for `fit_shmolli`.
+
+    The conditional rule lets noise take part in the choice: among the fits of 5, 6 and 7 samples it prefers those with
+    small residuals, so the choice itself spreads T1. Here it depends on T1 alone, of the fit of all samples, whose
+    spread is the smallest: 7 samples where that is at most `PRECISE_T1` RR intervals and
+    `PRECISE_T1_MS`, so that magnetisation has mostly recovered when it is inverted again, else 5. Where the rule
+    would have left out samples of magnetisation that had not quite recovered, T1 differs from the scanner's
+    (``cmr-evaluate t1`` writes down by how much).
+    """
+    import torch
+
+    columns = list(SHMOLLI_SUBSETS[0])
+    five = fit_with_polarity(magnitude[:, columns], known_signs[:, columns], times[columns], first_is_negative=True)
+    seven = fit_with_polarity(magnitude, known_signs, times)
+    take = seven.fit.t1 <= min(PRECISE_T1 * shmolli_rr_ms(times), PRECISE_T1_MS)
+    chosen = SignedFit(five.fit.copy(), seven.signs.clone(), five.rival_sse.clone(), five.rival_t1.clone())
+    chosen.fit.put(take, seven.fit.at(take))
+    for name in ("rival_sse", "rival_t1"):
+        getattr(chosen, name)[take] = getattr(seven, name)[take]
+    rows = (~take).nonzero()
+    chosen.signs[rows, torch.tensor(columns, device=rows.device)] = five.signs[~take]
+    used = _samples_of(SHMOLLI_SUBSETS[0], magnitude)
+    used[take] = True
+    return SchemeFit(chosen, used, chosen.fit, used, five.fit.sse, len(columns) - 3)
 
 
 def _samples_of(subset: tuple[int, ...], magnitude: torch.Tensor) -> torch.Tensor:

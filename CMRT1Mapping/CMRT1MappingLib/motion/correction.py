@@ -1,4 +1,7 @@
-"""T1 maps of aligned images, where aligning them makes the curves fit better; otherwise of the images as acquired."""
+"""T1 maps of aligned images, where aligning them makes the curves fit better; otherwise of the images as acquired.
+
+Better means better than smoothing alone would make them, see `CMRT1MappingLib.motion.judgement`.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from CMRT1MappingLib.motion.estimation import (
     estimate_motion,
     load_motion_model,
 )
+from CMRT1MappingLib.motion.judgement import LEAST_GAIN, LEAST_GAIN_UNREFINED, judge, summary_r2
 from CMRT1MappingLib.motion.refinement import refine_motion
 
 if TYPE_CHECKING:
@@ -28,11 +32,6 @@ if TYPE_CHECKING:
 FEWEST_HEART_PIXELS = 100  # fewer are taken for no heart
 LARGEST_HEART_CM2 = 180.0  # more is something else; both ventricles of a much dilated heart cover about 120
 LEAST_MOTION_PX = 0.1  # mean in the heart; less is not worth an interpolation
-# A few pixels with a wrong polarity have an R² near 0 and would rule the mean, whichever way they happen to turn.
-WORST_SHARE = 0.1
-# Share of 1 - R² that must go. Interpolation smooths, which alone makes some of it go: at most 17 % in simulated
-# acquisitions without motion and in a phantom. Where there was motion that could be corrected, 20 to 84 % went.
-LEAST_GAIN = 0.2
 
 
 class Correction(Enum):
@@ -58,7 +57,10 @@ class CorrectedMaps:
             fitted ones where no heart was found.
         motion_px: mean length of the displacement over those pixels and the frames, pixels.
         r2_before, r2_after: mean R² over those pixels but the worst tenth, of the images as acquired and as aligned, a
-            pixel without a fit counting as 0; the same number where no aligned images were fitted.
+            pixel without a fit counting as 0; the same number where no aligned images were fitted. Where the network's
+            answer did not help, "aligned" is by that, without the refinement.
+        r2_smoothed: the same of the images as acquired but smoothed as much as the aligned ones are by interpolation,
+            which is what ``r2_after`` has to be held against; ``r2_before`` where no aligned images were fitted.
         outcome: what became of it.
         model: the network that estimated the motion; None where it was not asked.
         obstacle: why it was not asked, as a sentence; "" where it was.
@@ -73,6 +75,7 @@ class CorrectedMaps:
     motion_px: float
     r2_before: float
     r2_after: float
+    r2_smoothed: float
     outcome: Correction
     model: ModelEntry | None
     obstacle: str
@@ -94,9 +97,15 @@ class CorrectedMaps:
             return f"The images were fitted as acquired: {self.obstacle}"
         if self.outcome is Correction.STILL:
             return f"Motion of {self.motion_px:.2f} pixels needed no correction; the images were fitted as acquired."
-        change = f"R² {self.r2_before:.4f} before, {self.r2_after:.4f} after"
+        change = (
+            f"R² {self.r2_before:.4f} before, {self.r2_after:.4f} after, "
+            f"{self.r2_smoothed:.4f} if smoothed as much but not moved"
+        )
         if self.outcome is Correction.NO_BETTER:
-            return f"Motion correction did not improve the fit enough ({change}); the images were fitted as acquired."
+            return (
+                f"Motion correction did not improve the fit by more than smoothing does ({change}); "
+                "the images were fitted as acquired."
+            )
         return f"Motion of {self.motion_px:.2f} pixels was corrected ({change})."
 
     def parameters(self) -> dict[str, Any]:
@@ -110,6 +119,7 @@ class CorrectedMaps:
             "MotionPixels": round(self.motion_px, 4),
             "R2Before": round(self.r2_before, 6),
             "R2After": round(self.r2_after, 6),
+            "R2Smoothed": round(self.r2_smoothed, 6),
         }
 
 
@@ -128,9 +138,10 @@ def correct_and_reconstruct(
 ) -> CorrectedMaps:
     """Align the images of an acquisition with each other, and map T1.
 
-    The images are fitted as acquired and as aligned. The aligned ones are kept where R² in the heart comes closer
-    to 1 by `LEAST_GAIN` or more. Motion of less than `LEAST_MOTION_PX` leaves the images as they
-    are, and so do images that the network is not made for (see
+    The aligned images are kept where R² in the heart comes closer to 1 than it does by smoothing alone, by
+    `CMRT1MappingLib.motion.judgement.LEAST_GAIN` or more, and where the network's answer alone does so by
+    `CMRT1MappingLib.motion.judgement.LEAST_GAIN_UNREFINED`. Motion of less than `LEAST_MOTION_PX` leaves
+    the images as they are, and so do images that the network is not made for (see
     `CMRT1MappingLib.motion.estimation.check_motion_input`).
 
     Args:
@@ -140,7 +151,8 @@ def correct_and_reconstruct(
         spacing_mm: distance between pixel centres along (row index, column index).
         model: a loaded model, an id or a weights file.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        refine: whether the network's answer is refined, see `CMRT1MappingLib.motion.refinement`.
+        refine: whether the network also looks at the mirrored images and its answer is refined, see
+            `CMRT1MappingLib.motion.refinement`.
         progress: called with the fraction done; what it raises ends the work.
 
     Raises:
@@ -168,41 +180,72 @@ def correct_and_reconstruct(
         r2 = summary_r2(original, fitted)
         done(1.0)
         return CorrectedMaps(
-            original, original, images, phase, nowhere, fitted, 0.0, r2, r2, Correction.NOT_POSSIBLE, None, str(error)
+            original,
+            original,
+            images,
+            phase,
+            nowhere,
+            fitted,
+            0.0,
+            r2,
+            r2,
+            r2,
+            Correction.NOT_POSSIBLE,
+            None,
+            str(error),
         )
 
     loaded = load_motion_model(model, device) if isinstance(model, (str, Path)) else model
-    motion = estimate_motion(images, spacing_mm, model=loaded, progress=_part(done, 0.4, 0.55))
+    motion = estimate_motion(images, spacing_mm, model=loaded, mirrored=refine, progress=_part(done, 0.4, 0.55))
     heart = (motion.heart > 0.5) & fitted
     pixels = np.count_nonzero(heart)
     if pixels < FEWEST_HEART_PIXELS or pixels * spacing_mm[0] * spacing_mm[1] / 100.0 > LARGEST_HEART_CM2:
         heart = fitted
     shift = motion.displacement
     if refine:
-        shift = refine_motion(images, shift, heart, spacing_mm)
+        latest = int(np.argmax(inversion_times_ms))
+        shift = refine_motion(images, shift, heart, spacing_mm, phase, reference=latest)
     length = float(np.hypot(shift[:, 0], shift[:, 1])[:, heart].mean())
     r2 = summary_r2(original, heart)
     as_acquired = CorrectedMaps(
-        original, original, images, phase, shift, heart, length, r2, r2, Correction.STILL, motion.model, ""
+        original, original, images, phase, shift, heart, length, r2, r2, r2, Correction.STILL, motion.model, ""
     )
     if length < LEAST_MOTION_PX:
         done(1.0)
         return as_acquired
 
-    aligned, aligned_phase = apply_motion(images, shift, phase)
-    corrected = fit(aligned, aligned_phase, 0.6, 1.0)
-    after = summary_r2(corrected, heart)
-    if 1.0 - after > (1.0 - LEAST_GAIN) * (1.0 - r2):
-        return replace(as_acquired, r2_after=after, outcome=Correction.NO_BETTER)
+    # The network's answer first: refinement is fitted to the images, and so, a little, to their noise.
+    steps = [(motion.displacement, LEAST_GAIN_UNREFINED)] if refine else []
+    for tried, least in (*steps, (shift, LEAST_GAIN)):
+        aligned, aligned_phase = apply_motion(images, tried, phase)
+        found = judge(
+            images,
+            phase,
+            aligned,
+            aligned_phase,
+            tried,
+            heart,
+            inversion_times_ms,
+            scheme=scheme,
+            options=options,
+            device=device,
+        )
+        done(0.65 if tried is motion.displacement else 0.7)
+        if found.gain < least:
+            done(1.0)
+            return replace(
+                as_acquired, r2_after=found.aligned, r2_smoothed=found.smoothed, outcome=Correction.NO_BETTER
+            )
+    maps = fit(aligned, aligned_phase, 0.7, 1.0)
     return replace(
-        as_acquired, maps=corrected, images=aligned, phase=aligned_phase, r2_after=after, outcome=Correction.KEPT
+        as_acquired,
+        r2_smoothed=found.smoothed,
+        maps=maps,
+        images=aligned,
+        phase=aligned_phase,
+        r2_after=summary_r2(maps, heart),
+        outcome=Correction.KEPT,
     )
-
-
-def summary_r2(maps: T1Maps, where: np.ndarray) -> float:
-    """Mean R² of the pixels of a mask (row, column) but the worst tenth of them; 0 where there are none."""
-    r2 = np.sort(maps.r2[where])[int(WORST_SHARE * np.count_nonzero(where)) :]
-    return float(r2.mean(dtype=np.float64)) if r2.size else 0.0
 
 
 def _part(whole: Callable[[float], None], start: float, stop: float) -> Callable[[float], None]:

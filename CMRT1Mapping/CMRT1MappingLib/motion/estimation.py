@@ -94,6 +94,7 @@ def estimate_motion(
     *,
     model: MotionModel,
     passes: int = 1,
+    mirrored: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> MotionEstimate:
     """Estimate the motion between the images of one acquisition, whatever their contrasts and inversion times.
@@ -103,6 +104,8 @@ def estimate_motion(
         spacing_mm: distance of rows and of columns.
         model: see `load_motion_model`.
         passes: how often the network looks; from the second time on at what it has aligned itself.
+        mirrored: whether it also looks at the images mirrored along rows, along columns and along both, in every pass;
+            the mean of the four answers is better than any of them.
         progress: called with the fraction done after each pass; it may raise `CMRLib.errors.Cancelled`.
 
     Raises:
@@ -126,12 +129,13 @@ def estimate_motion(
         small = functional.interpolate(stack[:, None], size=size, mode="bilinear", antialias=True, align_corners=False)
         small = quantile_normalise(small[:, 0])[:, None]
         # On the cells of the network's finest scale, which hold all that it knows.
-        displacement, heart = _look(small, model)
+        look = _look_at_mirrored if mirrored else _look
+        displacement, heart = look(small, model)
         for number in range(1, passes + 1):
             if progress is not None:
                 progress(number / passes)
             if number < passes:
-                rest, heart = _look(warp(small, resize_displacement(displacement, small.shape[2:])), model)
+                rest, heart = look(warp(small, resize_displacement(displacement, small.shape[2:])), model)
                 displacement = compose(rest, displacement)
                 displacement = displacement - displacement.mean(dim=0, keepdim=True)
         full = resize_displacement(displacement, shape)
@@ -170,6 +174,20 @@ def _look(frames: torch.Tensor, model: MotionModel) -> tuple[torch.Tensor, torch
     """
     output = model.network(frames[:, 0][None].to(model.device), near_heart=True)
     return output.scales[-1][0].cpu(), output.heart[0].cpu()
+
+
+def _look_at_mirrored(frames: torch.Tensor, model: MotionModel) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mean of what `_look` says of the frames and of their mirror images, mirrored back."""
+    import torch
+
+    displacements, hearts = [], []
+    for axes in ((), (-2,), (-1,), (-2, -1)):
+        displacement, heart = _look(frames.flip(axes), model)
+        # The component along an axis changes its sign with it.
+        signs = torch.tensor([-1.0 if axis in axes else 1.0 for axis in (-2, -1)])[:, None, None]
+        displacements.append(displacement.flip(axes) * signs)
+        hearts.append(heart.flip(axes))
+    return torch.stack(displacements).mean(dim=0), torch.stack(hearts).mean(dim=0)
 
 
 def apply_motion(

@@ -69,11 +69,19 @@ def _add_moco_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", default="moconet", help="id or weights file (default: the one that ships)")
     add("--sets", type=int, default=200, help="the first so many of the 200 sets (default: %(default)s)")
+    add("--still", type=int, default=24, help="still acquisitions of each kind, 0 for none (default: %(default)s)")
+    add("--moved", type=int, default=6, help="moved acquisitions of each kind and severity (default: %(default)s)")
     add("--without-peers", action="store_true", help="leave SimpleITK's and elastix's registration out")
+    add("--without-mdreg", action="store_true", help="leave mdreg out, which takes minutes a set")
     add("--cache", type=Path, help="folder in which the slow answers of other software are kept")
     add("--timed", type=int, default=5, help="sets to measure times on (default: %(default)s)")
     add(
         "--keep-sets", action="store_true", help="keep the report's errors of the sets; measure times and phantom again"
+    )
+    add(
+        "--keep-peers",
+        action="store_true",
+        help="keep the report's errors of the other software; measure ours, and times",
     )
     add("--threads", type=int, default=2, help="CPU threads of every method (default: %(default)s)")
     add("--pictures", type=Path, help="folder for pictures of the best, the median and the worst set")
@@ -82,8 +90,9 @@ def _add_moco_options(parser: argparse.ArgumentParser) -> None:
 def _evaluate_moco(options: argparse.Namespace) -> None:
     """What is left of simulated motion, and what happens to a phantom that does not move."""
     from CMRLib.training.repository import testing_module
+    from CMRLib.training.tables import read_results
     from CMRT1MappingLib.motion.estimation import load_motion_model
-    from CMRT1MappingLib.research import motion_methods, motion_phantom, motion_report
+    from CMRT1MappingLib.research import motion_decisions, motion_methods, motion_phantom, motion_report
 
     commands.use_threads(options.threads)
     acdc, phantom = options.data / "acdc-dev", options.data / "shmolli-phantom"
@@ -99,11 +108,15 @@ def _evaluate_moco(options: argparse.Namespace) -> None:
     draw = None if options.pictures is None else testing_module("benchmark_motion_pictures").draw_case
     with _motion_peers(options) as peers:
         methods = {**motion_methods.BEFORE, **peers, **own, **motion_methods.BOUND}
+        measured = {name: method for name, method in methods.items() if not (options.keep_peers and name in peers)}
         seconds = motion_report.seconds_per_set(numbers, acdc, methods, options.timed)
         if earlier is not None:
             results = motion_report.read_results(earlier)
         else:
-            results = motion_report.measure_sets(numbers, acdc, methods, options.cache, _tell)
+            results = motion_report.measure_sets(numbers, acdc, measured, options.cache, _tell)
+        if options.keep_peers:
+            kept = motion_report.read_results(read_results(options.output / "moco.json"))
+            results = motion_report.with_earlier(results, kept, list(methods))
     report = motion_report.report_sets(results, seconds, timing)
     report["model"] = model.entry.sha256
     if phantom.is_dir():
@@ -111,6 +124,15 @@ def _evaluate_moco(options: argparse.Namespace) -> None:
         moved = [motion_report.measure_set(item, few) for item in motion_phantom.phantom_sets(phantom)]
         report["phantom"] = motion_report.report_phantom(moved)
         report["tables"] |= report["phantom"].pop("tables")
+    if options.still:
+        cases = motion_decisions.cases(
+            acdc if acdc.is_dir() else None,
+            phantom if phantom.is_dir() else None,
+            counts=(options.still, options.moved),
+        )
+        decided = motion_decisions.measure_decisions(cases, model, _tell)
+        report["still"] = motion_decisions.report_decisions(decided)
+        report["tables"] |= report["still"].pop("tables")
     commands.publish(options.output, "moco", report)
     if draw is not None:
         for name, number in motion_report.pictured_sets(results, motion_methods.REFINED, acdc).items():
@@ -134,7 +156,7 @@ def _motion_peers(options: argparse.Namespace) -> AbstractContextManager[dict[st
         return nullcontext({})
     from CMRLib.training.repository import testing_module
 
-    return testing_module("benchmark_motion").peer_methods(options.threads)
+    return testing_module("benchmark_motion").peer_methods(options.threads, with_mdreg=not options.without_mdreg)
 
 
 def _tell(line: str) -> None:

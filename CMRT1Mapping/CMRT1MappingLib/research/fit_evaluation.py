@@ -100,7 +100,9 @@ class Precision:
     marked: float
 
 
-def shmolli_precision(t1_ms: float, rr_ms: float, snr: float, *, with_phase: bool = True, seed: int = 0) -> Precision:
+def shmolli_precision(
+    t1_ms: float, rr_ms: float, snr: float, *, with_phase: bool = True, seed: int = 0, fit: str = "scanner"
+) -> Precision:
     """Fit noisy repetitions of the three-parameter signal at ShMOLLI's inversion times, complex Gaussian noise."""
     import torch
 
@@ -114,7 +116,7 @@ def shmolli_precision(t1_ms: float, rr_ms: float, snr: float, *, with_phase: boo
         np.abs(signal).astype(np.float32),
         times,
         np.angle(signal).astype(np.float32) if with_phase else None,
-        options=FitOptions(),
+        options=FitOptions(fit=fit),
         device="cpu",
     )
     order = np.argsort(times)
@@ -140,3 +142,22 @@ def shmolli_precision(t1_ms: float, rr_ms: float, snr: float, *, with_phase: boo
         error_over_reported=float(error[trusted].std() / reported) if trusted.sum() > 1 else float("nan"),
         marked=float(1.0 - trusted.mean()),
     )
+
+
+def bias_of_precise_fit(t1_ms: float, rr_ms: float, t2_ms: float = 50.0) -> float:
+    """T1 of the precise fit less that of the scanner's rule, ms, for a simulated ShMOLLI scan without noise.
+
+    The signals are those of the whole sequence, with magnetisation that has not recovered between its inversions.
+    """
+    from CMRLib.simulation.schedule import schedule
+    from CMRLib.simulation.signal import inversion_recovery_signals
+
+    plan = schedule("shmolli", rr_ms)
+    signal = np.asarray(inversion_recovery_signals(t1_ms, t2_ms, plan), dtype=float).reshape(7, 1, 1)
+    angle = np.where(signal < 0.0, np.pi, 0.0).astype(np.float32)
+    magnitude = np.abs(signal).astype(np.float32)
+    scanner, precise = (
+        reconstruct(magnitude, plan.inversion_times_ms, angle, options=FitOptions(fit=fit), device="cpu").t1[0, 0]
+        for fit in ("scanner", "precise")
+    )
+    return float(precise) - float(scanner)

@@ -102,7 +102,9 @@ def tuning_set(number: int, acdc: Path | str | None = None) -> EvaluationSet:
     return _set(number, acdc, "validation", VALIDATION_SEED)
 
 
-def _patient_slice(turn: int, folder: Path | str | None, split: str) -> tuple[str, SliceAnatomy]:
+def patient_slice(
+    turn: int, folder: Path | str | None, split: str, spacing_mm: float = SPACING_MM
+) -> tuple[str, SliceAnatomy]:
     """Subject and anatomy of the ``turn``-th slice of the patients of a split: all patients once, then again."""
     if folder is None:
         raise InputError("Sets with odd numbers show patients; give the folder with the labelled images.")
@@ -115,13 +117,14 @@ def _patient_slice(turn: int, folder: Path | str | None, split: str) -> tuple[st
     subject = subjects[(turn + round_number) % len(subjects)]
     phase, level = PATIENT_SLICES[round_number % len(PATIENT_SLICES)]
     anatomy = LabelledAnatomy.from_files(images[subject][phase % len(images[subject])])
-    return subject, anatomy.slice(level, anatomy.field_of_view(SPACING_MM), SPACING_MM)
+    return subject, anatomy.slice(level, anatomy.field_of_view(spacing_mm), spacing_mm)
 
 
-def _parametric_slice(seed: int) -> tuple[str, SliceAnatomy]:
+def parametric_slice(seed: int, spacing_mm: float = SPACING_MM) -> tuple[str, SliceAnatomy]:
+    """Subject and anatomy of a seed, at a level that goes with it."""
     anatomy = ParametricAnatomy.random(seed)
     level = LEVELS[(seed // 2) % len(LEVELS)]
-    return f"SIM{seed}", anatomy.slice(level, anatomy.field_of_view(SPACING_MM), SPACING_MM)
+    return f"SIM{seed}", anatomy.slice(level, anatomy.field_of_view(spacing_mm), spacing_mm)
 
 
 def _motion(frames: int, anatomy: SliceAnatomy, severity: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -143,7 +146,7 @@ def _motion(frames: int, anatomy: SliceAnatomy, severity: str, seed: int) -> tup
     return displacement.numpy(), invert(displacement).numpy()
 
 
-def _moved_images(signed: np.ndarray, moved: np.ndarray) -> np.ndarray:
+def moved_images(signed: np.ndarray, moved: np.ndarray) -> np.ndarray:
     """Each frame (frame, row, column) at y + moved(y), by cubic splines."""
     pixels = np.indices(signed.shape[1:])
     return np.stack(
@@ -167,7 +170,7 @@ def _set(number: int, folder: Path | str | None, split: str, first_seed: int) ->
     if not 0 <= number < EVALUATION_SETS:
         raise InputError(f"There is no set {number}; the numbers are 0 to {EVALUATION_SETS - 1}.")
     turn = number // 2
-    subject, anatomy = _patient_slice(turn, folder, split) if number % 2 else _parametric_slice(first_seed + number)
+    subject, anatomy = patient_slice(turn, folder, split) if number % 2 else parametric_slice(first_seed + number)
     rng = np.random.default_rng([first_seed, number])
     state = "post" if rng.random() < 0.2 else "rest"
     field_strength = float(rng.choice([1.5, 3.0]))
@@ -183,7 +186,7 @@ def _set(number: int, folder: Path | str | None, split: str, first_seed: int) ->
     signed = magnetisation_images(anatomy, values, plan, field_strength, SHMOLLI_READOUT, INVERSION_EFFICIENCY)
     rows, columns = (2 * round(n * SPACING_MM / ACQUIRED_SPACING_MM / 2) for n in shape)
     still = acquire(signed * sensitivity, (rows, columns), 0.0, rng)
-    received = acquire(_moved_images(signed, moved) * sensitivity, (rows, columns), noise_sd, rng)
+    received = acquire(moved_images(signed, moved) * sensitivity, (rows, columns), noise_sd, rng)
 
     label_of = np.array([LABELS.get(name, 0) for name in anatomy.tissues], dtype=np.uint8)
     return EvaluationSet(

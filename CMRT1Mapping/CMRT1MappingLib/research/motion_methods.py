@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from CMRT1MappingLib.motion.estimation import MotionModel, estimate_motion
 from CMRT1MappingLib.motion.refinement import refine_motion
 from CMRT1MappingLib.research.irw_evaluation import EvaluationSet
 from CMRT1MappingLib.research.motion_report import UNCORRECTED, Method, with_phase
+
+if TYPE_CHECKING:
+    from CMRT1MappingLib.motion.refinement import Prediction
 
 REFINED = "MOCOnet, refined"
 
@@ -21,7 +25,9 @@ def uncorrected(item: EvaluationSet) -> np.ndarray:
 
 
 def own_methods(model: MotionModel) -> Mapping[str, Method]:
-    """The network, with a second pass, refined, and as T1 mapping uses it by default."""
+    """The network, with a second pass, refined in two ways, and as T1 mapping uses it by default."""
+
+    from CMRT1MappingLib.motion.targets import predicted_by_model
 
     def network(item: EvaluationSet) -> np.ndarray:
         return estimate_motion(item.images, spacing(item), model=model).displacement
@@ -30,8 +36,10 @@ def own_methods(model: MotionModel) -> Mapping[str, Method]:
         return estimate_motion(item.images, spacing(item), model=model, passes=2).displacement
 
     def refined(item: EvaluationSet) -> np.ndarray:
-        estimate = estimate_motion(item.images, spacing(item), model=model)
-        return refine_motion(item.images, estimate.displacement, estimate.heart > 0.5, spacing(item))
+        return _refined(item, model)
+
+    def by_model(item: EvaluationSet) -> np.ndarray:
+        return _refined(item, model, predicted_by_model(item.inversion_times_ms, item.scheme))
 
     def in_use(item: EvaluationSet) -> np.ndarray:
         phase = item.phase if with_phase(item) else None
@@ -49,9 +57,23 @@ def own_methods(model: MotionModel) -> Mapping[str, Method]:
     return {
         "MOCOnet": Method(network),
         "MOCOnet, two passes": Method(two_passes),
+        "MOCOnet, refined by the signal model": Method(by_model),
         REFINED: Method(refined),
         "refined, kept where R² improves": Method(in_use, timed=False),
     }
+
+
+def _refined(item: EvaluationSet, model: MotionModel, prediction: Prediction | None = None) -> np.ndarray:
+    estimate = estimate_motion(item.images, spacing(item), model=model, mirrored=True)
+    return refine_motion(
+        item.images,
+        estimate.displacement,
+        estimate.heart > 0.5,
+        spacing(item),
+        item.phase if with_phase(item) else None,
+        reference=int(np.argmax(item.inversion_times_ms)),
+        prediction=prediction,
+    )
 
 
 def spacing(item: EvaluationSet) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import statistics
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ NOTE = (
     "the myocardium that each frame shows with that at the mean place. ± is the standard deviation over the sets; "
     "folded is the share of all pixels whose Jacobian determinant is not positive. One set in five is MOLLI, the rest "
     "are ShMOLLI; every other 16 are fitted without their phase. T1 mapping refines the network's answer and keeps it "
-    "where R² in the heart improves enough."
+    "where R² in the heart improves by more than smoothing alone improves it."
 )
 
 
@@ -169,6 +169,22 @@ def read_results(report: Mapping[str, Any]) -> list[SetResult]:
         )
         for item in report["sets"]
     ]
+
+
+def with_earlier(results: Sequence[SetResult], earlier: Sequence[SetResult], order: Sequence[str]) -> list[SetResult]:
+    """Results completed by what an earlier report measured of other methods on the same sets.
+
+    Args:
+        results: of this run.
+        earlier: of an earlier one.
+        order: of the methods.
+    """
+    before = {result.number: result.errors for result in earlier}
+    completed = []
+    for result in results:
+        errors = {**before.get(result.number, {}), **result.errors}
+        completed.append(replace(result, errors={name: errors[name] for name in order if name in errors}))
+    return completed
 
 
 def timing_note(sets: int, threads: int, load: float) -> str:

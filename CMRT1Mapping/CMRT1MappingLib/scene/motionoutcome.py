@@ -38,6 +38,7 @@ class Outcome:
         outcome: value of `CMRT1MappingLib.motion.correction.Correction`, or `CMRT1MappingLib.mapping.MOTION_OFF`.
         pixels, mm: mean length of the displacement in the region.
         r2Before, r2After: R² in the region, of the images as acquired and as corrected.
+        r2Smoothed: the same of the images as acquired, smoothed as much as the corrected ones; NaN in older results.
         region: "heart", or "image" where no heart was found.
         obstacle: why motion could not be estimated, as a sentence, or an empty text.
     """
@@ -47,6 +48,7 @@ class Outcome:
     mm: float
     r2Before: float
     r2After: float
+    r2Smoothed: float
     region: str
     obstacle: str
 
@@ -66,6 +68,7 @@ def outcomeOf(mapNode: Any) -> Outcome | None:
         number("MotionMm"),
         number("R2Before"),
         number("R2After"),
+        number("R2Smoothed"),
         mapNode.GetAttribute("CMR.MotionRegion") or "",
         mapNode.GetAttribute("CMR.MotionObstacle") or "",
     )

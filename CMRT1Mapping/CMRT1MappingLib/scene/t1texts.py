@@ -40,14 +40,15 @@ def motionOf(t1Map: Any) -> str:
     texts = {
         Correction.KEPT.value: _(
             "Motion in the {region} was {pixels:.1f} px ({mm:.1f} mm) on average; correcting it raised R² there from "
-            "{before:.3f} to {after:.3f}."
+            "{before:.3f} to {after:.3f} (smoothing alone: {smoothed:.3f})."
         ),
         Correction.STILL.value: _(
             "Motion in the {region} was {pixels:.1f} px ({mm:.1f} mm) on average and needed no correction."
         ),
         Correction.NO_BETTER.value: _(
-            "Correcting the estimated motion ({pixels:.1f} px, {mm:.1f} mm on average) did not clearly improve R² in "
-            "the {region} ({before:.3f} before, {after:.3f} after), so the images were fitted as acquired."
+            "Correcting the estimated motion ({pixels:.1f} px, {mm:.1f} mm on average) did not improve R² in the "
+            "{region} by more than smoothing does ({before:.3f} before, {after:.3f} after, {smoothed:.3f} if only "
+            "smoothed), so the images were fitted as acquired."
         ),
         Correction.NOT_POSSIBLE.value: _("The images were fitted as acquired: {obstacle}"),
         MOTION_OFF: _("Motion was not corrected."),
@@ -59,6 +60,7 @@ def motionOf(t1Map: Any) -> str:
         mm=outcome.mm,
         before=outcome.r2Before,
         after=outcome.r2After,
+        smoothed=outcome.r2Smoothed,
         obstacle=outcome.obstacle,
     )
 

@@ -55,7 +55,7 @@ def make_moving_phantom(shape=(40, 60), largest=2.5, seed=1) -> MovingPhantom:
 def known_motion(displacement: np.ndarray, spacings: list[tuple[float, float]] | None = None) -> Callable:
     """An ``estimate_motion`` that knows the answer; the spacings that it is asked with are noted."""
 
-    def estimate(images, spacing_mm, *, model, passes=1, progress=None):
+    def estimate(images, spacing_mm, *, model, mirrored=False, progress=None):
         check_motion_input(images, spacing_mm)
         if spacings is not None:
             spacings.append(spacing_mm)
@@ -71,6 +71,6 @@ def known_motion(displacement: np.ndarray, spacings: list[tuple[float, float]] |
 def install_known_motion(monkeypatch, displacement: np.ndarray, spacings: list | None = None) -> None:
     """Let the correction know the motion, so that neither weights nor a network are needed."""
     monkeypatch.setattr(motion_correction, "estimate_motion", known_motion(displacement, spacings))
-    monkeypatch.setattr(motion_correction, "refine_motion", lambda images, displacement, *_: displacement)
+    monkeypatch.setattr(motion_correction, "refine_motion", lambda images, displacement, *_, **__: displacement)
     model = SimpleNamespace(entry=ENTRY)
     monkeypatch.setattr(motion_correction, "load_motion_model", lambda *_: model)

@@ -9,8 +9,9 @@ from scipy.ndimage import gaussian_filter
 from CMRLib.errors import Cancelled, InputError
 from CMRT1MappingLib.fit.reconstruction import reconstruct
 from CMRT1MappingLib.motion import correction as motion_correction
-from CMRT1MappingLib.motion.correction import Correction, correct_and_reconstruct, summary_r2
+from CMRT1MappingLib.motion.correction import Correction, correct_and_reconstruct
 from CMRT1MappingLib.motion.estimation import MotionEstimate
+from CMRT1MappingLib.motion.judgement import summary_r2
 
 TIMES_MS = np.array([100.0, 1100.0, 2100.0, 3100.0, 4100.0, 180.0, 260.0])
 SHIFTS = np.array([[3, -2], [0, 1], [-2, 2], [1, 0], [-3, 0], [1, 1], [0, -2]])  # zero mean, (row, column)
@@ -56,7 +57,7 @@ def answer(monkeypatch):
     """The network's answer; the test sets ``displacement`` and ``heart``."""
     given = SimpleNamespace(displacement=displacement(), heart=disc(), asked=0)
 
-    def estimate(images, spacing_mm, *, model, progress):
+    def estimate(images, spacing_mm, *, model, mirrored, progress):
         given.asked += 1
         given.spacing_mm = spacing_mm
         progress(1.0)

@@ -84,12 +84,12 @@ def test_nothing_folds_even_where_the_images_do_not_belong_together():
 
 def test_correction_takes_the_refined_motion_when_asked(moving, monkeypatch):
     acquisition, heart = moving
-    wrong = acquisition.truth.displacement + smooth_error(acquisition.images.shape, 0.8)
+    wrong = acquisition.truth.displacement + smooth_error(acquisition.images.shape, 0.5)
 
     class Model:
         entry = None
 
-    def estimate(images, spacing_mm, *, model, progress):
+    def estimate(images, spacing_mm, *, model, mirrored, progress):
         return MotionEstimate(wrong, heart.astype(np.float32), Model.entry, "cpu")
 
     monkeypatch.setattr(motion_correction, "estimate_motion", estimate)
