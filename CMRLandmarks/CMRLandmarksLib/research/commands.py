@@ -15,9 +15,10 @@ TEST_PARTS = ("simulated", "acdc", "emidec", "use")
 def _add_landmarks_options(parser: argparse.ArgumentParser) -> None:
     commands.add_training_options(parser, "landmarks-local", examples="images", batch=16, learning_rate=2e-3)
     add = parser.add_argument
-    add("--emidec", type=Path, help="folder of labelled LGE stacks in EMIDEC's format (LV centre only)")
+    add("--emidec", type=Path, help="folder of labelled LGE stacks in EMIDEC's format")
     add("--contrasts", help="contrasts of the simulated images, separated by commas (default: all)")
-    add("--with-validation", action="store_true", help="train on the validation patients too, going on with --initial")
+    add("--with-validation", action="store_true", help="train on ACDC's validation patients too, from --initial on")
+    add("--unseeing", type=Path, help="run that never saw those and gives the accuracy (default: --initial)")
     add("--stage", choices=("1", "2", "both"), default="both", help="stage to train (default: %(default)s)")
     add("--minutes", type=float, nargs="+", default=[30.0], help="time limit of each stage (default: 30)")
     add("--crop-size", type=int, choices=(128, 192), default=128, help="of stage 2 (default: %(default)s)")
@@ -61,7 +62,7 @@ def _train_landmarks(options: argparse.Namespace) -> None:
             options.id,
             source,
             crop_size=options.crop_size,
-            unseeing=options.initial if options.with_validation else None,
+            unseeing=(options.unseeing or options.initial) if options.with_validation else None,
             remark=options.remark,
             report=commands.show,
         )
@@ -154,6 +155,9 @@ def _evaluate_landmarks(options: argparse.Namespace) -> None:
         slices = slices + labelled
         if name in options.parts:
             results[f"landmarks_{name}"] = report.report_real(labelled, models, name)
+        if name in options.parts and data_set is EMIDEC:
+            marked = list(labelled_slices(folder, data_set, "validation"))
+            results["landmarks_insertions"] = report.report_insertions(marked, first, next(iter(models)))
     if "use" in options.parts:
         results["landmarks_use"] = report.report_use(
             slices[:: options.every], first, options.anatomies, options.threads
