@@ -36,7 +36,6 @@ FEATURES = (
     "stack_turn",
     "stack_reach",
     "stack_shift",
-    "stack_entropy",
 )
 # Means over ACDC's training patients: direction from the LV centre to the anterior insertion, atan2(row, column) in an
 # upright view, and from there to that of the inferior one, clockwise on display.
@@ -65,9 +64,7 @@ def features_of(
     missing = np.isnan(contradiction)
     tissue = np.log1p(np.where(missing, NOMINAL_DISTANCE_MM, contradiction))
     logit = np.broadcast_to(np.clip(heart, -8.0, 8.0)[:, None, None], (*missing.shape, 1))
-    # The doubt of the whole stack: a contrast on which all is doubtful is no reason to doubt one slice of it.
-    stack = np.broadcast_to(doubts[:, :, 4].mean(axis=0)[None, :, None], (*missing.shape, 1))
-    parts = [doubts, np.log1p(moves), tissue[..., None], missing[..., None].astype(float), logit, shape, stack]
+    parts = [doubts, np.log1p(moves), tissue[..., None], missing[..., None].astype(float), logit, shape]
     return np.concatenate(parts, axis=2)
 
 

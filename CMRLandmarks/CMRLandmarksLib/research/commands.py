@@ -70,6 +70,30 @@ def _train_landmarks(options: argparse.Namespace) -> None:
             install_model(entry, options.output, options.install)
 
 
+def _add_confidence_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--model", default="landmarks-generalist", help="id or weights file (default: the one that ships)")
+    add("--output", type=Path, required=True, help="folder for the weights file")
+    add("--acdc", type=Path, help="folder of labelled cine stacks in ACDC's format")
+    add("--emidec", type=Path, help="folder of labelled LGE stacks in EMIDEC's format")
+    add("--unseeing", type=Path, help="weights of a model that was not trained on ACDC's validation patients")
+    add("--install", type=Path, help="folder of models, with a manifest.json, to put the weights into")
+    add("--threads", type=int, help="CPU threads (default: all cores)")
+
+
+def _calibrate_confidence(options: argparse.Namespace) -> None:
+    """Fit the confidence of a trained model anew on validation images."""
+    from CMRLandmarksLib.research.training_run import TrainingImages, recalibrate
+    from CMRLib.training.entries import install_model
+
+    if options.threads:
+        commands.use_threads(options.threads)
+    source = TrainingImages(options.acdc, options.emidec)
+    entry = recalibrate(options.model, options.output, source, unseeing=options.unseeing, report=commands.show)
+    if options.install is not None:
+        install_model(entry, options.output, options.install)
+
+
 def _add_grid_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--output", type=Path, required=True, help="folder of the grid; measure it with cmr-evaluate landmarks-grid")
@@ -184,6 +208,12 @@ def _evaluate_grid(options: argparse.Namespace) -> None:
 
 TRAININGS = (
     Subcommand("landmarks", "LV centre and RV insertion points", _add_landmarks_options, _train_landmarks),
+    Subcommand(
+        "landmarks-confidence",
+        "the confidence of a trained landmark model, anew",
+        _add_confidence_options,
+        _calibrate_confidence,
+    ),
     Subcommand(
         "landmarks-grid",
         "every specialist and the generalist, in three configurations",

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from CMRLandmarksLib.grid import GRID_SIZE, GRID_SPACING_MM
 from CMRLandmarksLib.model import TASK
 from CMRLandmarksLib.networks import CROP_SIZE, LINE_PX, STAGE1, STAGE2, HeatmapNetwork, NetworkShape
@@ -18,7 +20,8 @@ from CMRLandmarksLib.research.examples import Examples
 from CMRLandmarksLib.research.real_data import insertion_marks
 from CMRLandmarksLib.research.training import Stage1Task, Stage2Task
 from CMRLib.errors import InputError
-from CMRLib.networks.models import ModelEntry
+from CMRLib.networks.inference import with_weights
+from CMRLib.networks.models import ModelEntry, Weights, load_weights, write_weights
 from CMRLib.simulation.contrasts import CONTRASTS
 from CMRLib.training.entries import TrainingData, run_accuracy, write_model
 from CMRLib.training.labelled_folders import ACDC, EMIDEC, DataSet
@@ -202,7 +205,7 @@ def assemble(
         folder = f"stage{stage}"
         tensors.update({f"{folder}.{name}": value for name, value in read_average(output / folder).items()})
         metrics[folder] = run_accuracy(output / folder, judged / folder)
-    observations = _observations(output, judged, source, crop_size)
+    observations = _observations(_networks(output), _networks(judged), source, crop_size)
     notes = []
     if source.emidec is not None:
         marks = [case for case, _ in insertion_marks() if split_of(case) == "training"]
@@ -238,21 +241,77 @@ def assemble(
     return entry
 
 
-def _observations(output: Path, judged: Path, source: TrainingImages, crop_size: int) -> Observations:
-    """Of the validation images: ACDC's as the run in ``judged`` sees them, all others as that in ``output``."""
+def recalibrate(
+    model: str | Path,
+    output: Path,
+    source: TrainingImages,
+    *,
+    unseeing: Path | None = None,
+    report: Callable[[str], None] = print,
+) -> ModelEntry:
+    """Fit the confidence of a trained model anew, and write it with the same networks, ``output/<id>.safetensors``.
+
+    Args:
+        model: an id or a weights file.
+        output: a folder.
+        source: where the validation images are.
+        unseeing: weights of a model that was not trained on ACDC's validation patients, where this one was.
+        report: called with a line of text at the end.
+
+    Raises:
+        MissingDependencyError, InputError: see `CMRLib.networks.models.load_weights`.
+        OutputError: the file cannot be written.
+    """
+    weights = load_weights(model, TASK)
+    entry = weights.entry
+    own = _networks_of(weights)
+    judged = own if unseeing is None else _networks_of(load_weights(unseeing, TASK))
+    observations = _observations(own, judged, source, int(entry.input["crop_size"]))
+    marks = [case for case, _ in insertion_marks() if split_of(case) == "validation"]
+    note = (
+        f"confidence calibrated on validation patients, with insertion points marked by eye on {len(marks)} slices of "
+        f"{len(set(marks))} of EMIDEC"
+    )
+    made = write_weights(
+        output / f"{entry.id}.safetensors",
+        weights.tensors,
+        id=entry.id,
+        task=entry.task,
+        architecture=entry.architecture,
+        input={**entry.input, "confidence": calibrated(observations).to_dict()},
+        training_data=[*(line for line in entry.training_data if line != note), note],
+        licence=entry.licence,
+        date=entry.date,
+        accuracy={**entry.accuracy, "flags": cross_checked(observations)},
+    )
+    report(f"{output / made.file}: {made.bytes / 2**20:.1f} MB, sha256 {made.sha256}")
+    return made
+
+
+Networks = tuple[HeatmapNetwork, HeatmapNetwork]
+
+
+def _observations(own: Networks, judged: Networks, source: TrainingImages, crop_size: int) -> Observations:
+    """Of the validation images: ACDC's as the networks ``judged`` see them, all others as ``own`` do."""
     simulated = frozenset(CONTRASTS)
     parts = []
     for data_set, folder in source.real():
-        model = uncalibrated(*_networks(judged if data_set is ACDC else output), crop_size, PASSES)
+        model = uncalibrated(*(judged if data_set is ACDC else own), crop_size, PASSES)
         parts.append(observed(list(labelled_slices(folder, data_set, "validation")), model, simulated))
     if source.simulated:
-        model = uncalibrated(*_networks(output), crop_size, PASSES)
+        model = uncalibrated(*own, crop_size, PASSES)
         seeds = seeds_of_split("validation", VALIDATION_ANATOMIES)
         parts.append(observed(list(simulated_slices(seeds, source.contrasts)), model, simulated))
     return Observations.joined(parts)
 
 
-def _networks(folder: Path) -> tuple[HeatmapNetwork, HeatmapNetwork]:
+def _networks_of(weights: Weights) -> Networks:
+    cpu = torch.device("cpu")
+    first = with_weights(HeatmapNetwork(STAGE1), weights.part("stage1"), weights.entry, cpu)
+    return first, with_weights(HeatmapNetwork(STAGE2), weights.part("stage2"), weights.entry, cpu)
+
+
+def _networks(folder: Path) -> Networks:
     """The trained networks of a run with the half precision that the weights file holds."""
 
     def network(stage: int, shape: NetworkShape) -> HeatmapNetwork:
