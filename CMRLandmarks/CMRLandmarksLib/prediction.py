@@ -11,7 +11,7 @@ import numpy as np
 from CMRLandmarksLib.confidence import features_of, implausibility
 from CMRLandmarksLib.grid import Placement, entry_line_placement, is_short_axis, rescaled, standard_image
 from CMRLandmarksLib.looks import first_looks, look
-from CMRLandmarksLib.model import DEFAULT_MODEL, LandmarkModel, load_landmark_model
+from CMRLandmarksLib.model import DEFAULT_MODEL, TASK, LandmarkModel, load_landmark_model
 from CMRLandmarksLib.orientation import is_mirrored, turn_placement, upright_turn
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
@@ -21,6 +21,7 @@ __all__ = [
     "NO_HEART",
     "UNSURE",
     "DEFAULT_MODEL",
+    "TASK",
     "LandmarkModel",
     "LandmarkPrediction",
     "RawPrediction",
