@@ -20,9 +20,6 @@ from CMRLandmarksLib.research.corruption import corrupted_copies
 from CMRLandmarksLib.research.dataset import LabelledSlice, bank_of
 from CMRLib.networks.models import ModelEntry
 
-# What one damaged or simulated image counts beside a real one as it is.
-LESSER_WEIGHT = 0.3
-
 
 @dataclass(frozen=True)
 class Observations:
@@ -98,7 +95,7 @@ def observed(slices: Sequence[LabelledSlice], model: LandmarkModel, simulated: f
 def calibrated(observations: Observations) -> ConfidenceModel:
     """The confidence that fits what was observed; real images of every contrast count alike together."""
     usual = np.array(observations.usual)
-    weight = np.full(len(usual), LESSER_WEIGHT)
+    weight = np.ones(len(usual))
     real = sorted(set(usual) - {""})
     for name in real:
         weight[usual == name] = np.sum(usual != "") / (len(real) * np.sum(usual == name))

@@ -51,7 +51,7 @@ def test_a_run_leaves_weights_metrics_and_an_entry(specialist):
     (entry,) = read_manifest(specialist / "Models" / "manifest.json")
     assert entry.id == "cine-only" and entry.licence == "Apache-2.0"
     assert entry.training_data == ("3 simulated anatomies: cine", "a moment")
-    assert set(entry.accuracy) == {"stage1", "stage2"}
+    assert set(entry.accuracy) == {"stage1", "stage2", "flags"} and entry.accuracy["flags"] == {}
     metrics = json.loads((specialist / "stage1" / "metrics.json").read_text())
     assert entry.accuracy["stage1"]["validation"] == metrics["validation"]
     model = load_landmark_model(specialist / "cine-only.safetensors", "cpu")
