@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import optimize
+from scipy import optimize, special
 
 from CMRLib.anatomy.landmarks import LANDMARK_NAMES
 from CMRLib.errors import MissingDependencyError
@@ -30,14 +30,25 @@ FEATURES = (
     "tissue_distance",
     "tissue_missing",
     "heart_logit",
+    "heading",
+    "opening",
+    "reach",
+    "stack_turn",
+    "stack_reach",
+    "stack_shift",
 )
+# Means over ACDC's training patients: direction from the LV centre to the anterior insertion, atan2(row, column) in an
+# upright view, and from there to that of the inferior one, clockwise on display.
+USUAL_HEADING, USUAL_OPENING = np.deg2rad(-133.0), np.deg2rad(105.0)
 # In place of a distance where the tissues show no such landmark.
 NOMINAL_DISTANCE_MM = 5.0
 # Of the squared coefficients, which keeps them finite where failures separate perfectly.
 PENALTY = 1.0
 
 
-def features_of(doubts: np.ndarray, moves: np.ndarray, contradiction: np.ndarray, heart: np.ndarray) -> np.ndarray:
+def features_of(
+    doubts: np.ndarray, moves: np.ndarray, contradiction: np.ndarray, heart: np.ndarray, shape: np.ndarray
+) -> np.ndarray:
     """The features, in the order of `FEATURES`.
 
     Args:
@@ -45,6 +56,7 @@ def features_of(doubts: np.ndarray, moves: np.ndarray, contradiction: np.ndarray
         moves: (image, landmark, 3), distances in mm from the looks' points and between passes of stage 2.
         contradiction: (image, landmark), distance in mm from where the tissues put the landmark, NaN where they do not.
         heart: (image,) logit of a heart being there.
+        shape: (image, landmark, 6), see `implausibility`.
 
     Returns:
         float64 (image, landmark, feature).
@@ -52,8 +64,55 @@ def features_of(doubts: np.ndarray, moves: np.ndarray, contradiction: np.ndarray
     missing = np.isnan(contradiction)
     tissue = np.log1p(np.where(missing, NOMINAL_DISTANCE_MM, contradiction))
     logit = np.broadcast_to(np.clip(heart, -8.0, 8.0)[:, None, None], (*missing.shape, 1))
-    parts = [doubts, np.log1p(moves), tissue[..., None], missing[..., None].astype(float), logit]
+    parts = [doubts, np.log1p(moves), tissue[..., None], missing[..., None].astype(float), logit, shape]
     return np.concatenate(parts, axis=2)
+
+
+def implausibility(points: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """How far the landmarks of a stack are from those of a usual heart and from those of the other slices.
+
+    Args:
+        points: (image, landmark, 2), (row, column) in mm in an upright view, in the order of the slices.
+        radius: (image,), radius of the epicardium in mm as the tissues show it, NaN where they do not.
+
+    Returns:
+        float64 (image, landmark, 6): the heading of the entry line against the usual one and the opening between the
+        insertion points against the usual one, in units of 45 degrees; the log of the distance from the centre over
+        the radius; then against the stack's median the direction from the centre, in units of 45 degrees, and the log
+        of the distance; and the log1p of the centre's distance in mm from the mean of its neighbours. For the LV
+        centre, which has no direction, the mean of both insertion points counts.
+    """
+    arms = points[:, 1:] - points[:, :1]
+    angle = np.arctan2(arms[..., 0], arms[..., 1])
+    length = np.maximum(np.linalg.norm(arms, axis=2), 1.0)
+    eighth = np.pi / 4.0
+    heading = np.abs(_wrapped(angle[:, 0] - USUAL_HEADING)) / eighth
+    opening = np.abs(_wrapped(angle[:, 0] - angle[:, 1] - USUAL_OPENING)) / eighth
+    known = np.where(np.isfinite(radius) & (radius > 1.0), radius, np.nan)
+    reach = np.nan_to_num(np.abs(np.log(length / known[:, None])), nan=0.5)
+    middle = np.angle(np.exp(1j * angle).sum(axis=0))
+    turn = np.abs(_wrapped(angle - middle)) / eighth
+    change = np.abs(np.log(length / np.median(length, axis=0)))
+    per_landmark = [_with_center(values) for values in (reach, turn, change)]
+    shift = np.log1p(_shift(points[:, 0]))
+    both = [np.broadcast_to(values[:, None], (len(points), 3)) for values in (heading, opening, shift)]
+    return np.stack([both[0], both[1], *per_landmark, both[2]], axis=2)
+
+
+def _wrapped(angle: np.ndarray) -> np.ndarray:
+    return (angle + np.pi) % (2.0 * np.pi) - np.pi
+
+
+def _with_center(insertions: np.ndarray) -> np.ndarray:
+    return np.concatenate([insertions.mean(axis=1, keepdims=True), insertions], axis=1)
+
+
+def _shift(centers: np.ndarray) -> np.ndarray:
+    """Distance of each slice's centre from the mean of its neighbours', 0 in a single slice."""
+    if len(centers) < 2:
+        return np.zeros(len(centers))
+    padded = np.concatenate([centers[1:2], centers, centers[-2:-1]])
+    return np.linalg.norm(centers - 0.5 * (padded[:-2] + padded[2:]), axis=1)
 
 
 @dataclass(frozen=True)
@@ -112,45 +171,56 @@ def fit_confidence(
     features: np.ndarray,
     error_mm: np.ndarray,
     usual: np.ndarray | None = None,
+    weight: np.ndarray | None = None,
     *,
-    review: float = 0.2,
-    missed: float = 0.2,
+    disturbed: float = 0.1,
+    missed: float = 0.1,
 ) -> ConfidenceModel:
     """Fit the logistic models and the threshold below which an image is flagged.
 
-    The threshold flags a share ``review`` of the ``usual`` images, which is what an analyst is asked to look at; where
-    there are none, it flags all but a share ``missed`` of the failures.
+    The threshold flags at most a share ``disturbed`` of the right images of any usual contrast, which an analyst is
+    asked to look at in vain; where there are none, it flags all but a share ``missed`` of the failures.
 
     Args:
         features: (image, landmark, feature).
         error_mm: (image, landmark), NaN where the truth is unknown; infinite where there is nothing to find.
-        usual: bool (image,), real images, undamaged and labelled with all landmarks; None if there are none.
-        review: share of the usual images to flag.
+        usual: str (image,), contrast of the real, undamaged images, "" of all others; None if there are none.
+        weight: (image,), what each counts; None for all alike.
+        disturbed: share of the usual images without a failure that may be flagged.
         missed: share of the centres and anterior insertions in error that may go unflagged.
     """
+    count = len(features)
+    weight = np.ones(count) if weight is None else weight
     flat = features.reshape(-1, features.shape[-1])
     mean, scale = flat.mean(axis=0), np.maximum(flat.std(axis=0), 1e-3)
     standard = (features - mean) / scale
     rows = []
     for i in range(features.shape[1]):
         known = ~np.isnan(error_mm[:, i])
-        right = np.where(error_mm[known, i] < FAILURE_MM, 1.0, -1.0)
-        design = np.column_stack([np.ones(known.sum()), standard[known, i]])
-
-        def loss(weights: np.ndarray, design: np.ndarray = design, right: np.ndarray = right) -> float:
-            return float(
-                np.logaddexp(0.0, -right * (design @ weights)).sum() + 0.5 * PENALTY * (weights[1:] ** 2).sum()
-            )
-
-        rows.append(optimize.minimize(loss, np.zeros(design.shape[1]), method="BFGS").x)
+        rows.append(_logistic(standard[known, i], error_mm[known, i] < FAILURE_MM, weight[known]))
     model = ConfidenceModel(mean, scale, np.stack(rows), 0.5)
     confidence = model.confidence(features)[:, :2]
     failed = error_mm[:, :2] >= FAILURE_MM
-    if usual is not None and usual.any():
-        threshold = float(np.quantile(confidence[usual].min(axis=1), review))
-    else:
-        threshold = float(np.quantile(confidence[failed], 1.0 - missed)) if failed.any() else 0.5
-    return ConfidenceModel(mean, scale, model.coefficients, float(np.clip(threshold, 0.05, 0.95)))
+    right = ~np.isnan(error_mm[:, :2]).any(axis=1) & ~failed.any(axis=1)
+    groups = [] if usual is None else [right & (usual == name) for name in sorted(set(usual)) if name]
+    limits = [float(np.quantile(confidence[group].min(axis=1), disturbed)) for group in groups if group.any()]
+    if not limits:
+        limits = [float(np.quantile(confidence[failed], 1.0 - missed)) if failed.any() else 0.5]
+    return ConfidenceModel(mean, scale, model.coefficients, float(np.clip(min(limits), 0.05, 0.95)))
+
+
+def _logistic(features: np.ndarray, right: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Coefficients (1 + feature,), constant first, of a logistic model for ``right`` (image,)."""
+    design = np.column_stack([np.ones(len(features)), features])
+    sign = np.where(right, 1.0, -1.0)
+
+    def loss(coefficients: np.ndarray) -> tuple[float, np.ndarray]:
+        margin = sign * (design @ coefficients)
+        shrunk = np.concatenate([[0.0], PENALTY * coefficients[1:]])
+        value = float((weight * np.logaddexp(0.0, -margin)).sum() + 0.5 * shrunk @ coefficients)
+        return value, shrunk - design.T @ (weight * sign * special.expit(-margin))
+
+    return optimize.minimize(loss, np.zeros(design.shape[1]), jac=True, method="BFGS").x
 
 
 def area_under_curve(confidence: np.ndarray, failed: np.ndarray) -> float:

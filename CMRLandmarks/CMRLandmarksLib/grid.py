@@ -59,6 +59,11 @@ class Placement:
         )
 
 
+def is_short_axis(geometry: Geometry) -> bool:
+    """Whether the header's plane lies within 45 degrees of a usual short axis; a placeholder's does not."""
+    return bool(abs(np.cross(geometry.matrix[:, 0], geometry.matrix[:, 1]) @ APEX) >= SHORT_AXIS_COSINE)
+
+
 def display_axes(geometry: Geometry) -> np.ndarray:
     """How the array must be turned and mirrored, by whole quarter turns, to look like a usual short-axis view.
 
@@ -69,9 +74,9 @@ def display_axes(geometry: Geometry) -> np.ndarray:
         float64 (2, 2) signed permutation: its first column is the step in the array (row, column) for one row down on
         display, its second that for one column to the right.
     """
-    column, row = geometry.matrix[:, 0], geometry.matrix[:, 1]
-    if abs(np.cross(column, row) @ APEX) < SHORT_AXIS_COSINE:
+    if not is_short_axis(geometry):
         return np.eye(2)
+    column, row = geometry.matrix[:, 0], geometry.matrix[:, 1]
     best, best_match = np.eye(2), -np.inf
     for straight in (np.eye(2), np.eye(2)[::-1]):
         for down in (1.0, -1.0):

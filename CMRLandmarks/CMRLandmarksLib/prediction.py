@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from CMRLandmarksLib.confidence import ConfidenceModel, features_of
-from CMRLandmarksLib.grid import Placement, entry_line_placement, rescaled, standard_image, zoom_placement
-from CMRLib.anatomy.insertions import landmarks_of_labels
+from CMRLandmarksLib.confidence import features_of, implausibility
+from CMRLandmarksLib.grid import Placement, entry_line_placement, is_short_axis, rescaled, standard_image
+from CMRLandmarksLib.looks import first_looks, look
+from CMRLandmarksLib.model import DEFAULT_MODEL, TASK, LandmarkModel, load_landmark_model
+from CMRLandmarksLib.orientation import is_mirrored, turn_placement, upright_turn
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
-from CMRLib.networks.devices import resolve_device
-from CMRLib.networks.models import ModelEntry, load_weights
 
-if TYPE_CHECKING:
-    import torch
+__all__ = [
+    "BLANK",
+    "NO_HEART",
+    "UNSURE",
+    "DEFAULT_MODEL",
+    "TASK",
+    "LandmarkModel",
+    "LandmarkPrediction",
+    "RawPrediction",
+    "load_landmark_model",
+    "predict_landmarks",
+    "predict_on_grid",
+]
 
-    from CMRLandmarksLib.networks import HeatmapNetwork
-
-TASK = "landmarks"
-DEFAULT_MODEL = "landmarks-generalist"
 NO_HEART = "no heart was found"
 BLANK = "the slice is blank"
 UNSURE = "the landmarks are uncertain"
+
+# Share of a stack's slices whose landmarks are sure, above which its orientation is not doubted.
+SURE_ENOUGH = 0.8
 
 Point = tuple[float, float]
 
@@ -56,28 +65,6 @@ class LandmarkPrediction:
 
 
 @dataclass(frozen=True)
-class LandmarkModel:
-    """Both networks, ready on a device; see `load_landmark_model`.
-
-    Attributes:
-        stage1, stage2: networks in evaluation mode.
-        confidence: calibration of the confidence.
-        crop_size, line_px, passes: of stage 2: pixels of the crop and of the entry line in it, and how often it runs.
-        device: where they are.
-        entry: what the weights are.
-    """
-
-    stage1: HeatmapNetwork
-    stage2: HeatmapNetwork
-    confidence: ConfidenceModel
-    crop_size: int
-    line_px: float
-    passes: int
-    device: torch.device
-    entry: ModelEntry
-
-
-@dataclass(frozen=True)
 class RawPrediction:
     """What the networks say of a batch on the standard grid.
 
@@ -92,36 +79,6 @@ class RawPrediction:
     stage1_points: np.ndarray
     features: np.ndarray
     heart: np.ndarray
-
-
-def load_landmark_model(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> LandmarkModel:
-    """Load a model by its id in the manifest or by the path of its weights file.
-
-    Raises:
-        MissingDependencyError: torch, safetensors or the weights are missing, or the weights are damaged.
-        DeviceError: the device is not available.
-        InputError: there is no such model.
-    """
-    chosen = resolve_device(device)
-    weights = load_weights(model, TASK)
-    from CMRLandmarksLib.networks import STAGE1, STAGE2, HeatmapNetwork
-    from CMRLib.networks.inference import with_weights
-
-    networks = [
-        with_weights(HeatmapNetwork(shape), weights.part(name), weights.entry, chosen)
-        for name, shape in (("stage1", STAGE1), ("stage2", STAGE2))
-    ]
-    contract = weights.entry.input
-    return LandmarkModel(
-        stage1=networks[0],
-        stage2=networks[1],
-        confidence=ConfidenceModel.from_dict(contract.get("confidence", {})),
-        crop_size=int(contract["crop_size"]),
-        line_px=float(contract["line_px"]),
-        passes=int(contract["passes"]),
-        device=chosen,
-        entry=weights.entry,
-    )
 
 
 def predict_landmarks(
@@ -165,7 +122,7 @@ def predict_landmarks(
     shown = [i for i, grid in enumerate(grids) if grid.any()]
     results = {i: _blank(i) for i in range(len(image)) if i not in shown}
     if shown:
-        raw = predict_on_grid(np.stack([grids[i] for i in shown]), model, batch, progress)
+        raw = _predicted_upright(np.stack([grids[i] for i in shown]), geometry, model, batch, progress)
         confidence = model.confidence.confidence(raw.features)
         for n, i in enumerate(shown):
             results[i] = _result(
@@ -174,6 +131,26 @@ def predict_landmarks(
     if progress is not None:
         progress(1.0)
     return [results[i] for i in range(len(image))]
+
+
+def _predicted_upright(
+    grids: np.ndarray,
+    geometry: Geometry,
+    model: LandmarkModel,
+    batch: int,
+    progress: Callable[[float], None] | None,
+) -> RawPrediction:
+    """As `predict_on_grid`, but a doubtful stack whose header does not tell its plane is turned upright first."""
+    raw = predict_on_grid(grids, model, batch, progress)
+    sure = model.confidence.confidence(raw.features)[:, :2].min(axis=1) >= model.confidence.threshold
+    if is_short_axis(geometry) or sure.mean() >= SURE_ENOUGH:
+        return raw
+    axes = upright_turn(grids, model, batch)
+    if np.array_equal(axes, np.eye(2)):
+        return raw
+    turn = turn_placement(axes, grids.shape[-1])
+    turned = predict_on_grid(np.stack([turn.sample(grid, order=0) for grid in grids]), model, batch, progress)
+    return replace(turned, points=turn.to_source(turned.points), stage1_points=turn.to_source(turned.stage1_points))
 
 
 def _blank(number: int) -> LandmarkPrediction:
@@ -207,22 +184,14 @@ def predict_on_grid(
         model: see `load_landmark_model`.
         batch, progress: see `predict_landmarks`.
     """
-    from CMRLandmarksLib.networks import STAGE1_FACTOR, STAGE1_SIZE, ZOOM_LINE_PX, ZOOM_SIZE
-
     steps = 2 + model.passes
 
     def done(step: int) -> Callable[[float], None] | None:
         return None if progress is None else lambda part: progress((step + part) / steps)
 
-    half = (STAGE1_FACTOR - 1) / 2.0
-    whole = Placement(np.eye(2) * STAGE1_FACTOR, np.full(2, half), STAGE1_SIZE)
-    look1 = _look(model.stage1, grids, [whole] * len(grids), model, batch, done(0))
-    zooms = [zoom_placement(points, ZOOM_SIZE, ZOOM_LINE_PX) for points in look1.points]
-    look2 = _look(model.stage1, grids, zooms, model, batch, done(1))
+    look1, look2 = first_looks(grids, model, batch, done)
     first = look2.points
-    across = first[:, 0] - first[:, 1]
-    down = first[:, 2] - first[:, 0]
-    mirrored = float(np.sum(np.sign(across[:, 1] * down[:, 0] - across[:, 0] * down[:, 1]))) < 0
+    mirrored = bool(is_mirrored(first).mean() > 0.5)
     points, last_move = first, np.zeros(first.shape[:2])
     refined = look2
     for turn in range(model.passes):
@@ -230,7 +199,7 @@ def predict_on_grid(
             entry_line_placement(center, anterior, mirrored, model.crop_size, model.line_px)
             for center, anterior in points[:, :2]
         ]
-        refined = _look(model.stage2, grids, crops, model, batch, done(2 + turn))
+        refined = look(model.stage2, grids, crops, model, batch, done(2 + turn))
         last_move = np.linalg.norm(refined.points - points, axis=2) if turn else last_move
         points = 0.5 * (points + refined.points) if turn else refined.points
     tissue_points = refined.tissue_points()
@@ -245,74 +214,10 @@ def predict_on_grid(
         moves=np.stack([_distance(points, look1.points), _distance(points, first), last_move], axis=2),
         contradiction=contradiction,
         heart=look1.heart,
+        shape=implausibility(points, refined.radius()),
     )
     return RawPrediction(points, first, features, 1.0 / (1.0 + np.exp(-look1.heart)))
 
 
 def _distance(points: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.linalg.norm(points - others, axis=2)
-
-
-@dataclass(frozen=True)
-class _Look:
-    """What a network says of one view of each image.
-
-    Attributes:
-        points: float64 (image, landmark, 2), (row, column) in grid pixels.
-        doubts: float64 (image, landmark, 2), see `CMRLandmarksLib.networks.doubt`.
-        heart: float64 (image,) logit of a heart being there.
-        tissue: uint8 (image, cell row, cell column), label of each cell.
-        views: placement of each image's view.
-        cell: pixels of the view per cell.
-    """
-
-    points: np.ndarray
-    doubts: np.ndarray
-    heart: np.ndarray
-    tissue: np.ndarray
-    views: Sequence[Placement]
-    cell: int
-
-    def tissue_points(self) -> np.ndarray:
-        """Where the tissues put the landmarks, as ``points``; NaN where they do not show them."""
-        return np.stack(
-            [
-                view.to_source(landmarks_of_labels(labels) * self.cell + (self.cell - 1) / 2.0)
-                for view, labels in zip(self.views, self.tissue, strict=True)
-            ]
-        )
-
-
-def _look(
-    network: HeatmapNetwork,
-    grids: np.ndarray,
-    views: Sequence[Placement],
-    model: LandmarkModel,
-    batch: int,
-    progress: Callable[[float], None] | None,
-) -> _Look:
-    """Apply a network to one view of each image."""
-    import torch
-
-    from CMRLandmarksLib.networks import doubt, positions
-    from CMRLandmarksLib.sampling import sample, standardised
-
-    points: list[np.ndarray] = []
-    doubts, hearts, tissues = [], [], []
-    cell = network.shape.cell
-    with torch.inference_mode():
-        for start in range(0, len(grids), batch):
-            part = views[start : start + batch]
-            matrix = torch.tensor(np.stack([view.matrix for view in part]), dtype=torch.float32, device=model.device)
-            offset = torch.tensor(np.stack([view.offset for view in part]), dtype=torch.float32, device=model.device)
-            images = torch.from_numpy(grids[start : start + batch])[:, None].to(model.device)
-            output = network(standardised(sample(images, matrix, offset, part[0].size)))
-            places = positions(output, cell, window=2).double().cpu().numpy()
-            points.extend(view.to_source(place) for view, place in zip(part, places, strict=True))
-            tissues.append(output.tissue.argmax(dim=1).to(torch.uint8).cpu())
-            doubts.append(doubt(output).double().cpu())
-            hearts.append(output.heart.double().cpu())
-            if progress is not None:
-                progress(min(start + batch, len(grids)) / len(grids))
-    doubt_array, heart_array, tissue_array = (torch.cat(parts).numpy() for parts in (doubts, hearts, tissues))
-    return _Look(np.stack(points), doubt_array, heart_array, tissue_array, views, cell)

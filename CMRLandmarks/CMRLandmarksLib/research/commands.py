@@ -15,9 +15,10 @@ TEST_PARTS = ("simulated", "acdc", "emidec", "use")
 def _add_landmarks_options(parser: argparse.ArgumentParser) -> None:
     commands.add_training_options(parser, "landmarks-local", examples="images", batch=16, learning_rate=2e-3)
     add = parser.add_argument
-    add("--emidec", type=Path, help="folder of labelled LGE stacks in EMIDEC's format (LV centre only)")
+    add("--emidec", type=Path, help="folder of labelled LGE stacks in EMIDEC's format")
     add("--contrasts", help="contrasts of the simulated images, separated by commas (default: all)")
-    add("--with-validation", action="store_true", help="train on the validation patients too, going on with --initial")
+    add("--with-validation", action="store_true", help="train on ACDC's validation patients too, from --initial on")
+    add("--unseeing", type=Path, help="run that never saw those and gives the accuracy (default: --initial)")
     add("--stage", choices=("1", "2", "both"), default="both", help="stage to train (default: %(default)s)")
     add("--minutes", type=float, nargs="+", default=[30.0], help="time limit of each stage (default: 30)")
     add("--crop-size", type=int, choices=(128, 192), default=128, help="of stage 2 (default: %(default)s)")
@@ -61,12 +62,36 @@ def _train_landmarks(options: argparse.Namespace) -> None:
             options.id,
             source,
             crop_size=options.crop_size,
-            unseeing=options.initial if options.with_validation else None,
+            unseeing=(options.unseeing or options.initial) if options.with_validation else None,
             remark=options.remark,
             report=commands.show,
         )
         if options.install is not None:
             install_model(entry, options.output, options.install)
+
+
+def _add_confidence_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--model", default="landmarks-generalist", help="id or weights file (default: the one that ships)")
+    add("--output", type=Path, required=True, help="folder for the weights file")
+    add("--acdc", type=Path, help="folder of labelled cine stacks in ACDC's format")
+    add("--emidec", type=Path, help="folder of labelled LGE stacks in EMIDEC's format")
+    add("--unseeing", type=Path, help="weights of a model that was not trained on ACDC's validation patients")
+    add("--install", type=Path, help="folder of models, with a manifest.json, to put the weights into")
+    add("--threads", type=int, help="CPU threads (default: all cores)")
+
+
+def _calibrate_confidence(options: argparse.Namespace) -> None:
+    """Fit the confidence of a trained model anew on validation images."""
+    from CMRLandmarksLib.research.training_run import TrainingImages, recalibrate
+    from CMRLib.training.entries import install_model
+
+    if options.threads:
+        commands.use_threads(options.threads)
+    source = TrainingImages(options.acdc, options.emidec)
+    entry = recalibrate(options.model, options.output, source, unseeing=options.unseeing, report=commands.show)
+    if options.install is not None:
+        install_model(entry, options.output, options.install)
 
 
 def _add_grid_options(parser: argparse.ArgumentParser) -> None:
@@ -154,6 +179,9 @@ def _evaluate_landmarks(options: argparse.Namespace) -> None:
         slices = slices + labelled
         if name in options.parts:
             results[f"landmarks_{name}"] = report.report_real(labelled, models, name)
+        if name in options.parts and data_set is EMIDEC:
+            marked = list(labelled_slices(folder, data_set, "validation"))
+            results["landmarks_insertions"] = report.report_insertions(marked, first, next(iter(models)))
     if "use" in options.parts:
         results["landmarks_use"] = report.report_use(
             slices[:: options.every], first, options.anatomies, options.threads
@@ -180,6 +208,12 @@ def _evaluate_grid(options: argparse.Namespace) -> None:
 
 TRAININGS = (
     Subcommand("landmarks", "LV centre and RV insertion points", _add_landmarks_options, _train_landmarks),
+    Subcommand(
+        "landmarks-confidence",
+        "the confidence of a trained landmark model, anew",
+        _add_confidence_options,
+        _calibrate_confidence,
+    ),
     Subcommand(
         "landmarks-grid",
         "every specialist and the generalist, in three configurations",

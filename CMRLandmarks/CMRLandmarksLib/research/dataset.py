@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from CMRLandmarksLib.grid import GRID_SIZE, rescaled, standard_image
+from CMRLandmarksLib.research.real_data import insertion_marks, spacings_of
 from CMRLib.anatomy.axis import LEVELS
 from CMRLib.anatomy.insertions import landmarks_of_labels
 from CMRLib.errors import InputError
@@ -16,7 +17,7 @@ from CMRLib.geometry import Geometry
 from CMRLib.simulation.anatomy import ParametricAnatomy
 from CMRLib.simulation.contrasts import CONTRASTS, ContrastError, render_contrast, tissue_labels
 from CMRLib.training.banks import Bank
-from CMRLib.training.labelled_folders import DataSet, read_labelled_folder
+from CMRLib.training.labelled_folders import EMIDEC, DataSet, read_labelled_folder
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class LabelledSlice:
         points: float64 (landmark, 2), (row, column) in source pixels, NaN where unknown.
         subject, contrast: who and what.
         stack: what is predicted together: the file's name, or a simulated image's own.
+        slice: its number in the file, from 0.
     """
 
     image: np.ndarray
@@ -88,22 +90,29 @@ class LabelledSlice:
     subject: str
     contrast: str
     stack: str
+    slice: int = 0
 
 
 def labelled_slices(folder: Path | str, data_set: DataSet, split: str | None = None) -> Iterator[LabelledSlice]:
     """The slices of a labelled folder that show the left ventricle.
 
+    Spacings and insertion points are those of `CMRLandmarksLib.research.real_data`.
+
     Args:
         folder, data_set, split: see `CMRLib.training.labelled_folders.read_labelled_folder`.
 
     Raises:
-        InputError: as there.
+        InputError: as there; or the spacings' file of the folder lacks an image.
     """
+    spacings = spacings_of(folder, data_set)
+    marks = insertion_marks() if data_set.name == EMIDEC.name else {}
     for stack in read_labelled_folder(folder, data_set, split):
-        for image, labels in zip(stack.images, stack.labels, strict=True):
+        geometry = replace(stack.geometry, spacing=spacings(stack))
+        for number, (image, labels) in enumerate(zip(stack.images, stack.labels, strict=True)):
             points = landmarks_of_labels(labels)
+            points[1:] = marks.get((stack.subject, number), points[1:])
             if np.isfinite(points[0]).all():
-                yield LabelledSlice(image, labels, stack.geometry, points, stack.subject, data_set.name, stack.name)
+                yield LabelledSlice(image, labels, geometry, points, stack.subject, data_set.name, stack.name, number)
 
 
 def simulated_slices(

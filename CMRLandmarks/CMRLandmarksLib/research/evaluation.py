@@ -74,6 +74,8 @@ class ErrorSummary:
         within_10: share of the pooled points within 10 pixels or mm.
         flagged: share of the images that are flagged.
         within_10_unflagged: as within_10, of the images that are not.
+        failures: images with a centre or an anterior insertion beyond 10 pixels or mm.
+        failures_flagged, right_flagged: share of them that are flagged, and of the other images with both known.
     """
 
     images: int
@@ -85,6 +87,9 @@ class ErrorSummary:
     within_10: float
     flagged: float
     within_10_unflagged: float
+    failures: int
+    failures_flagged: float
+    right_flagged: float
 
 
 def _quartiles(values: np.ndarray) -> tuple[float, float, float]:
@@ -95,11 +100,19 @@ def _quartiles(values: np.ndarray) -> tuple[float, float, float]:
     return float(low), float(middle), float(high)
 
 
+def _share(flags: np.ndarray) -> float:
+    return float(np.mean(flags)) if flags.size else float("nan")
+
+
 def summarise(errors: LandmarkErrors) -> ErrorSummary:
     """Medians and quartiles of many slices."""
     pooled = errors.pooled()
     trusted = errors.distance[~errors.flagged, :2]
     trusted = trusted[np.isfinite(trusted)]
+    failed = (np.nan_to_num(errors.distance[:, :2]) > 10.0).any(axis=1)
+    # Where no image shows an insertion, the centre alone tells.
+    known = np.isfinite(errors.distance[:, :2])
+    right = ~failed & (known.all(axis=1) if known[:, 1].any() else known[:, 0])
     return ErrorSummary(
         images=len(errors.distance),
         pooled=_quartiles(pooled),
@@ -109,47 +122,89 @@ def summarise(errors: LandmarkErrors) -> ErrorSummary:
         angle_deg=_quartiles(errors.angle_deg),
         within_10=float(np.mean(pooled <= 10.0)),
         flagged=float(np.mean(errors.flagged)),
-        within_10_unflagged=float(np.mean(trusted <= 10.0)) if trusted.size else float("nan"),
+        within_10_unflagged=_share(trusted <= 10.0),
+        failures=int(failed.sum()),
+        failures_flagged=_share(errors.flagged[failed]),
+        right_flagged=_share(errors.flagged[right]),
     )
 
 
-def errors_of(
-    slices: Iterable[LabelledSlice], model: LandmarkModel, *, unit: str = "mm", stage1_only: bool = False
-) -> LandmarkErrors:
-    """Predict labelled slices, each stack in one call as an analyst would, and compare with their landmarks.
+@dataclass(frozen=True)
+class Located:
+    """Predicted and true landmarks of many slices.
+
+    Attributes:
+        found, truth: (image, landmark, 2), (row, column) in source pixels; NaN where unknown.
+        spacing: (image, 2), mm a row and a column.
+        confidence: (image, landmark).
+        flagged: bool (image,).
+        contrasts, subjects: of each image.
+    """
+
+    found: np.ndarray
+    truth: np.ndarray
+    spacing: np.ndarray
+    confidence: np.ndarray
+    flagged: np.ndarray
+    contrasts: tuple[str, ...]
+    subjects: tuple[str, ...]
+
+    def errors(self, unit: str = "mm") -> LandmarkErrors:
+        """The errors in "mm", or in "px", source pixels."""
+        scale = self.spacing[:, None] if unit == "mm" else 1.0
+        ours, theirs = self.found * scale, self.truth * scale
+        return LandmarkErrors(
+            distance=np.linalg.norm(ours - theirs, axis=2),
+            angle_deg=angle_between(ours[:, 0], ours[:, 1], theirs[:, 0], theirs[:, 1]),
+            confidence=self.confidence,
+            flagged=self.flagged,
+            contrasts=self.contrasts,
+            subjects=self.subjects,
+        )
+
+
+def located(
+    slices: Iterable[LabelledSlice], model: LandmarkModel, *, stage1_only: bool = False, stored: bool = False
+) -> Located:
+    """Predict labelled slices, each stack in one call as an analyst would.
 
     Args:
         slices: in the order of their stacks.
         model: to test.
-        unit: "mm", or "px" where the pixel spacing is a placeholder.
-        stage1_only: report the points of the first stage.
+        stage1_only: take the points of the first stage; nothing is flagged then.
+        stored: predict with the placeholder of a file whose header tells neither spacing nor orientation; the spacing
+            of the result is the slices' own all the same.
     """
     stacks: dict[str, list[LabelledSlice]] = {}
     for item in slices:
         stacks.setdefault(item.stack, []).append(item)
-    found, truth, confidence, flagged, contrasts, subjects = [], [], [], [], [], []
+    ordered = [item for members in stacks.values() for item in members]
+    found, confidence, flagged = [], [], []
     for members in stacks.values():
         if stage1_only:
-            points = _stage1_points(members, model)
-        else:
-            results = predict_landmarks(np.stack([m.image for m in members]), members[0].geometry, model=model)
-            points = [points_of(result) for result in results]
-            confidence += [[result.confidence[name] for name in LANDMARK_NAMES] for result in results]
-            flagged += [result.flagged for result in results]
-        scale = np.array(members[0].geometry.spacing[1::-1]) if unit == "mm" else np.ones(2)
-        found += [p * scale for p in points]
-        truth += [m.points * scale for m in members]
-        contrasts += [m.contrast for m in members]
-        subjects += [m.subject for m in members]
-    ours, theirs = np.stack(found), np.stack(truth)
-    return LandmarkErrors(
-        distance=np.linalg.norm(ours - theirs, axis=2),
-        angle_deg=angle_between(ours[:, 0], ours[:, 1], theirs[:, 0], theirs[:, 1]),
-        confidence=np.array(confidence) if confidence else np.full(ours.shape[:2], np.nan),
-        flagged=np.array(flagged, dtype=bool) if flagged else np.zeros(len(ours), dtype=bool),
-        contrasts=tuple(contrasts),
-        subjects=tuple(subjects),
+            found += _stage1_points(members, model)
+            confidence += [[np.nan] * len(LANDMARK_NAMES)] * len(members)
+            flagged += [False] * len(members)
+            continue
+        geometry = Geometry() if stored else members[0].geometry
+        results = predict_landmarks(np.stack([m.image for m in members]), geometry, model=model)
+        found += [points_of(result) for result in results]
+        confidence += [[result.confidence[name] for name in LANDMARK_NAMES] for result in results]
+        flagged += [result.flagged for result in results]
+    return Located(
+        found=np.stack(found),
+        truth=np.stack([item.points for item in ordered]),
+        spacing=np.array([item.geometry.spacing[1::-1] for item in ordered]),
+        confidence=np.array(confidence, dtype=float),
+        flagged=np.array(flagged, dtype=bool),
+        contrasts=tuple(item.contrast for item in ordered),
+        subjects=tuple(item.subject for item in ordered),
     )
+
+
+def errors_of(slices: Iterable[LabelledSlice], model: LandmarkModel, *, stage1_only: bool = False) -> LandmarkErrors:
+    """The errors in mm of what a model says of labelled slices; see `located`."""
+    return located(slices, model, stage1_only=stage1_only).errors()
 
 
 def points_of(result: LandmarkPrediction) -> np.ndarray:

@@ -29,7 +29,9 @@ def upright(scale: Tensor, generator: torch.Generator) -> Tensor:
         uniform(-math.pi, math.pi, size, generator=generator),
         torch.randn(size, generator=generator) * math.radians(20.0),
     )
-    stretch = (torch.randn(size, generator=generator) * 0.06).exp()
+    # A few are stretched a lot: resized copies are handed on without their spacing.
+    much = torch.where(chance(0.1, size, generator), 0.25, 0.06)
+    stretch = (torch.randn(size, generator=generator) * much).exp()
     return affine(angle, scale, stretch, chance(0.06, size, generator))
 
 

@@ -17,13 +17,16 @@ from CMRLandmarksLib.research.evaluation import (
     errors_of,
     failure_detection,
     generalisation_error_rate,
+    located,
     milliseconds_per_image,
     segment_t1_errors,
     specialist_error_rate,
     summarise,
 )
 from CMRLib.errors import InputError
+from CMRLib.geometry import Geometry
 from CMRLib.networks.models import ModelEntry
+from CMRLib.simulation.study import short_axis_geometry
 from CMRLib.training.entries import contrasts_of, record_test
 from CMRLib.training.splits import seeds_of_split
 from CMRLib.training.tables import markdown_table
@@ -57,6 +60,8 @@ def _row(name: str, summary: ErrorSummary) -> list[object]:
         f"{summary.within_10:.1%}",
         f"{summary.flagged:.0%}",
         f"{summary.within_10_unflagged:.1%}",
+        "-" if not summary.failures else f"{summary.failures_flagged:.0%} of {summary.failures}",
+        f"{summary.right_flagged:.0%}",
     ]
 
 
@@ -70,6 +75,8 @@ def _header(first: str, unit: str) -> list[str]:
         f"within 10 {unit}",
         "flagged",
         "within, unflagged",
+        f"images beyond 10 {unit}, flagged",
+        "others, flagged",
     ]
 
 
@@ -150,19 +157,49 @@ def report_grid(folder: Path, slices: Sequence[LabelledSlice]) -> dict[str, Any]
     return {"tables": {f"landmarks-grid-{kind}": markdown_table(header, lines) for kind, lines in rows.items()}}
 
 
+STORED = "as stored: 1 mm, no orientation"
+
+
 def report_real(slices: Sequence[LabelledSlice], models: Mapping[str, LandmarkModel], name: str) -> dict[str, Any]:
-    """Errors in pixels of the labelled test part, for every model, and for the first model's first stage alone."""
-    rows, numbers = [], {}
-    for label, model in models.items():
-        summary = summarise(errors_of(slices, model, unit="px"))
-        rows.append(_row(label, summary))
-        numbers[label] = _plain(summary)
+    """Errors of the labelled test part: in pixels for every model, in mm for the first.
+
+    The first model's first stage alone is measured too, and the whole of it on the files as they are stored.
+    """
     label, model = next(iter(models.items()))
-    first = summarise(errors_of(slices, model, unit="px", stage1_only=True))
-    rows.append(_row(f"{label}, stage 1 alone", first))
-    numbers["stage 1 alone"] = _plain(first)
-    header = _header(f"{name} test part", "px")
-    return {"summary": numbers, "tables": {f"landmarks-{name}": markdown_table(header, rows)}}
+    right, stored = located(slices, model), located(slices, model, stored=True)
+    summaries = {label: summarise(right.errors("px"))}
+    summaries |= {
+        name: summarise(located(slices, other).errors("px")) for name, other in models.items() if name != label
+    }
+    first = located(slices, model, stage1_only=True)
+    summaries[f"{label}, stage 1 alone"] = summarise(first.errors("px"))
+    summaries[f"{label}, {STORED}"] = summarise(stored.errors("px"))
+    in_mm = {label: summarise(right.errors()), f"{label}, {STORED}": summarise(stored.errors())}
+    return {
+        "summary": {key: _plain(summary) for key, summary in summaries.items()},
+        "summary_mm": {key: _plain(summary) for key, summary in in_mm.items()},
+        "tables": {
+            f"landmarks-{name}": markdown_table(_header(f"{name} test part", "px"), _rows(summaries)),
+            f"landmarks-{name}-mm": markdown_table(_header(f"{name} test part", "mm"), _rows(in_mm)),
+        },
+    }
+
+
+def report_insertions(slices: Sequence[LabelledSlice], model: LandmarkModel, label: str) -> dict[str, Any]:
+    """Errors in mm on late enhancement whose insertion points were marked by eye (EMIDEC's validation patients)."""
+    in_mm = {
+        label: summarise(located(slices, model).errors()),
+        f"{label}, {STORED}": summarise(located(slices, model, stored=True).errors()),
+    }
+    header = _header("emidec, marked by eye", "mm")
+    return {
+        "summary": {key: _plain(summary) for key, summary in in_mm.items()},
+        "tables": {"landmarks-insertions": markdown_table(header, _rows(in_mm))},
+    }
+
+
+def _rows(summaries: Mapping[str, ErrorSummary]) -> list[list[object]]:
+    return [_row(name, summary) for name, summary in summaries.items()]
 
 
 def record_accuracy(manifest: Path, entry: ModelEntry, results: Mapping[str, dict[str, Any]]) -> None:
@@ -172,7 +209,7 @@ def record_accuracy(manifest: Path, entry: ModelEntry, results: Mapping[str, dic
         if "summary" in result:
             summary = next(iter(result["summary"].values()))
             summary = summary.get("all", summary)
-            unit = "mm" if name == "landmarks_simulated" else "px"
+            unit = "mm" if name in ("landmarks_simulated", "landmarks_insertions") else "px"
             measured[name] = {
                 "images": summary["images"],
                 f"median_{unit}": round(summary["pooled"][1], 3),
@@ -189,7 +226,8 @@ def report_use(slices: Sequence[LabelledSlice], model: LandmarkModel, anatomies:
     """Confidence on corrupted images, time per image, and the error of segmental T1 that the landmarks cause."""
     found = failure_detection(slices, model)
     stack = np.random.default_rng(0).random(SPEED_SHAPE).astype(np.float32)
-    speed = milliseconds_per_image(stack, slices[0].geometry, model)
+    speed = milliseconds_per_image(stack, short_axis_geometry(1, SPEED_SHAPE[1:], 1.4), model)
+    unoriented = milliseconds_per_image(stack, Geometry(), model)
     t1 = segment_t1_errors(seeds_of_split("test", anatomies), model)
     quartiles = np.percentile(t1, [25.0, 50.0, 75.0, 95.0])
     rows = [
@@ -198,6 +236,8 @@ def report_use(slices: Sequence[LabelledSlice], model: LandmarkModel, anatomies:
         ["of the others, flagged", f"{found['false_flags']:.0%}"],
         [f"ms an image, one by one ({threads} threads)", f"{speed['one by one']:.0f}"],
         [f"ms an image, stack of {SPEED_SHAPE[0]}", f"{speed['stack']:.0f}"],
+        ["ms an image, doubtful and without orientation, one by one", f"{unoriented['one by one']:.0f}"],
+        [f"ms an image, doubtful and without orientation, stack of {SPEED_SHAPE[0]}", f"{unoriented['stack']:.0f}"],
         [
             f"change of a segment's mean T1 caused by the landmarks (ms, {t1.size} segments): median (IQR)",
             f"{quartiles[1]:.1f} ({quartiles[0]:.1f}-{quartiles[2]:.1f})",
@@ -207,6 +247,7 @@ def report_use(slices: Sequence[LabelledSlice], model: LandmarkModel, anatomies:
     return {
         "confidence": {name: value for name, value in found.items() if np.isfinite(value)},
         "milliseconds": speed,
+        "milliseconds_without_orientation": unoriented,
         "segment_t1_ms": {"median": quartiles[1], "p25": quartiles[0], "p75": quartiles[2], "p95": quartiles[3]},
         "tables": {"landmarks-use": markdown_table(["in use", "measured"], rows)},
     }

@@ -26,6 +26,7 @@ from CMRLandmarksLib.networks import (
 from CMRLandmarksLib.research import paper
 from CMRLandmarksLib.research.dataset import LandmarkBank
 from CMRLandmarksLib.research.examples import Examples, LandmarkBatch, shrunken
+from CMRLandmarksLib.research.late_enhancement import late_enhanced
 from CMRLandmarksLib.research.random_views import crops, upright, zooms
 from CMRLandmarksLib.sampling import centroids, points_in_target, sample, standardised
 from CMRLib.training.augmentation import (
@@ -40,15 +41,28 @@ from CMRLib.training.augmentation import (
     uniform,
 )
 
+# Share of the examples with a labelled RV that are painted as late enhancement.
+LATE_ENHANCED = 0.4
 # Share of the examples whose heart lies outside the field of view.
 HEARTLESS = 0.04
+# Of the whole view against true mm: large hearts, and files whose header holds 1 mm for a spacing of up to 1.9 mm.
+SMALLEST_SCALE, LARGEST_SCALE = 0.65, 1.9
 # Largest standard deviation of the random deformations, as a share of the view: enough to make other hearts of one.
 WHOLE_ELASTIC, ZOOM_ELASTIC, CROP_ELASTIC = 0.022, 0.03, 0.03
 
 
-def _appearance(channels: Tensor, points: Tensor, strength: ContrastStrength, generator: torch.Generator) -> Tensor:
+def _appearance(
+    channels: Tensor, points: Tensor, rv_known: Tensor, augment: bool, generator: torch.Generator
+) -> Tensor:
+    strength = ContrastStrength() if augment else PLAIN
     image = remapped(channels[:, :1], channels[:, 1:], strength.remap, generator)
     image = recurved(image, strength.curve, generator)
+    if augment:
+        # Without labels of the RV there is nothing to paint it by.
+        painted = chance(LATE_ENHANCED, len(image), generator) & (rv_known > 0)
+        if painted.any():
+            chosen = channels[painted]
+            image[painted] = late_enhanced(chosen[:, :1], chosen[:, 1:], points[painted], generator)
     image = degraded(image, strength, generator)
     return standardised(masked_to_field(image, points, strength.field_of_view, generator))
 
@@ -146,7 +160,6 @@ class Stage1Task:
         self.examples.share = examples.share
         self.fine_validation = validation
         self.validation = shrunken(validation, self.factor)
-        self.strength = ContrastStrength() if augment else PLAIN
         self.augment = augment
 
     def network(self) -> nn.Module:
@@ -158,7 +171,7 @@ class Stage1Task:
         channels, points, rv_known = self.examples.draw(size, generator)
         if not self.augment:
             return _batch(standardised(channels[:, :1]), points, torch.ones(size), channels[:, 1:], rv_known)
-        scale = uniform(math.log(0.55), math.log(1.3), size, generator=generator).exp()
+        scale = uniform(math.log(SMALLEST_SCALE), math.log(LARGEST_SCALE), size, generator=generator).exp()
         matrix = upright(scale, generator)
         side = channels.shape[-1]
         middle = torch.full((2,), (side - 1) / 2.0)
@@ -171,7 +184,7 @@ class Stage1Task:
         offset = middle + wander - torch.einsum("nij,j->ni", matrix, middle)
         shift = elastic(size, side, WHOLE_ELASTIC * side, generator)
         seen, points = _seen(channels, points, matrix, offset, side, shift)
-        image = _appearance(seen, points, self.strength, generator)
+        image = _appearance(seen, points, rv_known, self.augment, generator)
         return _batch(image, points, 1.0 - empty.float(), seen[:, 1:], rv_known)
 
     def _zoomed(self, size: int, generator: torch.Generator) -> LandmarkBatch:
@@ -181,7 +194,7 @@ class Stage1Task:
         offset = middle - matrix.sum(dim=2) * (ZOOM_SIZE - 1) / 2.0
         shift = elastic(size, ZOOM_SIZE, ZOOM_ELASTIC * ZOOM_SIZE, generator) if self.augment else None
         seen, points = _seen(channels, points, matrix, offset, ZOOM_SIZE, shift)
-        image = _appearance(seen, points, self.strength, generator)
+        image = _appearance(seen, points, rv_known, self.augment, generator)
         return _batch(image, points, torch.ones(size), seen[:, 1:], rv_known)
 
     def loss(self, network: nn.Module, batch: LandmarkBatch) -> tuple[Tensor, dict[str, float]]:
@@ -217,7 +230,6 @@ class Stage2Task:
         self.name = f"landmarks-stage2-{architecture}-{crop_size}"
         self.examples = examples
         self.validation = validation
-        self.strength = ContrastStrength() if augment else PLAIN
         self.augment = augment
         self.crop_size = crop_size
 
@@ -229,7 +241,7 @@ class Stage2Task:
         matrix, offset = crops(points, self.crop_size, generator)
         shift = elastic(size, self.crop_size, CROP_ELASTIC * self.crop_size, generator) if self.augment else None
         seen, points = _seen(channels, points, matrix, offset, self.crop_size, shift)
-        image = _appearance(seen, points, self.strength, generator)
+        image = _appearance(seen, points, rv_known, self.augment, generator)
         return _batch(image, points, torch.ones(size), seen[:, 1:], rv_known)
 
     def loss(self, network: nn.Module, batch: LandmarkBatch) -> tuple[Tensor, dict[str, float]]:

@@ -6,33 +6,33 @@ torch is needed, so import this module inside functions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from CMRLandmarksLib.confidence import FEATURES, ConfidenceModel, fit_confidence
 from CMRLandmarksLib.grid import GRID_SIZE, GRID_SPACING_MM
-from CMRLandmarksLib.networks import CROP_SIZE, LINE_PX, STAGE1, STAGE2, HeatmapNetwork
-from CMRLandmarksLib.prediction import TASK, LandmarkModel, predict_on_grid
-from CMRLandmarksLib.research.corruption import corrupted_copies
+from CMRLandmarksLib.model import TASK
+from CMRLandmarksLib.networks import CROP_SIZE, LINE_PX, STAGE1, STAGE2, HeatmapNetwork, NetworkShape
+from CMRLandmarksLib.research.calibration import Observations, calibrated, cross_checked, observed, uncalibrated
 from CMRLandmarksLib.research.dataset import LandmarkBank, bank_of, labelled_slices, simulated_slices
 from CMRLandmarksLib.research.examples import Examples
+from CMRLandmarksLib.research.real_data import insertion_marks
 from CMRLandmarksLib.research.training import Stage1Task, Stage2Task
 from CMRLib.errors import InputError
-from CMRLib.networks.models import ModelEntry
+from CMRLib.networks.inference import with_weights
+from CMRLib.networks.models import ModelEntry, Weights, load_weights, write_weights
 from CMRLib.simulation.contrasts import CONTRASTS
 from CMRLib.training.entries import TrainingData, run_accuracy, write_model
-from CMRLib.training.labelled_folders import ACDC, EMIDEC
-from CMRLib.training.splits import seeds_of_split
+from CMRLib.training.labelled_folders import ACDC, EMIDEC, DataSet
+from CMRLib.training.splits import seeds_of_split, split_of
 from CMRLib.training.trainer import Task, TrainingOptions, read_average, train
 
 SKIPPED_SEEDS = 100_000  # the first training anatomies are those of other networks
 VALIDATION_ANATOMIES = 9
 PASSES = 2  # of stage 2
 # Shares of the examples by kind, where all kinds are there; simulated images take the rest.
-REAL_SHARE = {"acdc": 0.7, "emidec": 0.08}
+REAL_SHARE = {"acdc": 0.6, "emidec": 0.2}
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,12 @@ class TrainingImages:
 
     Attributes:
         acdc: folder of labelled cine stacks in ACDC's format, or None.
-        emidec: folder of labelled LGE stacks in EMIDEC's format, or None; LV centre only.
+        emidec: folder of labelled LGE stacks in EMIDEC's format, or None; their insertion points are those marked by
+            eye (see `CMRLandmarksLib.research.real_data`).
         simulated: number of simulated anatomies.
         contrasts: of the simulated images; one or a few make a specialist.
-        with_validation: whether the validation patients train too, once nothing is left to be chosen with them; what a
-            run then measures on them is no accuracy.
+        with_validation: whether ACDC's validation patients train too, once nothing is left to be chosen with them; what
+            a run then measures on them is no accuracy. EMIDEC's always judge: nobody else has marked insertion points.
     """
 
     acdc: Path | None = None
@@ -58,6 +59,11 @@ class TrainingImages:
         if self.acdc is None and self.emidec is None and self.simulated < 1:
             raise InputError("There is nothing to train on; name a labelled folder or ask for simulated anatomies.")
 
+    def real(self) -> list[tuple[DataSet, Path]]:
+        """The data sets of real images and their folders."""
+        folders = ((ACDC, self.acdc), (EMIDEC, self.emidec))
+        return [(data_set, folder) for data_set, folder in folders if folder is not None]
+
 
 def training_banks(
     source: TrainingImages, cache: Path | None = None
@@ -69,12 +75,10 @@ def training_banks(
     training: list[LandmarkBank] = []
     validation: list[LandmarkBank] = []
     shares: dict[str, float] = {}
-    for data_set, folder in ((ACDC, source.acdc), (EMIDEC, source.emidec)):
-        if folder is None:
-            continue
+    for data_set, folder in source.real():
         training.append(bank_of(labelled_slices(folder, data_set, "training")))
         validation.append(bank_of(labelled_slices(folder, data_set, "validation")))
-        if source.with_validation:
+        if source.with_validation and data_set is ACDC:
             training.append(validation[-1])
         shares[data_set.name] = REAL_SHARE[data_set.name]
     if source.simulated:
@@ -180,35 +184,35 @@ def assemble(
 ) -> ModelEntry:
     """Put both trained stages and their calibrated confidence into one weights file, ``output/<id>.safetensors``.
 
-    The confidence is fitted on the validation images, half of the copies corrupted (see `corrupted_copies`).
+    The confidence is fitted on the validation images and on damaged copies of them.
 
     Args:
         output: folder of the run.
         model_id: of the model.
         source: what the run was trained on.
         crop_size: of stage 2.
-        unseeing: folder of the run that this one started from, where this one was trained on the validation patients
-            too; its networks give the validation's numbers and the confidence.
+        unseeing: folder of a run before this one, where this one was trained on ACDC's validation patients too; its
+            networks give the validation's numbers, and the confidence on those patients.
         remark: a line about the training.
         report: called with a line of text at the end.
 
     Raises:
         InputError: a stage is not trained yet.
     """
-    tensors, metrics, networks = {}, {}, []
-    for stage, shape in ((1, STAGE1), (2, STAGE2)):
+    judged = output if unseeing is None else unseeing
+    tensors, metrics = {}, {}
+    for stage in (1, 2):
         folder = f"stage{stage}"
-        measured = (output if unseeing is None else unseeing) / folder
         tensors.update({f"{folder}.{name}": value for name, value in read_average(output / folder).items()})
-        metrics[folder] = run_accuracy(output / folder, measured)
-        network = HeatmapNetwork(shape)
-        # The file holds half precision; calibrate on what it holds.
-        average = read_average(measured)
-        network.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in average.items()})
-        networks.append(network.eval())
-    _, validation, _ = training_banks(replace(source, simulated=min(source.simulated, 1)))
-    confidence = calibrated(networks[0], networks[1], validation, crop_size)
-    before = "validated and calibrated before the validation patients were trained on"
+        metrics[folder] = run_accuracy(output / folder, judged / folder)
+    observations = _observations(_networks(output), _networks(judged), source, crop_size)
+    notes = []
+    if source.emidec is not None:
+        marks = [case for case, _ in insertion_marks() if split_of(case) == "training"]
+        patients = f"{len(set(marks))} EMIDEC training patients"
+        notes.append(f"insertion points marked by eye on {len(marks)} slices of {patients}")
+    if unseeing is not None:
+        notes.append("ACDC: validated and calibrated before the validation patients were trained on")
     entry = write_model(
         output,
         model_id,
@@ -222,36 +226,98 @@ def assemble(
             "crop_size": crop_size,
             "line_px": LINE_PX,
             "passes": PASSES,
-            "confidence": confidence.to_dict(),
+            "confidence": calibrated(observations).to_dict(),
         },
         data=TrainingData(
             tuple(name for name, folder in (("ACDC", source.acdc), ("EMIDEC", source.emidec)) if folder is not None),
             source.simulated,
             source.contrasts,
             source.with_validation,
-            (before if unseeing is not None else "", remark),
+            (*notes, remark),
         ),
-        accuracy=metrics,
+        accuracy={**metrics, "flags": cross_checked(observations)},
     )
     report(f"{output / entry.file}: {entry.bytes / 2**20:.1f} MB, sha256 {entry.sha256}")
     return entry
 
 
-def calibrated(stage1: HeatmapNetwork, stage2: HeatmapNetwork, bank: LandmarkBank, crop_size: int) -> ConfidenceModel:
-    """The confidence model of two networks, fitted on a bank's images and on corrupted copies of them."""
-    placeholder = ConfidenceModel(
-        np.zeros(len(FEATURES)), np.ones(len(FEATURES)), np.zeros((3, len(FEATURES) + 1)), 0.5
+def recalibrate(
+    model: str | Path,
+    output: Path,
+    source: TrainingImages,
+    *,
+    unseeing: Path | None = None,
+    report: Callable[[str], None] = print,
+) -> ModelEntry:
+    """Fit the confidence of a trained model anew, and write it with the same networks, ``output/<id>.safetensors``.
+
+    Args:
+        model: an id or a weights file.
+        output: a folder.
+        source: where the validation images are.
+        unseeing: weights of a model that was not trained on ACDC's validation patients, where this one was.
+        report: called with a line of text at the end.
+
+    Raises:
+        MissingDependencyError, InputError: see `CMRLib.networks.models.load_weights`.
+        OutputError: the file cannot be written.
+    """
+    weights = load_weights(model, TASK)
+    entry = weights.entry
+    own = _networks_of(weights)
+    judged = own if unseeing is None else _networks_of(load_weights(unseeing, TASK))
+    observations = _observations(own, judged, source, int(entry.input["crop_size"]))
+    marks = [case for case, _ in insertion_marks() if split_of(case) == "validation"]
+    note = (
+        f"confidence calibrated on validation patients, with insertion points marked by eye on {len(marks)} slices of "
+        f"{len(set(marks))} of EMIDEC"
     )
-    entry = ModelEntry("calibration", TASK, "", "", "", 0, {}, (), "", "")
-    model = LandmarkModel(stage1, stage2, placeholder, crop_size, LINE_PX, PASSES, torch.device("cpu"), entry)
-    features, errors = [], []
-    for images, points in ((bank.images / np.float32(255.0), bank.points), corrupted_copies(bank, seed=1)):
-        # One image a call: the images of a bank are no stack.
-        for image, truth in zip(images, points, strict=True):
-            raw = predict_on_grid(image[None].astype(np.float32), model)
-            features.append(raw.features[0])
-            errors.append(np.linalg.norm(raw.points[0] - truth, axis=1))
-    contrasts = np.array(bank.contrasts)
-    shown = set(contrasts[np.isfinite(bank.points[:, 1]).all(axis=1)]) - set(CONTRASTS)
-    usual = np.concatenate([np.isin(contrasts, list(shown)), np.zeros(len(bank), dtype=bool)])
-    return fit_confidence(np.stack(features), np.stack(errors), usual)
+    made = write_weights(
+        output / f"{entry.id}.safetensors",
+        weights.tensors,
+        id=entry.id,
+        task=entry.task,
+        architecture=entry.architecture,
+        input={**entry.input, "confidence": calibrated(observations).to_dict()},
+        training_data=[*(line for line in entry.training_data if line != note), note],
+        licence=entry.licence,
+        date=entry.date,
+        accuracy={**entry.accuracy, "flags": cross_checked(observations)},
+    )
+    report(f"{output / made.file}: {made.bytes / 2**20:.1f} MB, sha256 {made.sha256}")
+    return made
+
+
+Networks = tuple[HeatmapNetwork, HeatmapNetwork]
+
+
+def _observations(own: Networks, judged: Networks, source: TrainingImages, crop_size: int) -> Observations:
+    """Of the validation images: ACDC's as the networks ``judged`` see them, all others as ``own`` do."""
+    simulated = frozenset(CONTRASTS)
+    parts = []
+    for data_set, folder in source.real():
+        model = uncalibrated(*(judged if data_set is ACDC else own), crop_size, PASSES)
+        parts.append(observed(list(labelled_slices(folder, data_set, "validation")), model, simulated))
+    if source.simulated:
+        model = uncalibrated(*own, crop_size, PASSES)
+        seeds = seeds_of_split("validation", VALIDATION_ANATOMIES)
+        parts.append(observed(list(simulated_slices(seeds, source.contrasts)), model, simulated))
+    return Observations.joined(parts)
+
+
+def _networks_of(weights: Weights) -> Networks:
+    cpu = torch.device("cpu")
+    first = with_weights(HeatmapNetwork(STAGE1), weights.part("stage1"), weights.entry, cpu)
+    return first, with_weights(HeatmapNetwork(STAGE2), weights.part("stage2"), weights.entry, cpu)
+
+
+def _networks(folder: Path) -> Networks:
+    """The trained networks of a run with the half precision that the weights file holds."""
+
+    def network(stage: int, shape: NetworkShape) -> HeatmapNetwork:
+        result = HeatmapNetwork(shape)
+        average = read_average(folder / f"stage{stage}")
+        result.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in average.items()})
+        return result.eval()
+
+    return network(1, STAGE1), network(2, STAGE2)

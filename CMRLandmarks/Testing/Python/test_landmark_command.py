@@ -16,7 +16,7 @@ from CMRLandmarksLib.research import report  # noqa: E402
 from CMRLandmarksLib.research.dataset import simulated_slices  # noqa: E402
 from CMRLandmarksLib.research.training_run import TrainingImages, training_banks  # noqa: E402
 from CMRLib.files.images import write_image  # noqa: E402
-from CMRLib.networks.models import read_manifest  # noqa: E402
+from CMRLib.networks.models import load_weights, read_manifest  # noqa: E402
 from CMRLib.training.entries import contrasts_of  # noqa: E402
 from CMRLib.training.splits import TEST_SEED  # noqa: E402
 from CMRLib.training.tables import read_markdown_table  # noqa: E402
@@ -51,7 +51,7 @@ def test_a_run_leaves_weights_metrics_and_an_entry(specialist):
     (entry,) = read_manifest(specialist / "Models" / "manifest.json")
     assert entry.id == "cine-only" and entry.licence == "Apache-2.0"
     assert entry.training_data == ("3 simulated anatomies: cine", "a moment")
-    assert set(entry.accuracy) == {"stage1", "stage2"}
+    assert set(entry.accuracy) == {"stage1", "stage2", "flags"} and entry.accuracy["flags"] == {}
     metrics = json.loads((specialist / "stage1" / "metrics.json").read_text())
     assert entry.accuracy["stage1"]["validation"] == metrics["validation"]
     model = load_landmark_model(specialist / "cine-only.safetensors", "cpu")
@@ -73,6 +73,31 @@ def test_validation_patients_can_train_at_the_end(specialist, command, tmp_path)
     # What a network was trained on says nothing of its accuracy.
     before = json.loads((specialist / "stage1" / "metrics.json").read_text())
     assert entry.accuracy["stage1"]["validation"] == before["validation"]
+
+
+def test_the_confidence_of_a_trained_model_is_fitted_anew(specialist, command, tmp_path):
+    (labelled,) = simulated_slices([TEST_SEED], ["cine"])
+    for patient in ("patient001", "patient002"):
+        write_image(tmp_path / f"acdc/{patient}_frame01.nii.gz", labelled.image[None], labelled.geometry)
+        write_image(tmp_path / f"acdc/{patient}_frame01_gt.nii.gz", labelled.labels[None], labelled.geometry)
+    weights = specialist / "cine-only.safetensors"
+    arguments = ["landmarks-confidence", "--model", str(weights), "--output", str(tmp_path / "out")]
+    arguments += ["--acdc", str(tmp_path / "acdc"), "--unseeing", str(weights), "--threads", "1"]
+    assert command([*arguments, "--install", str(tmp_path / "Models")]) == 0
+    before, after = (load_weights(path, "landmarks") for path in (weights, tmp_path / "out" / weights.name))
+    assert all(torch.equal(after.tensors[name], value) for name, value in before.tensors.items())
+    assert after.entry.input["confidence"] != before.entry.input["confidence"]
+    assert after.entry.accuracy["flags"]["acdc"]["images"] == 1
+    assert after.entry.training_data[:-1] == before.entry.training_data
+    assert "marked by eye" in after.entry.training_data[-1]
+    (installed,) = read_manifest(tmp_path / "Models" / "manifest.json")
+    assert installed.sha256 == after.entry.sha256
+
+
+def test_a_model_that_is_not_there_has_no_confidence(command, tmp_path, capsys):
+    arguments = ["landmarks-confidence", "--model", "nobody", "--output", str(tmp_path / "out")]
+    assert command(arguments) == 2
+    assert "no model 'nobody'" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_validation_patients_train_separately_from_training_patients(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from CMRLandmarksLib.research.dataset import (
     labelled_slices,
     simulated_slices,
 )
+from CMRLandmarksLib.research.real_data import EPICARDIAL_RADIUS_MM, insertion_marks, rounding_spacing
 from CMRLib.anatomy.insertions import landmarks_of_labels
 from CMRLib.errors import InputError
 from CMRLib.files.images import write_image
@@ -98,9 +101,75 @@ def test_emidec_images_are_turned_to_the_usual_view(tmp_path):
     write_image(tmp_path / "Case_N001.nii.gz", image, Geometry())
     write_image(tmp_path / "Case_N001_gt.nii.gz", labels, Geometry())
     (item,) = labelled_slices(tmp_path, EMIDEC)
-    shown, placement = standard_image(item.image, item.geometry, 40)
+    shown, placement = standard_image(item.image, replace(item.geometry, spacing=(1.0, 1.0, 1.0)), 40)
     assert np.array_equal(shown, image[0, ::-1, ::-1].T)
     assert placement.to_target(item.points[0]) == pytest.approx([39 - 27.5, 39 - 13.5])
+
+
+def test_a_spacing_makes_the_epicardium_round_and_of_usual_size():
+    y, x = np.indices((100, 120))
+    ring = np.where(np.hypot((y - 50) / 40.0, (x - 60) / 20.0) < 1.0, 2, 0).astype(np.uint8)
+    ring[45:55, 55:65] = 0  # a cavity that nobody labelled counts as inside
+    column, row, _ = rounding_spacing([ring, ring])
+    assert (40.0 * row, 20.0 * column) == pytest.approx((EPICARDIAL_RADIUS_MM, EPICARDIAL_RADIUS_MM), rel=0.03)
+
+
+def test_marked_insertions_are_known_and_unmarked_ones_are_not(tmp_path):
+    marks = insertion_marks()
+    (case, number), points = next(iter(marks.items()))
+    assert points.shape == (2, 2) and len(insertion_marks(1)) > len(marks) > len(insertion_marks(3)) > 0
+    assert all(split_of(name) != "test" for name, _ in insertion_marks(1))
+    labels = np.zeros((number + 2, 256, 256), dtype=np.uint8)
+    labels[:, 100:140, 90:130], labels[:, 110:130, 100:120] = 2, 1
+    write_image(tmp_path / f"{case}.nii.gz", labels + 1.0, Geometry())
+    write_image(tmp_path / f"{case}_gt.nii.gz", labels, Geometry())
+    slices = list(labelled_slices(tmp_path, EMIDEC))
+    assert [item.slice for item in slices] == list(range(number + 2))
+    assert np.array_equal(slices[number].points[1:], points)
+    missing = [k for k in range(number + 2) if (case, k) not in marks]
+    assert missing and np.isnan(slices[missing[0]].points[1:]).all()
+
+
+def test_marked_insertions_lie_on_the_epicardium(real_data):
+    marks = insertion_marks()
+    seen = 0
+    for item in labelled_slices(real_data / "emidec-dev", EMIDEC):
+        if (item.subject, item.slice) in marks:
+            rows, columns = np.rint(item.points[1:]).astype(int).T
+            near = [item.labels[r - 2 : r + 3, c - 2 : c + 3] for r, c in zip(rows, columns, strict=True)]
+            assert all((patch == 2).any() and (patch == 0).any() for patch in near)
+            seen += 1
+    assert seen == len(marks)
+
+
+def acdc_folder(folder, name="patient002_frame01"):
+    labels = drawn_labels()[None]
+    write_image(folder / f"{name}.nii.gz", labels * 40.0 + 3.0, Geometry())
+    write_image(folder / f"{name}_gt.nii.gz", labels, Geometry())
+
+
+def test_true_spacings_replace_the_headers(tmp_path):
+    acdc_folder(tmp_path)
+    (item,) = labelled_slices(tmp_path, ACDC)
+    assert item.geometry.spacing == (1.0, 1.0, 1.0)
+    (tmp_path / "spacing.csv").write_text("image,row_mm,column_mm,slice_mm\npatient002_frame01,1.5,1.25,10\n")
+    (item,) = labelled_slices(tmp_path, ACDC)
+    assert item.geometry.spacing == (1.25, 1.5, 10.0)
+
+
+@pytest.mark.parametrize(
+    "table, sentence",
+    [
+        ("image,row_mm,column_mm,slice_mm\npatient003_frame01,1.5,1.5,10\n", "no spacing of patient002_frame01"),
+        ("image,row_mm,column_mm,slice_mm\npatient002_frame01,wide,1.5,10\n", "not a table of spacings"),
+        ("name\npatient002_frame01\n", "not a table of spacings"),
+    ],
+)
+def test_a_spacing_that_is_missing_or_no_number_is_refused(tmp_path, table, sentence):
+    acdc_folder(tmp_path)
+    (tmp_path / "spacing.csv").write_text(table)
+    with pytest.raises(InputError, match=sentence):
+        list(labelled_slices(tmp_path, ACDC))
 
 
 def test_labels_of_another_size_are_refused(tmp_path):

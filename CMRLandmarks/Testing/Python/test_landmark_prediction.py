@@ -9,9 +9,12 @@ torch = pytest.importorskip("torch")
 
 from CMRLandmarksLib.confidence import (  # noqa: E402
     FEATURES,
+    USUAL_HEADING,
+    USUAL_OPENING,
     ConfidenceModel,
     area_under_curve,
     fit_confidence,
+    implausibility,
 )
 from CMRLandmarksLib.networks import STAGE1, STAGE2, HeatmapNetwork  # noqa: E402
 from CMRLandmarksLib.prediction import BLANK, load_landmark_model, predict_landmarks  # noqa: E402
@@ -205,14 +208,53 @@ def test_confidence_learns_which_errors_are_large():
         ConfidenceModel.from_dict({"features": ["other"]})
 
 
-def test_the_threshold_flags_the_share_of_usual_images_that_is_to_be_reviewed():
+def test_the_threshold_disturbs_few_right_images_of_any_contrast():
     rng = np.random.default_rng(1)
     features = rng.normal(size=(600, 3, len(FEATURES)))
-    error = np.where(features[..., 2] + 0.5 * rng.normal(size=(600, 3)) > 0.5, 30.0, 2.0)
-    usual = np.arange(600) < 200
-    model = fit_confidence(features, error, usual, review=0.25)
+    features[200:400] += 0.7  # a contrast on which all is more doubtful
+    error = np.where(features[..., 2] + 0.5 * rng.normal(size=(600, 3)) > 1.5, 30.0, 2.0)
+    usual = np.repeat(["cine", "lge", ""], 200)
+    model = fit_confidence(features, error, usual, disturbed=0.2)
     flagged = model.confidence(features)[:, :2].min(axis=1) < model.threshold
-    assert flagged[usual].mean() == pytest.approx(0.25, abs=0.01)
+    right = (error[:, :2] < 10.0).all(axis=1)
+    shares = [flagged[right & (usual == name)].mean() for name in ("cine", "lge")]
+    assert max(shares) == pytest.approx(0.2, abs=0.01) and min(shares) < 0.15
+
+
+def test_images_count_by_their_weight():
+    """Half of the images say the contrary, and count for nothing."""
+    rng = np.random.default_rng(2)
+    features = rng.normal(size=(400, 3, len(FEATURES)))
+    error = np.where(features[..., 1] > 0.0, 30.0, 2.0)
+    error[200:] = 32.0 - error[200:]
+    model = fit_confidence(features, error, weight=np.repeat([1.0, 0.0], 200))
+    assert area_under_curve(model.confidence(features)[:200].ravel(), (error[:200] > 10.0).ravel()) > 0.95
+
+
+def stack_of_hearts(count: int = 5) -> np.ndarray:
+    """Landmarks of an upright stack, a centre that moves a little, radius 30 mm."""
+    heading = USUAL_HEADING - np.array([0.0, USUAL_OPENING])
+    arms = 30.0 * np.stack([np.sin(heading), np.cos(heading)], axis=1)
+    points = np.concatenate([np.zeros((1, 2)), arms])
+    return points + np.arange(count)[:, None, None] * [2.0, 1.0] + 150.0
+
+
+def test_a_usual_heart_is_plausible_and_a_slice_that_differs_is_not():
+    points, radius = stack_of_hearts(), np.full(5, 30.0)
+    values = implausibility(points, radius)
+    assert values[1:4] == pytest.approx(0.0, abs=1e-6)
+    wrong = points.copy()
+    wrong[2, 1] = wrong[2, 2]
+    changed = implausibility(wrong, radius)
+    assert changed[2, 1, 0] > 1.0 and changed[2, 1, 1] > 1.0 and changed[2, 1, 3] > 1.0
+    assert changed[1, 1, :3] == pytest.approx(values[1, 1, :3]) and changed[1, 1, 3] < 0.5 < changed[2, 1, 3]
+    unknown = implausibility(points, np.full(5, np.nan))
+    assert np.isfinite(unknown).all() and (unknown[..., 2] > 0.1).all()
+
+
+def test_a_single_slice_has_no_neighbours_to_contradict():
+    values = implausibility(stack_of_hearts(1), np.array([30.0]))
+    assert np.isfinite(values).all() and not values[..., 3:].any()
 
 
 def test_the_area_under_the_curve_counts_ties_half():
