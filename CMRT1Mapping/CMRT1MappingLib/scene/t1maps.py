@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 FITTED_IMAGES = "CMR.FittedImages"  # the images that were fitted, where they are not those of the source
 
+WARNING = "Warning"  # parameter of a map that means nothing in most of the heart: why, as a sentence
+
 # Result -> ending of the node's name.
 MAP_NAMES = {
     "t1": "T1 map",
