@@ -22,7 +22,11 @@ from CMRQCSegmentationLib.research.examples import Examples
 from CMRQCSegmentationLib.research.training import EnsembleTask, FinderTask, PaperTask
 
 FINDER = "finder"
-FINDER_TURNS, TURNS, PASSES = 8, 2, 3  # how the shipped model looks at a crop, see `CMRQCSegmentationLib.prediction.SegmentationModel`
+FINDER_TURNS, TURNS, PASSES = (
+    8,
+    2,
+    3,
+)  # how the shipped model looks at a crop, see `CMRQCSegmentationLib.prediction.SegmentationModel`
 
 
 def part_name(depths: tuple[int, ...]) -> str:
