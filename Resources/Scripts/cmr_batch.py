@@ -60,7 +60,9 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
     parser.add_argument("--hematocrit", type=float, metavar="H", help="not part of this version")
     parser.add_argument("--scene", action="store_true", help="also save each study as a scene for 3D Slicer")
     parser.add_argument("--report", action="store_true", help="not part of this version")
-    parser.add_argument("--dicom", action="store_true", help="not part of this version")
+    parser.add_argument(
+        "--dicom", action="store_true", help="also write the results as DICOM, into dicom/ of each study"
+    )
     parser.add_argument("--overwrite", action="store_true", help="process complete studies again")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="number of processes")
 
@@ -74,7 +76,7 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
         except InputError as error:
             parser.error(str(error))
     options.choices = {argument.name: getattr(options, argument.name) for step in steps for argument in step.arguments}
-    for name, value in (("hematocrit", options.hematocrit), ("report", options.report), ("dicom", options.dicom)):
+    for name, value in (("hematocrit", options.hematocrit), ("report", options.report)):
         if value not in (None, False):
             parser.error(f"--{name} is not part of this version; leave it out")
     if options.workers < 1:
@@ -98,9 +100,12 @@ def _run(options: argparse.Namespace, cancellation: Cancellation) -> int:
     from CMRLib.batch.run import run_batch
     from CMRLib.commands import EXIT_DONE, EXIT_SOME_FAILED, stopped
     from CMRLib.errors import OutputError
+    from CMRLib.export.dicom.objects import load_highdicom
 
     with contextlib.suppress(AttributeError):  # 3D Slicer has streams of its own
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # paths in any encoding
+    if options.dicom:
+        load_highdicom()  # says what is missing before anything is computed
     batch = BatchOptions(
         steps=options.steps,
         device=options.device,
@@ -109,6 +114,7 @@ def _run(options: argparse.Namespace, cancellation: Cancellation) -> int:
         scheme=options.scheme,
         overwrite=options.overwrite,
         workers=options.workers,
+        dicom=options.dicom,
         save_scene=_scene_saver() if options.scene else None,
     )
 

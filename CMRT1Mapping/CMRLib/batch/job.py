@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from CMRLib.batch.exporting import DICOM, is_written, write_dicom
 from CMRLib.batch.folders import (
     put_in_place,
     remove_partial,
@@ -63,6 +64,10 @@ class Job:
         """What is to be done, in view of the results so far."""
         return plan_study(self.study, self.options.steps, self.options.choices, read_results(self.final))
 
+    def wants_dicom(self, earlier: Mapping[str, Any] | None) -> bool:
+        """Whether DICOM is to be written: it was asked for, or what an earlier run wrote would be lost."""
+        return self.options.dicom or (earlier is not None and DICOM in earlier)
+
     def settled(self) -> Outcome | None:
         """The outcome where the results so far are complete, or are another study's; None where work is left."""
         earlier = read_results(self.final)
@@ -71,7 +76,8 @@ class Job:
         recorded = _inputs_of(earlier)
         if are_same(recorded, self.study):
             has_scene = self.options.save_scene is None or (self.final / SCENE_FILE).is_file()
-            complete = has_scene and is_complete(earlier, self.final, self.plan())
+            has_dicom = not self.wants_dicom(earlier) or is_written(earlier, self.final)
+            complete = has_scene and has_dicom and is_complete(earlier, self.final, self.plan())
             return Outcome(earlier, skipped=True) if complete else None
         if recorded and not is_same_place(recorded, self.study):
             return Outcome(_without_files(new_results(self.study.id), OTHER_INPUT))
@@ -128,6 +134,8 @@ def _process(job: Job) -> Outcome:
         made = _run_steps(job, plan, partial, results)
         found = any(results[name] for name in STEP_MODULES)
         if found or not results["errors"]:
+            if job.wants_dicom(earlier):
+                write_dicom(study, plan, made, partial, results)
             if job.options.save_scene is not None:
                 job.options.save_scene(made, partial / SCENE_FILE)
             results["status"] = "partial" if results["errors"] else "ok"

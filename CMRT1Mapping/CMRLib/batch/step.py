@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from CMRLib.export.items import Exports
 from CMRLib.geometry import Geometry
 from CMRLib.study.series import Series, Study
 
@@ -164,3 +165,7 @@ class Step(ABC):
             OutputError: a file cannot be written.
             DeviceError, MissingDependencyError: nothing can be computed.
         """
+
+    def exports(self, made: StepResult) -> Exports:
+        """What a result of the step offers to other systems; by default nothing."""
+        return Exports()
