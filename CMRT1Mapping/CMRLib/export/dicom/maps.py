@@ -23,6 +23,7 @@ from CMRLib.export.dicom.objects import (
     plane_order,
     planes,
     source_image,
+    turn_frames,
 )
 from CMRLib.export.items import ExportedMap
 from CMRLib.geometry import Geometry
@@ -75,6 +76,7 @@ def parametric_map(new: NewObject, exported: ExportedMap, geometry: Geometry) ->
         made.FloatPixelPaddingValue = float(NO_VALUE)
     if highest - lowest < _NARROW:
         made.SharedFunctionalGroupsSequence[0].FrameVOILUTSequence[0].VOILUTFunction = "LINEAR_EXACT"
+    turn_frames(made, "FloatPixelData")
     return finish_frames(made, new.source, plane_order(made, geometry, len(values)), PROCESSING)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +24,7 @@ from CMRLib.export.items import Term
 from CMRLib.export.uids import derived_uid
 from CMRLib.files.atomic import write_bytes
 from CMRLib.geometry import Geometry
+from CMRLib.study.dicom.values import without_messages
 
 MANUFACTURER = MODEL_NAME = "CMRMapping"
 SERIAL_NUMBER = "none"  # of a device; a program has none, and DICOM demands one
@@ -116,8 +119,7 @@ def planes(source: Source, geometry: Geometry, shape: Sequence[int], indices: It
         header.update(source.header)
         header.SpecificCharacterSet = CHARACTER_SET
         header.SOPClassUID = MRImageStorage
-        references = source.references(index)
-        header.SOPInstanceUID = references[0].instance_uid if references else derived_uid(b"", source.identity, index)
+        header.SOPInstanceUID = derived_uid(b"", source.identity, index)
         header.SeriesInstanceUID = derived_uid(b"", source.identity)
         header.Modality = "MR"
         header.Rows, header.Columns = int(shape[1]), int(shape[2])
@@ -125,6 +127,37 @@ def planes(source: Source, geometry: Geometry, shape: Sequence[int], indices: It
         add_plane(header, geometry.at_slice(index))
         made.append(header)
     return made
+
+
+def turn_frames(dataset: Dataset, keyword: str) -> None:
+    """Bring the frames of an object into the order in which dcmqi takes them to lie: along the normal of their plane.
+
+    Args:
+        dataset: the object, whose frames lie in order in either direction.
+        keyword: of its pixels, which are whole bytes.
+    """
+    groups = dataset.PerFrameFunctionalGroupsSequence
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    axes = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient, dtype=float).reshape(2, 3)
+    first, last = (np.array(groups[end].PlanePositionSequence[0].ImagePositionPatient, dtype=float) for end in (0, -1))
+    if float((last - first) @ np.cross(*axes)) < 0:
+        dataset.PerFrameFunctionalGroupsSequence = list(groups)[::-1]
+        size = len(dataset[keyword].value) // len(groups)
+        content = dataset[keyword].value
+        setattr(dataset, keyword, b"".join(content[i * size : (i + 1) * size] for i in reversed(range(len(groups)))))
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence pydicom and highdicom, whose warnings quote names and identifiers."""
+    logger = logging.getLogger("highdicom")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with without_messages():
+            yield
+    finally:
+        logger.setLevel(before)
 
 
 def add_plane(header: Dataset, geometry: Geometry) -> None:
@@ -161,6 +194,9 @@ def finish(dataset: Dataset, source: Source) -> Dataset:
     for keyword in ("InstanceCreationDate", "InstanceCreationTime", "SeriesDate", "SeriesTime"):
         if keyword in dataset:
             delattr(dataset, keyword)
+    for item in dataset.get("ContributingEquipmentSequence", ()):
+        if "ContributionDateTime" in item:
+            del item.ContributionDateTime
     return dataset
 
 

@@ -13,13 +13,12 @@ from pydicom.dataset import Dataset
 
 from CMRLib.errors import InputError
 from CMRLib.export.dicom.maps import image_series, parametric_map
-from CMRLib.export.dicom.objects import NewObject, write
+from CMRLib.export.dicom.objects import NewObject, quiet, write
 from CMRLib.export.dicom.report import report
 from CMRLib.export.dicom.segmentation import segmentation
 from CMRLib.export.dicom.source import Source, source_of
 from CMRLib.export.items import Exported
 from CMRLib.export.segments import segment_means
-from CMRLib.study.dicom.values import without_messages
 from CMRLib.study.series import Study
 
 FOLDER = "dicom"
@@ -63,7 +62,7 @@ def write_study(study: Study, results: Sequence[Exported], folder: Path) -> Writ
             if (sentence := f"{result.key}: {error}") not in written.errors:
                 written.errors.append(sentence)
     written.notes += dict.fromkeys(note for _, source in sources for note in source.notes)
-    with without_messages():  # highdicom and pydicom quote what they find odd
+    with quiet():
         for result, source in sources:
             for kind, name, file, dataset in _objects(result, source, study, numbers):
                 written.entries.append(_entry(kind, result.key, name, dataset, write(dataset, folder / FOLDER / file)))
