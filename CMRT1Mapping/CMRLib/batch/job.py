@@ -24,6 +24,7 @@ from CMRLib.batch.registry import STEP_MODULES
 from CMRLib.batch.results import new_results, read_results, write_results
 from CMRLib.batch.step import StepResult, StepTask
 from CMRLib.errors import CMRError, DeviceError, MissingDependencyError, OutputError
+from CMRLib.export.pseudonyms import Scrubber
 from CMRLib.study.series import Study
 
 SCENE_FILE = "scene.mrb"
@@ -98,12 +99,12 @@ def process(job: Job) -> Outcome:
 
 def lost(job: Job) -> Outcome:
     """The outcome of a study whose process was ended."""
-    return failed(job.study.id, LOST, job.output)
+    return failed(job.study.id, LOST, job.output, job.study.secret)
 
 
-def failed(study_id: str, message: str, output: Path) -> Outcome:
+def failed(study_id: str, message: str, output: Path, secret: bytes = b"") -> Outcome:
     """The outcome of an input that cannot be processed, which is written down."""
-    results = _without_files(new_results(study_id), message)
+    results = _without_files(_new_results(study_id, secret), message)
     with contextlib.suppress(OutputError), study_lock(output, study_id) as held:
         if held:
             _write_down(results, output)
@@ -124,7 +125,7 @@ def _inputs_of(results: Mapping[str, Any]) -> dict[str, Any]:
 def _process(job: Job) -> Outcome:
     """Process a study whose lock is held."""
     study, output = job.study, job.output
-    results, plan, earlier = new_results(study.id), job.plan(), read_results(job.final)
+    results, plan, earlier = _new_results(study.id, study.secret), job.plan(), read_results(job.final)
     try:
         partial = start_partial(output, study.id)
         results["made_from"] = {"inputs": inputs_of(study), "steps": plan.settings()}
@@ -139,9 +140,10 @@ def _process(job: Job) -> Outcome:
             if job.options.save_scene is not None:
                 job.options.save_scene(made, partial / SCENE_FILE)
             results["status"] = "partial" if results["errors"] else "ok"
+            results = _clean(results, study)
             write_results(partial, results)
             put_in_place(output, study.id)
-            remove_unreadable(output, job.folder)
+            remove_unreadable(output, job.folder, study.secret)
             return Outcome(results)
     except (DeviceError, MissingDependencyError):
         raise
@@ -151,8 +153,19 @@ def _process(job: Job) -> Outcome:
         results = _without_files(results, unexpected(error))
     finally:
         remove_partial(output, study.id)
+    results = _clean(results, study)
     _write_down(results, output)
     return Outcome(results)
+
+
+def _new_results(study_id: str, secret: bytes) -> dict[str, Any]:
+    """Results before anything was computed; "deidentified" is there where they carry a pseudonym."""
+    return new_results(study_id) | ({"deidentified": True} if secret else {})
+
+
+def _clean(results: dict[str, Any], study: Study) -> dict[str, Any]:
+    """The results, without what sentences quote of a patient who is to have a pseudonym."""
+    return Scrubber.of(study).scrub(results) if study.secret else results
 
 
 def _tell_of_reading(job: Job, plan: Plan, results: dict[str, Any]) -> None:
@@ -183,7 +196,7 @@ def _run_steps(job: Job, plan: Plan, folder: Path, results: dict[str, Any]) -> d
 def _without_files(results: dict[str, Any], message: str) -> dict[str, Any]:
     """The results of a study that failed as a whole: its messages alone."""
     kept = {"warnings": results["warnings"], "errors": [*results["errors"], message], "notes": results["notes"]}
-    return {**new_results(results["id"]), **kept}
+    return {**new_results(results["id"]), **kept, **{key: True for key in ("deidentified",) if key in results}}
 
 
 def _write_down(results: dict[str, Any], output: Path) -> None:

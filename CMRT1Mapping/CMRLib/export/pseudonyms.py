@@ -7,6 +7,7 @@ run with the same key, and without the key nobody can find the patient, or test 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
@@ -27,7 +28,7 @@ from CMRLib.study.dicom.files import is_dicom_file
 from CMRLib.study.dicom.values import without_messages
 from CMRLib.study.series import Study, Unrecognised
 
-REMOVED_METHOD = "CMRMapping: new objects without names, identifiers and dates; UIDs and patient id by keyed digest"
+REMOVED_METHOD = "CMRMapping: no names, identifiers or dates; keyed pseudonyms"
 REMOVED = "[removed]"
 KEY_BYTES = 32
 _PATIENCE_S = 10.0
@@ -135,11 +136,6 @@ def _digest(secret: bytes, text: str) -> bytes:
     return hmac.new(secret, text.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
 
 
-def keyed_digest(secret: bytes, text: str) -> str:
-    """A digest of a text that nobody can test a guess against without the secret, in hexadecimal."""
-    return _digest(secret, text).hex()
-
-
 @dataclass(frozen=True)
 class Scrubber:
     """Takes out of sentences what a study's files say about the patient; for sentences that quote them after all."""
@@ -150,7 +146,7 @@ class Scrubber:
     def of(cls, study: Study) -> Scrubber:
         """For the sentences about a study."""
         series = [one.files[:1] for one in study.series] + [item.files[:1] for item in study.unrecognised]
-        values = {study.path.name, *(file.name for files in series for file in files)}
+        values = {_telling_name(study.path), *(file.name for files in series for file in files)}
         for header in (header for files in series for header in _headers(files)):
             for keyword in _TELLING:
                 value = str(header.get(keyword, "") or "")
@@ -171,14 +167,25 @@ class Scrubber:
         return cleaned
 
 
-def _headers(files: Iterable[Path]) -> Iterable[Dataset]:
-    """The headers of the DICOM files among files."""
-    for file in files:
-        if is_dicom_file(file):
-            try:
-                with without_messages():
-                    header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TELLING), force=True)
-                    header.decode()
-                    yield header
-            except Exception:  # pydicom raises many kinds for a damaged file
-                continue
+def without_quotes(sentence: str, folder: Path) -> str:
+    """A sentence about a folder that cannot be read, without what it quotes and without the folder's name."""
+    quoted = re.sub(r'"[^"]*"', REMOVED, sentence)
+    name = _telling_name(folder)
+    return re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", REMOVED, quoted) if name else quoted
+
+
+def _telling_name(folder: Path) -> str:
+    """The name of a folder if it can be a patient's, and no plain word that sentences use."""
+    return "" if re.fullmatch(r"[a-z]*", folder.name) else folder.name
+
+
+def _headers(files: Iterable[Path]) -> list[Dataset]:
+    """The headers of the DICOM files among files, as far as they can be read."""
+    headers = []
+    with without_messages():
+        for file in (file for file in files if is_dicom_file(file)):
+            with contextlib.suppress(Exception):  # pydicom raises many kinds for a damaged file
+                header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TELLING), force=True)
+                header.decode()
+                headers.append(header)
+    return headers

@@ -50,6 +50,11 @@ def write_study(study: Study, results: Sequence[Exported], folder: Path) -> Writ
         MissingDependencyError: highdicom is missing.
         OutputError: a file cannot be written.
     """
+    with quiet():
+        return _written(study, results, folder)
+
+
+def _written(study: Study, results: Sequence[Exported], folder: Path) -> Written:
     written, numbers = Written(), _Numbers()
     sources: list[tuple[Exported, Source]] = []
     for result in [*results, *segment_means(results)]:
@@ -62,12 +67,11 @@ def write_study(study: Study, results: Sequence[Exported], folder: Path) -> Writ
             if (sentence := f"{result.key}: {error}") not in written.errors:
                 written.errors.append(sentence)
     written.notes += dict.fromkeys(note for _, source in sources for note in source.notes)
-    with quiet():
-        for result, source in sources:
-            for kind, name, file, dataset in _objects(result, source, study, numbers):
-                written.entries.append(_entry(kind, result.key, name, dataset, write(dataset, folder / FOLDER / file)))
-        for file, dataset in _reports(sources, written, study, numbers):
-            written.entries.append(_entry("report", "", "report", dataset, write(dataset, folder / FOLDER / file)))
+    for result, source in sources:
+        for kind, name, file, dataset in _objects(result, source, study, numbers):
+            written.entries.append(_entry(kind, result.key, name, dataset, write(dataset, folder / FOLDER / file)))
+    for file, dataset in _reports(sources, written, study, numbers):
+        written.entries.append(_entry("report", "", "report", dataset, write(dataset, folder / FOLDER / file)))
     return written
 
 
