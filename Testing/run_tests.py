@@ -32,6 +32,7 @@ def parallel() -> tuple[str, ...]:
 def main() -> int:
     """Run the checks and the tests, and return the exit status."""
     environment.enter()
+    environment.install_test_tools()
     statuses = []
     for command in (*CHECKS, ("pytest", *parallel(), *sys.argv[1:])):
         print(f"== {' '.join(command)}", flush=True)

@@ -14,7 +14,7 @@ from CMRLib.anatomy.landmarks import LANDMARK_NAMES, LANDMARKS, LEAST_HEART
 from CMRLib.batch.results import series_entry
 from CMRLib.batch.step import Step, StepReport, StepResult, StepTask
 from CMRLib.errors import InputError
-from CMRLib.export.items import ExportedPoint, Exports, Findings, Term
+from CMRLib.export.dicom.items import ExportedPoint, Exports, Findings, Term
 from CMRLib.files.markups import MarkupPoint, write_markups
 from CMRLib.networks.models import model_entry
 from CMRLib.study.series import STACK, Series

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from CMRLib.batch.step import Argument, Step, StepReport, StepResult, StepTask
 from CMRLib.errors import InputError
-from CMRLib.export.items import MEAN, MILLISECOND, RATIO, ExportedMap, Exports, Findings, Measurement, Term
+from CMRLib.export.dicom.items import MEAN, MILLISECOND, RATIO, ExportedMap, Exports, Findings, Measurement, Term
 from CMRLib.networks.models import model_entry
 from CMRLib.study.series import Series, SeriesImages
 from CMRT1MappingLib.files import write_t1

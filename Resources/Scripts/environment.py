@@ -39,6 +39,8 @@ SYSTEM_LIBRARIES = {
 }
 FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
 FONT_PACKAGE = "fonts-dejavu-core"
+# Programs that tests ask for their opinion, and are skipped without: command -> Debian package.
+TEST_TOOLS = {"dciodvfy": "dicom3tools"}
 
 
 class EnvironmentProblem(Exception):
@@ -131,6 +133,15 @@ def _install_system_packages(packages: list[str]) -> None:
             raise EnvironmentProblem(
                 f"System packages could not be installed; see the message above and run: {command}"
             )
+
+
+def install_test_tools() -> None:
+    """Install the programs that tests use, where that is allowed; elsewhere say how, as tests do without them."""
+    missing = [package for command, package in TEST_TOOLS.items() if shutil.which(command) is None]
+    try:
+        _install_system_packages(missing)
+    except EnvironmentProblem as problem:
+        print(f"Tests that need {', '.join(missing)} will be skipped. {problem}", flush=True)
 
 
 def _build() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from CMRLib.batch.plan import Plan
 from CMRLib.batch.step import StepResult
+from CMRLib.export.dicom.items import Exported
 from CMRLib.export.dicom.study import write_study
-from CMRLib.export.items import Exported
 from CMRLib.study.series import Study
 
 DICOM = "dicom"  # key of the files in results.json, which is there where DICOM was asked for

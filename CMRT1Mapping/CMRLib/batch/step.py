@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from CMRLib.export.items import Exports
+from CMRLib.export.dicom.items import Exports
 from CMRLib.geometry import Geometry
 from CMRLib.study.series import Series, Study
 

@@ -1,5 +1,4 @@
-"""Results for other systems: DICOM objects, and what hides who a patient is.
+"""Results for other systems and for people: DICOM, and what hides who a patient is.
 
-Here belongs what turns results into the formats of others. What a step has to offer is said by the step, see
-`CMRLib.export.items`; nothing here computes a result.
+Here belongs what turns results that are there already into another form. No step is known here.
 """

@@ -181,7 +181,7 @@ def _telling_name(folder: Path) -> str:
 
 def _headers(files: Iterable[Path]) -> list[Dataset]:
     """The headers of the DICOM files among files, as far as they can be read."""
-    headers = []
+    headers: list[Dataset] = []
     with without_messages():
         for file in (file for file in files if is_dicom_file(file)):
             with contextlib.suppress(Exception):  # pydicom raises many kinds for a damaged file

@@ -13,10 +13,7 @@ from dicom_tools import errors_of, is_placed, read_by_dcmqi
 
 from CMRLib.anatomy.aha import SEGMENTS
 from CMRLib.errors import InputError
-from CMRLib.export.dicom.segmentation import _cielab
-from CMRLib.export.dicom.source import SEVERAL_PLACES, source_of
-from CMRLib.export.dicom.study import write_study
-from CMRLib.export.items import (
+from CMRLib.export.dicom.items import (
     MILLISECOND,
     Exported,
     ExportedLabels,
@@ -26,7 +23,10 @@ from CMRLib.export.items import (
     Findings,
     Term,
 )
-from CMRLib.export.segments import segment_means
+from CMRLib.export.dicom.segmentation import _cielab
+from CMRLib.export.dicom.segments import segment_means
+from CMRLib.export.dicom.source import SEVERAL_PLACES, source_of
+from CMRLib.export.dicom.study import write_study
 from CMRLib.study.reading import read_study
 
 ROWS, COLUMNS = 40, 48

@@ -8,6 +8,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 from pydicom.valuerep import format_number_as_ds
 
 from CMRLib import __version__
+from CMRLib.export.dicom.items import ExportedMap
 from CMRLib.export.dicom.objects import (
     CHARACTER_SET,
     HEART,
@@ -25,7 +26,6 @@ from CMRLib.export.dicom.objects import (
     source_image,
     turn_frames,
 )
-from CMRLib.export.items import ExportedMap
 from CMRLib.geometry import Geometry
 
 NO_VALUE = -32768  # stored where there is no value; a map in whole numbers is signed then

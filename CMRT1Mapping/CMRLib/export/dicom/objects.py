@@ -19,9 +19,9 @@ from pydicom.uid import MRImageStorage
 
 from CMRLib import __version__
 from CMRLib.errors import MissingDependencyError
+from CMRLib.export.dicom.items import Term
 from CMRLib.export.dicom.source import ImageReference, Source
-from CMRLib.export.items import Term
-from CMRLib.export.uids import derived_uid
+from CMRLib.export.dicom.uids import derived_uid
 from CMRLib.files.atomic import write_bytes
 from CMRLib.geometry import Geometry
 from CMRLib.study.dicom.values import without_messages

@@ -8,6 +8,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from CMRLib import __version__
+from CMRLib.export.dicom.items import ExportedLabels, ExportedSegment, SnomedTerm, Term
 from CMRLib.export.dicom.objects import (
     MANUFACTURER,
     SEGMENTING,
@@ -18,7 +19,6 @@ from CMRLib.export.dicom.objects import (
     plane_order,
     planes,
 )
-from CMRLib.export.items import ExportedLabels, ExportedSegment, SnomedTerm, Term
 from CMRLib.geometry import Geometry
 
 ARTIFICIAL_INTELLIGENCE = Term("123110", "DCM", "Artificial Intelligence")

@@ -12,11 +12,11 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from CMRLib.errors import InputError
+from CMRLib.export.dicom.uids import derived_uid, shown_uid
 from CMRLib.export.pseudonyms import REMOVED_METHOD, patient_pseudonym
-from CMRLib.export.uids import derived_uid, shown_uid
 from CMRLib.study.dicom.files import is_dicom_file
 from CMRLib.study.dicom.groups import Acquisition
-from CMRLib.study.dicom.values import without_messages
+from CMRLib.study.dicom.values import whole_number_of, without_messages
 from CMRLib.study.series import Series, Study
 
 NO_DICOM = (
@@ -40,7 +40,7 @@ _SEQUENCE = (
     *("EchoTrainLength", "FlipAngle", "MagneticFieldStrength", "ImagingFrequency", "ImagedNucleus", "PatientPosition"),
 )
 _IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
-_TAGS: list[Any] = [*_PATIENT, *_STUDY, *_WHEN, *_SEQUENCE, *_IDENTIFIERS, "SpecificCharacterSet", "SeriesNumber"]
+_TAGS: list[Any] = [*_PATIENT, *_STUDY, *_WHEN, *_SEQUENCE, *_IDENTIFIERS, "SpecificCharacterSet", "NumberOfFrames"]
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,10 @@ def source_of(series: Series, study: Study) -> Source:
 
 
 def _images(series: Series) -> tuple[list[tuple[Path, int | None]], list[tuple[Path, int | None]]]:
-    """File and place in the file (None for a file of one image) of each image, and of each phase image."""
+    """File and place in the file (None where it is not known) of each image, and of each phase image."""
     if isinstance(series.source, Acquisition):
-        parts = (series.source.frames, series.source.phase)
-        found = [[(f.path, f.index if f.frames_in_file > 1 else None) for f in part] for part in parts]
-        return found[0], found[1]
+        acquisition = series.source
+        return [(f.path, f.index) for f in acquisition.frames], [(f.path, f.index) for f in acquisition.phase]
     if all(is_dicom_file(file) for file in series.files):
         return [(file, None) for file in series.files], [(file, None) for file in series.phase_files]
     return [], []
@@ -154,7 +153,7 @@ def _reference(header: Dataset, index: int | None, secret: bytes) -> ImageRefere
         class_uid=str(header.get("SOPClassUID", "")),
         instance_uid=shown_uid(secret, str(header.get("SOPInstanceUID", ""))),
         series_uid=shown_uid(secret, str(header.get("SeriesInstanceUID", ""))),
-        frame=None if index is None else index + 1,
+        frame=None if index is None or (whole_number_of(header, "NumberOfFrames") or 1) == 1 else index + 1,
     )
 
 

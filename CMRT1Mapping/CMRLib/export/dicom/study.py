@@ -12,13 +12,13 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from CMRLib.errors import InputError
+from CMRLib.export.dicom.items import Exported
 from CMRLib.export.dicom.maps import image_series, parametric_map
 from CMRLib.export.dicom.objects import NewObject, quiet, write
 from CMRLib.export.dicom.report import report
 from CMRLib.export.dicom.segmentation import segmentation
+from CMRLib.export.dicom.segments import segment_means
 from CMRLib.export.dicom.source import Source, source_of
-from CMRLib.export.items import Exported
-from CMRLib.export.segments import segment_means
 from CMRLib.study.series import Study
 
 FOLDER = "dicom"

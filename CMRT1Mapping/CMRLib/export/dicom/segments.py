@@ -11,7 +11,7 @@ from CMRLib.anatomy.aha import SEGMENTS, label_slice, segment_statistics
 from CMRLib.anatomy.axis import LEVELS, levels_along_stack
 from CMRLib.anatomy.landmarks import SliceLandmarks
 from CMRLib.errors import InputError
-from CMRLib.export.items import MEAN, Exported, ExportedLabels, ExportedMap, Exports, Findings, Measurement, Term
+from CMRLib.export.dicom.items import MEAN, Exported, ExportedLabels, ExportedMap, Exports, Findings, Measurement, Term
 from CMRLib.study.series import STACK
 
 MYOCARDIUM = "74281007"  # SNOMED CT
