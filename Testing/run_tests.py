@@ -33,6 +33,7 @@ def parallel() -> tuple[str, ...]:
 def main() -> int:
     """Run the checks and the tests, and return the exit status."""
     environment.enter()
+    environment.install_test_tools()
     variables = dict(os.environ)
     variables.pop("PYTHONDONTWRITEBYTECODE", None)  # every process of the tests would compile everything again
     statuses = []

@@ -227,3 +227,20 @@ def test_two_commands_at_once_take_turns(environment):
             b"BlockingIOError" in subprocess.run([sys.executable, "-c", waits], capture_output=True, check=False).stderr
         )
     assert subprocess.run([sys.executable, "-c", waits], check=False).returncode == 0
+
+
+def test_programs_of_tests_are_installed_where_that_is_allowed_and_told_elsewhere(environment, monkeypatch, capsys):
+    monkeypatch.setattr(environment.shutil, "which", lambda name: None if name == "dciodvfy" else f"/usr/bin/{name}")
+    called = []
+    monkeypatch.setattr(environment.subprocess, "call", lambda command, **rest: called.append(command) or 0)
+    monkeypatch.setattr(environment.os, "geteuid", lambda: 0)
+    environment.install_test_tools()
+    assert called[-1][-1] == "dicom3tools" and "dicom3tools" in capsys.readouterr().out
+    monkeypatch.setattr(environment.os, "geteuid", lambda: 1000)
+    environment.install_test_tools()
+    told = capsys.readouterr().out
+    assert told.startswith("Tests that need dicom3tools will be skipped.") and "As root, run: apt-get update &&" in told
+    monkeypatch.setattr(environment.shutil, "which", lambda name: f"/usr/bin/{name}")
+    called.clear()
+    environment.install_test_tools()
+    assert called == [] and capsys.readouterr().out == ""

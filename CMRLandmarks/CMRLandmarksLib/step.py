@@ -14,6 +14,7 @@ from CMRLib.anatomy.landmarks import LANDMARK_NAMES, LANDMARKS, LEAST_HEART
 from CMRLib.batch.results import series_entry
 from CMRLib.batch.step import Step, StepReport, StepResult, StepTask, images_of
 from CMRLib.errors import InputError
+from CMRLib.export.dicom.items import ExportedPoint, Exports, Findings, Term
 from CMRLib.files.markups import MarkupPoint, write_markups
 from CMRLib.networks.models import model_entry
 from CMRLib.study.series import STACK, Series
@@ -76,8 +77,39 @@ class LandmarksStep(Step):
             report.made.append(made)
         return report
 
+    def exports(self, made: StepResult) -> Exports:
+        """See `CMRLib.batch.step.Step`: the points of every slice that shows a heart."""
+        found: LandmarksOfImages = made.value
+        return Exports(
+            findings=tuple(_findings(found, *numbered) for numbered in enumerate(found.predictions)), are_frames=found.frames
+        )
+
 
 STEP = LandmarksStep()
+
+_SCHEME = "99CMRMAPPING"  # DICOM has no terms for the insertions
+_LEFT_VENTRICLE = Term("87878005", "SCT", "Left ventricle")
+_RIGHT_VENTRICLE = Term("53085002", "SCT", "Right ventricle")
+_TERMS = {
+    "lv_center": (Term("111010", "DCM", "Center"), _LEFT_VENTRICLE),
+    "rv_insertion": (Term("anterior-rv-insertion", _SCHEME, "Anterior right ventricular insertion"), _RIGHT_VENTRICLE),
+    "inferior_rv_insertion": (
+        Term("inferior-rv-insertion", _SCHEME, "Inferior right ventricular insertion"),
+        _RIGHT_VENTRICLE,
+    ),
+}
+
+
+def _findings(found: LandmarksOfImages, index: int, answer: LandmarkPrediction) -> Findings:
+    shown = {name: point for name in LANDMARK_NAMES if (point := _shown(answer, name)) is not None}
+    return Findings(
+        title="landmarks",
+        index=index,
+        points=tuple(ExportedPoint(name, *_TERMS[name], *point) for name, point in shown.items()),
+        flagged=answer.flagged,
+        model=found.model,
+        model_sha256=found.model_sha256,
+    )
 
 
 def _found(source: StepResult | Series, model: LandmarkModel) -> StepResult:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from CMRLib.batch.step import Argument, Step, StepReport, StepResult, StepTask
 from CMRLib.errors import InputError
+from CMRLib.export.dicom.items import MEAN, MILLISECOND, RATIO, ExportedMap, Exports, Findings, Measurement, Term
 from CMRLib.networks.models import model_entry
 from CMRLib.study.series import Series, SeriesImages
 from CMRT1MappingLib.files import write_t1
@@ -17,6 +18,7 @@ from CMRT1MappingLib.fit.reconstruction import FITS, MOLLI_CORRECTIONS, MOLLI_EF
 from CMRT1MappingLib.mapping import T1Result, map_t1
 from CMRT1MappingLib.motion.correction import Correction
 from CMRT1MappingLib.motion.estimation import DEFAULT_MODEL, TASK, load_motion_model
+from CMRT1MappingLib.motion.judgement import summary_r2
 
 if TYPE_CHECKING:
     from CMRT1MappingLib.motion.estimation import MotionModel
@@ -43,6 +45,10 @@ MOLLI = Argument(
     default="plain",
     parsing={"choices": tuple(MOLLI_CORRECTIONS)},
 )
+
+
+_T1 = Term("113063", "DCM", "T1")
+_R2 = Term("126220", "DCM", "R2-Coefficient")
 
 
 @dataclass(frozen=True)
@@ -106,8 +112,35 @@ class T1Step(Step):
             report.made.append(StepResult(series.key, series, "t1", result.maps.t1[None], images.geometry, value))
         return report
 
+    def exports(self, made: StepResult) -> Exports:
+        """See `CMRLib.batch.step.Step`: T1, and the quality of its fit."""
+        maps = made.value.result.maps
+        fitted = maps.samples[None] > 0
+        return Exports(
+            maps=(
+                ExportedMap("t1", "T1", maps.t1[None], MILLISECOND, _T1, (0.0, 2000.0), 0.1, fitted),
+                ExportedMap("r2", "R2 of the fit", maps.r2[None], RATIO, _R2, (0.8, 1.0), 0.0001, fitted),
+            ),
+            findings=(_quality(made.value.result),),
+        )
+
 
 STEP = T1Step()
+
+
+def _quality(result: T1Result) -> Findings:
+    """R² as ``results.json`` has it, of the images that were kept."""
+    corrected = result.corrected
+    if corrected is None:
+        r2 = summary_r2(result.maps, result.maps.samples > 0)
+    else:
+        r2 = corrected.r2_after if corrected.kept else corrected.r2_before
+    return Findings(
+        title="quality of the T1 map",
+        index=0,
+        measurements=(Measurement(_R2, r2, RATIO, derivation=MEAN),),
+        flagged=bool(map_doubt(result.maps, result.heart)),
+    )
 
 
 def _corrects(choices: Mapping[str, Any]) -> bool:

@@ -60,7 +60,23 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
     parser.add_argument("--hematocrit", type=float, metavar="H", help="not part of this version")
     parser.add_argument("--scene", action="store_true", help="also save each study as a scene for 3D Slicer")
     parser.add_argument("--report", action="store_true", help="not part of this version")
-    parser.add_argument("--dicom", action="store_true", help="not part of this version")
+    parser.add_argument(
+        "--dicom", action="store_true", help="also write the results as DICOM, into dicom/ of each study"
+    )
+    parser.add_argument(
+        "--deidentify",
+        action="store_true",
+        help="write everything, the ids of studies too, under pseudonyms and without names, identifiers and dates; a "
+        "pseudonym is a keyed digest of the patient's id, so that a patient has the same one in every run with the "
+        "same key",
+    )
+    parser.add_argument(
+        "--pseudonym-key",
+        type=Path,
+        metavar="FILE",
+        help="the key of --deidentify, made where it is missing (default: among your settings); keep it, and keep it "
+        "secret: whoever has it and a patient's id can find the pseudonym",
+    )
     parser.add_argument("--overwrite", action="store_true", help="process complete studies again")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="number of processes")
 
@@ -74,9 +90,11 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
         except InputError as error:
             parser.error(str(error))
     options.choices = {argument.name: getattr(options, argument.name) for step in steps for argument in step.arguments}
-    for name, value in (("hematocrit", options.hematocrit), ("report", options.report), ("dicom", options.dicom)):
+    for name, value in (("hematocrit", options.hematocrit), ("report", options.report)):
         if value not in (None, False):
             parser.error(f"--{name} is not part of this version; leave it out")
+    if options.pseudonym_key is not None and not options.deidentify:
+        parser.error("--pseudonym-key has no meaning without --deidentify")
     if options.workers < 1:
         parser.error("--workers must be at least 1")
     if options.workers > 1 and inside_slicer:
@@ -98,9 +116,12 @@ def _run(options: argparse.Namespace, cancellation: Cancellation) -> int:
     from CMRLib.batch.run import run_batch
     from CMRLib.commands import EXIT_DONE, EXIT_SOME_FAILED, stopped
     from CMRLib.errors import OutputError
+    from CMRLib.export.dicom.objects import load_highdicom
 
     with contextlib.suppress(AttributeError):  # 3D Slicer has streams of its own
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # paths in any encoding
+    if options.dicom:
+        load_highdicom()  # says what is missing before anything is computed
     batch = BatchOptions(
         steps=options.steps,
         device=options.device,
@@ -109,6 +130,8 @@ def _run(options: argparse.Namespace, cancellation: Cancellation) -> int:
         scheme=options.scheme,
         overwrite=options.overwrite,
         workers=options.workers,
+        dicom=options.dicom,
+        secret=_key(options) if options.deidentify else b"",
         save_scene=_scene_saver() if options.scene else None,
     )
 
@@ -126,6 +149,17 @@ def _run(options: argparse.Namespace, cancellation: Cancellation) -> int:
     except OutputError as error:
         return stopped(str(error), EXIT_SOME_FAILED)
     return EXIT_SOME_FAILED if failed else EXIT_DONE
+
+
+def _key(options: argparse.Namespace) -> bytes:
+    """The key of the pseudonyms; says where it is when it was made."""
+    from CMRLib.export.pseudonyms import default_key_file, read_key
+
+    path = options.pseudonym_key or default_key_file()
+    key, made = read_key(path, options.output)
+    if made:
+        print(f"A new key of the pseudonyms was made: {path}; keep it, and keep it secret.", flush=True)
+    return key
 
 
 def _scene_saver() -> SceneSaver:

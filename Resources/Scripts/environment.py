@@ -48,6 +48,8 @@ PACKAGES = {
     "venv": ("python{0}.{1}-venv", "python{0}.{1}", "python{0}{1}-base", "python"),
 }
 FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
+# Programs that tests ask for their opinion, and are skipped without: command -> Debian package.
+TEST_TOOLS = {"dciodvfy": "dicom3tools"}
 
 
 class EnvironmentProblem(Exception):
@@ -140,7 +142,10 @@ def _install_from_the_system(missing: list[str]) -> None:
             "Install what these Debian packages hold with your system's package manager, then run this command again: "
             + " ".join(_packages(missing, "apt-get"))
         )
-    packages = _packages(missing, manager)
+    _install(_packages(missing, manager), manager)
+
+
+def _install(packages: list[str], manager: str) -> None:
     command = " ".join([INSTALL[manager], *packages])
     if manager != "apt-get" or os.geteuid() != 0:
         raise EnvironmentProblem(f"System packages are missing. As root, run: {command}")
@@ -151,6 +156,21 @@ def _install_from_the_system(missing: list[str]) -> None:
             raise EnvironmentProblem(
                 f"System packages could not be installed; see the message above and run: {command}"
             )
+
+
+def install_test_tools() -> None:
+    """Install the programs that tests use, where that is allowed; elsewhere say how, as tests do without them."""
+    missing = {command: package for command, package in TEST_TOOLS.items() if shutil.which(command) is None}
+    if not missing or not sys.platform.startswith("linux"):
+        return
+    skipped = f"Tests that need {', '.join(missing)} will be skipped."
+    if shutil.which("apt-get") is None:
+        print(f"{skipped} Debian has it in {', '.join(missing.values())}.", flush=True)
+        return
+    try:
+        _install(list(missing.values()), "apt-get")
+    except EnvironmentProblem as problem:
+        print(f"{skipped} {problem}", flush=True)
 
 
 def _build() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
 import json
 import os
 import shutil
@@ -33,8 +34,13 @@ def check_writable(output: Path) -> None:
         raise OutputError(f"Nothing can be written to {output}; choose another output folder.") from error
 
 
-def name_of_unreadable(folder: Path) -> str:
-    """Stands for the id of a study that cannot be read: the one its ``study.json`` states, else an anonymous one."""
+def name_of_unreadable(folder: Path, secret: bytes = b"") -> str:
+    """Stands for the id of a study that cannot be read: the one its ``study.json`` states, else an anonymous one.
+
+    Where there is a secret (see `CMRLib.export.pseudonyms`), it is an anonymous one that only the secret leads to.
+    """
+    if secret:
+        return _anonymous(folder, secret)
     try:
         stated = json.loads((folder / STUDY_FILE).read_bytes())["id"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -42,14 +48,29 @@ def name_of_unreadable(folder: Path) -> str:
     return stated if is_study_id(stated) else _anonymous(folder)
 
 
-def remove_unreadable(output: Path, folder: Path) -> None:
+def remove_unreadable(output: Path, folder: Path, secret: bytes = b"") -> None:
     """Remove what was written down of an input while it could not be read, now that it can."""
-    shutil.rmtree(output / _anonymous(folder), ignore_errors=True)
+    shutil.rmtree(output / _anonymous(folder, secret), ignore_errors=True)
 
 
-def _anonymous(folder: Path) -> str:
+def _anonymous(folder: Path, secret: bytes = b"") -> str:
     """The same for a folder each time, without its name, which may be a patient's."""
-    return f"unreadable-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}"
+    digest = hmac.new(secret, os.fsencode(folder), hashlib.sha256) if secret else hashlib.sha256(os.fsencode(folder))
+    return f"unreadable-{digest.hexdigest()[:8]}"
+
+
+def check_same_kind(output: Path, deidentified: bool) -> None:
+    """Raise OutputError where a folder holds results of the other kind: of named patients, or with pseudonyms.
+
+    Beside each other they would tell which pseudonym is whose.
+    """
+    for folder in sorted(path for path in output.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        results = read_results(folder)
+        if results is not None:
+            if bool(results.get("deidentified")) != deidentified:
+                kind = "with pseudonyms" if results.get("deidentified") else "without pseudonyms"
+                raise OutputError(f"{output} holds results {kind}; choose another output folder.")
+            return  # every run has checked, so the others are of the same kind
 
 
 def check_replaceable(final: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -87,7 +88,7 @@ def _files(study: Study) -> list[Path]:
 
 
 def _place(study: Study) -> str:
-    return hashlib.sha256(os.fsencode(study.path.resolve())).hexdigest()
+    return _mixed(study, os.fsencode(study.path.resolve())).hexdigest()
 
 
 def _state(study: Study) -> str:
@@ -101,10 +102,15 @@ def _content(study: Study) -> str:
 
 
 def _digest(study: Study, parts: Iterable[str]) -> str:
-    digest = hashlib.sha256(repr([_understood(series) for series in study.series]).encode())
+    digest = _mixed(study, repr([_understood(series) for series in study.series]).encode())
     for file, part in zip(_files(study), parts, strict=True):
         digest.update(os.fsencode(os.path.relpath(file, study.path)) + b"\0" + part.encode() + b"\0")
     return digest.hexdigest()
+
+
+def _mixed(study: Study, content: bytes) -> Any:
+    """A digest of content; where a study has a secret, nobody can test a guess at the content without it."""
+    return hmac.new(study.secret, content, hashlib.sha256) if study.secret else hashlib.sha256(content)
 
 
 def _understood(series: Series) -> tuple[Any, ...]:

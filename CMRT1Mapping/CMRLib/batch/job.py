@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from CMRLib.batch.exporting import DICOM, is_written, write_dicom
 from CMRLib.batch.folders import (
     put_in_place,
     remove_partial,
@@ -23,6 +24,7 @@ from CMRLib.batch.registry import STEP_MODULES
 from CMRLib.batch.results import new_results, read_results, write_results
 from CMRLib.batch.step import StepResult, StepTask
 from CMRLib.errors import CMRError, DeviceError, MissingDependencyError, OutputError
+from CMRLib.export.pseudonyms import Scrubber
 from CMRLib.study.series import Study
 
 SCENE_FILE = "scene.mrb"
@@ -63,6 +65,10 @@ class Job:
         """What is to be done, in view of the results so far."""
         return plan_study(self.study, self.options.steps, self.options.choices, read_results(self.final))
 
+    def wants_dicom(self, earlier: Mapping[str, Any] | None) -> bool:
+        """Whether DICOM is to be written: it was asked for, or what an earlier run wrote would be lost."""
+        return self.options.dicom or (earlier is not None and DICOM in earlier)
+
     def settled(self) -> Outcome | None:
         """The outcome where the results so far are complete, or are another study's; None where work is left."""
         earlier = read_results(self.final)
@@ -71,7 +77,8 @@ class Job:
         recorded = _inputs_of(earlier)
         if are_same(recorded, self.study):
             has_scene = self.options.save_scene is None or (self.final / SCENE_FILE).is_file()
-            complete = has_scene and is_complete(earlier, self.final, self.plan())
+            has_dicom = not self.wants_dicom(earlier) or is_written(earlier, self.final)
+            complete = has_scene and has_dicom and is_complete(earlier, self.final, self.plan())
             return Outcome(earlier, skipped=True) if complete else None
         if recorded and not is_same_place(recorded, self.study):
             return Outcome(_without_files(new_results(self.study.id), OTHER_INPUT))
@@ -92,12 +99,12 @@ def process(job: Job) -> Outcome:
 
 def lost(job: Job) -> Outcome:
     """The outcome of a study whose process was ended."""
-    return failed(job.study.id, LOST, job.output)
+    return failed(job.study.id, LOST, job.output, job.study.secret)
 
 
-def failed(study_id: str, message: str, output: Path) -> Outcome:
+def failed(study_id: str, message: str, output: Path, secret: bytes = b"") -> Outcome:
     """The outcome of an input that cannot be processed, which is written down."""
-    results = _without_files(new_results(study_id), message)
+    results = _without_files(_new_results(study_id, secret), message)
     with contextlib.suppress(OutputError), study_lock(output, study_id) as held:
         if held:
             _write_down(results, output)
@@ -118,7 +125,7 @@ def _inputs_of(results: Mapping[str, Any]) -> dict[str, Any]:
 def _process(job: Job) -> Outcome:
     """Process a study whose lock is held."""
     study, output = job.study, job.output
-    results, plan, earlier = new_results(study.id), job.plan(), read_results(job.final)
+    results, plan, earlier = _new_results(study.id, study.secret), job.plan(), read_results(job.final)
     try:
         partial = start_partial(output, study.id)
         results["made_from"] = {"inputs": inputs_of(study), "steps": plan.settings()}
@@ -128,12 +135,15 @@ def _process(job: Job) -> Outcome:
         made = _run_steps(job, plan, partial, results)
         found = any(results[name] for name in STEP_MODULES)
         if found or not results["errors"]:
+            if job.wants_dicom(earlier):
+                write_dicom(study, plan, made, partial, results)
             if job.options.save_scene is not None:
                 job.options.save_scene(made, partial / SCENE_FILE)
             results["status"] = "partial" if results["errors"] else "ok"
+            results = _clean(results, study)
             write_results(partial, results)
             put_in_place(output, study.id)
-            remove_unreadable(output, job.folder)
+            remove_unreadable(output, job.folder, study.secret)
             return Outcome(results)
     except (DeviceError, MissingDependencyError):
         raise
@@ -143,8 +153,19 @@ def _process(job: Job) -> Outcome:
         results = _without_files(results, unexpected(error))
     finally:
         remove_partial(output, study.id)
+    results = _clean(results, study)
     _write_down(results, output)
     return Outcome(results)
+
+
+def _new_results(study_id: str, secret: bytes) -> dict[str, Any]:
+    """Results before anything was computed; "deidentified" is there where they carry a pseudonym."""
+    return new_results(study_id) | ({"deidentified": True} if secret else {})
+
+
+def _clean(results: dict[str, Any], study: Study) -> dict[str, Any]:
+    """The results, without what sentences quote of a patient who is to have a pseudonym."""
+    return Scrubber.of(study).scrub(results) if study.secret else results
 
 
 def _tell_of_reading(job: Job, plan: Plan, results: dict[str, Any]) -> None:
@@ -175,7 +196,7 @@ def _run_steps(job: Job, plan: Plan, folder: Path, results: dict[str, Any]) -> d
 def _without_files(results: dict[str, Any], message: str) -> dict[str, Any]:
     """The results of a study that failed as a whole: its messages alone."""
     kept = {"warnings": results["warnings"], "errors": [*results["errors"], message], "notes": results["notes"]}
-    return {**new_results(results["id"]), **kept}
+    return {**new_results(results["id"]), **kept, **{key: True for key in ("deidentified",) if key in results}}
 
 
 def _write_down(results: dict[str, Any], output: Path) -> None:

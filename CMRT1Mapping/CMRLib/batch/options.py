@@ -25,6 +25,9 @@ class BatchOptions:
             `CMRLib.batch.inputs.read_stated`.
         overwrite: process studies again whose results are complete, or that another input has made.
         workers: number of processes.
+        dicom: also write the results as DICOM.
+        secret: the key of the pseudonyms under which everything is written, see `CMRLib.export.pseudonyms`; b"" writes
+            studies under their own names.
         save_scene: what writes each study's ``scene.mrb``, None for no scene. A function at the top level of a module,
             so that processes can share it. It comes from outside because this layer knows no nodes.
     """
@@ -36,6 +39,8 @@ class BatchOptions:
     scheme: str = ""
     overwrite: bool = False
     workers: int = 1
+    dicom: bool = False
+    secret: bytes = field(default=b"", repr=False)
     save_scene: SceneSaver | None = None
 
 

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from CMRLib.batch.folders import check_writable, clear_up, name_of_unreadable
+from CMRLib.batch.folders import check_same_kind, check_writable, clear_up, name_of_unreadable
 from CMRLib.batch.inputs import read_stated
 from CMRLib.batch.job import LOST, Job, failed, lost, process, unexpected
 from CMRLib.batch.options import BatchOptions, Outcome
 from CMRLib.batch.processes import in_processes
 from CMRLib.batch.registry import load_step
 from CMRLib.errors import CMRError, InputError
+from CMRLib.export.pseudonyms import Scrubber, deidentified, without_quotes
 from CMRLib.networks.devices import resolve_device
 from CMRLib.study.series import Study
 
@@ -55,11 +56,13 @@ def run_batch(
     if not any(folder.is_dir() for folder in folders):
         raise InputError("Input 1 is not a folder; check its path.")
     check_writable(output)
-    read = functools.partial(_read, inversion_times_ms=options.inversion_times_ms, scheme=options.scheme)
+    check_same_kind(output, bool(options.secret))
+    read = functools.partial(_read, options=options)
     with contextlib.closing(in_processes(read, list(folders), options.workers, lambda folder: LOST)) as pairs:
         found = dict(pairs)
     names = {
-        folder: name_of_unreadable(folder) if isinstance(study, str) else study[0].id for folder, study in found.items()
+        folder: name_of_unreadable(folder, options.secret) if isinstance(study, str) else study[0].id
+        for folder, study in found.items()
     }
     _check_distinct({folders[folder]: name for folder, name in names.items()})
 
@@ -68,7 +71,7 @@ def run_batch(
     for folder, number in folders.items():
         study = found[folder]
         if isinstance(study, str):
-            outcomes[folder] = failed(names[folder], f"Input {number}: {study}", output)
+            outcomes[folder] = failed(names[folder], f"Input {number}: {study}", output, options.secret)
         else:
             job = Job(folder, *study, output, options)
             settled = job.settled()
@@ -98,16 +101,18 @@ def _check_steps(jobs: Sequence[Job], device: str) -> None:
             checked.append((planned.step.name, planned.choices))
 
 
-def _read(
-    folder: Path, inversion_times_ms: tuple[float, ...] | None, scheme: str
-) -> tuple[Study, tuple[str, ...]] | str:
+def _read(folder: Path, options: BatchOptions) -> tuple[Study, tuple[str, ...]] | str:
     """The study in the folder and warnings about it, or the sentence that says why it cannot be read."""
     if not folder.is_dir():
         return NO_FOLDER
     try:
-        return read_stated(folder, inversion_times_ms, scheme)
+        study, warnings = read_stated(folder, options.inversion_times_ms, options.scheme)
+        if not options.secret:
+            return study, warnings
+        return deidentified(study, options.secret), tuple(Scrubber.of(study).sentences(warnings))
     except CMRError as error:
-        return str(error).replace(str(folder), "the folder")
+        sentence = str(error).replace(str(folder), "the folder")
+        return without_quotes(sentence, folder) if options.secret else sentence
     except Exception as error:
         return unexpected(error)
 

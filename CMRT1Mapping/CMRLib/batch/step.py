@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from CMRLib.export.dicom.items import Exports
 from CMRLib.geometry import Geometry
 from CMRLib.study.series import Series, Study
 
@@ -180,3 +181,7 @@ class Step(ABC):
             OutputError: a file cannot be written.
             DeviceError, MissingDependencyError: nothing can be computed.
         """
+
+    def exports(self, made: StepResult) -> Exports:
+        """What a result of the step offers to other systems; by default nothing."""
+        return Exports()

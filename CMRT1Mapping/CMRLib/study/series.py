@@ -166,12 +166,15 @@ class Study:
         series: the usable series, ordered by role, state and slice from base to apex.
         unrecognised: everything else that looked like an image, with the reason.
         path: the folder that was read.
+        secret: the key of pseudonyms of a study that is not to tell who the patient is, see
+            `CMRLib.export.pseudonyms`; b"" otherwise.
     """
 
     id: str
     series: tuple[Series, ...]
     unrecognised: tuple[Unrecognised, ...]
     path: Path
+    secret: bytes = field(default=b"", repr=False, compare=False)
 
 
 def with_unique_keys(series: Iterable[Series]) -> tuple[Series, ...]:
