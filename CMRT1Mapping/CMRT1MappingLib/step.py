@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,10 @@ from CMRT1MappingLib.fit.reconstruction import FITS, MOLLI_CORRECTIONS, MOLLI_EF
 from CMRT1MappingLib.mapping import T1Result, map_t1
 from CMRT1MappingLib.motion.correction import Correction
 from CMRT1MappingLib.motion.estimation import DEFAULT_MODEL, TASK, load_motion_model
+from CMRT1MappingLib.report import MEASURES, t1_section
 
 if TYPE_CHECKING:
+    from CMRLib.export.report.items import ReportSource, Section
     from CMRT1MappingLib.motion.estimation import MotionModel
 
 MOTION_CORRECTION = Argument(
@@ -64,6 +66,7 @@ class T1Step(Step):
         *("motion_correction", "motion_px", "r2_before", "r2_after", "r2_smoothed"),
     )
     counts = {"T1 maps": "t1_file", "motion corrected": "corrected_irw_file"}
+    measures = MEASURES
     arguments = (MOTION_CORRECTION, FIT, MOLLI)
     scene = "CMRT1MappingLib.scene.batch"
 
@@ -105,6 +108,10 @@ class T1Step(Step):
             value = T1OfSeries(images, result)
             report.made.append(StepResult(series.key, series, "t1", result.maps.t1[None], images.geometry, value))
         return report
+
+    def show(self, entries: Sequence[Mapping[str, Any]], source: ReportSource) -> Section:
+        """See `CMRLib.batch.step.Step`: the maps of every acquisition."""
+        return t1_section(entries, source)
 
 
 STEP = T1Step()

@@ -59,7 +59,7 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
         )
     parser.add_argument("--hematocrit", type=float, metavar="H", help="not part of this version")
     parser.add_argument("--scene", action="store_true", help="also save each study as a scene for 3D Slicer")
-    parser.add_argument("--report", action="store_true", help="not part of this version")
+    parser.add_argument("--report", action="store_true", help="also make HTML reports of each study and of all")
     parser.add_argument("--dicom", action="store_true", help="not part of this version")
     parser.add_argument("--overwrite", action="store_true", help="process complete studies again")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="number of processes")
@@ -74,7 +74,7 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
         except InputError as error:
             parser.error(str(error))
     options.choices = {argument.name: getattr(options, argument.name) for step in steps for argument in step.arguments}
-    for name, value in (("hematocrit", options.hematocrit), ("report", options.report), ("dicom", options.dicom)):
+    for name, value in (("hematocrit", options.hematocrit), ("dicom", options.dicom)):
         if value not in (None, False):
             parser.error(f"--{name} is not part of this version; leave it out")
     if options.workers < 1:
@@ -109,6 +109,7 @@ def _run(options: argparse.Namespace, cancellation: Cancellation) -> int:
         scheme=options.scheme,
         overwrite=options.overwrite,
         workers=options.workers,
+        report=options.report,
         save_scene=_scene_saver() if options.scene else None,
     )
 

@@ -25,6 +25,7 @@ class BatchOptions:
             `CMRLib.batch.inputs.read_stated`.
         overwrite: process studies again whose results are complete, or that another input has made.
         workers: number of processes.
+        report: also make the report of every study.
         save_scene: what writes each study's ``scene.mrb``, None for no scene. A function at the top level of a module,
             so that processes can share it. It comes from outside because this layer knows no nodes.
     """
@@ -36,6 +37,7 @@ class BatchOptions:
     scheme: str = ""
     overwrite: bool = False
     workers: int = 1
+    report: bool = False
     save_scene: SceneSaver | None = None
 
 
