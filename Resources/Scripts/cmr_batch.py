@@ -98,7 +98,10 @@ def _run(options: argparse.Namespace, cancellation: Cancellation) -> int:
     from CMRLib.batch.run import run_batch
     from CMRLib.commands import EXIT_DONE, EXIT_SOME_FAILED, stopped
     from CMRLib.errors import OutputError
+    from CMRLib.export.report.pages import environment
 
+    if options.report:
+        environment()  # says what is missing before anything is computed
     with contextlib.suppress(AttributeError):  # 3D Slicer has streams of its own
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # paths in any encoding
     batch = BatchOptions(
