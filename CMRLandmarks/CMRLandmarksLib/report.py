@@ -22,11 +22,12 @@ BORDERS_MM = (14.0, 42.0)  # from the LV centre to the begin and the end of a bo
 NUMBERS_MM = 47.0
 TEXT = (
     "Centre of the left ventricle (LV), anterior (A) and inferior (I) insertion of the right ventricle as the network "
-    "found them, in mm to the right, front and head (RAS), and where the AHA segments border on each other. Slices "
+    "found them, in mm to the right, front and head (RAS), the lowest confidence of the three, and where the AHA "
+    "segments border on each other. Slices "
     "that are likely to be wrong are flagged; look at all of them."
 )
 MEASURES = (
-    Measure("Lowest confidence", lambda entry: min(entry.get("confidence", {}).values(), default=None), worst="low"),
+    Measure("Confidence", lambda entry: min(entry.get("confidence", {}).values(), default=None), worst="low"),
     *(
         Measure(landmark.title, lambda entry, name=landmark.name: _position(entry, name), "mm")  # type: ignore[misc]
         for landmark in LANDMARKS

@@ -94,6 +94,7 @@ def _milliseconds(text: str) -> tuple[float, ...]:
 
 def _run(options: argparse.Namespace, cancellation: Cancellation) -> int:
     from CMRLib.batch.options import BatchOptions
+    from CMRLib.batch.reporting import write_cohort_report
     from CMRLib.batch.results import write_summary
     from CMRLib.batch.run import run_batch
     from CMRLib.commands import EXIT_DONE, EXIT_SOME_FAILED, stopped
@@ -127,6 +128,8 @@ def _run(options: argparse.Namespace, cancellation: Cancellation) -> int:
     print(f"Studies: {len(outcomes) - failed - skipped} done, {skipped} complete already, {failed} failed")
     try:
         print(f"Summary: {write_summary(options.output, [outcome.results for outcome in outcomes])}")
+        if options.report:
+            print(f"Report: {write_cohort_report(options.output)}")
     except OutputError as error:
         return stopped(str(error), EXIT_SOME_FAILED)
     return EXIT_SOME_FAILED if failed else EXIT_DONE
