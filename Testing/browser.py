@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import itertools
 import json
 import os
 import shutil
-import subprocess
+import signal
 import tempfile
 from pathlib import Path
 from typing import Any
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 KEYS = {"Tab": 9, "Enter": 13, " ": 32}
-# Chromium reads commands from descriptor 3 and answers on 4.
-_WITH_PIPE = 'exec "$@" 3<&{read} 4>&{write}'
 
 
 def program() -> str | None:
@@ -44,15 +43,14 @@ class Browser:
             *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe"),
             *("--disable-extensions", "--no-first-run", f"--user-data-dir={self._profile.name}", "about:blank"),
         ]
-        self._process = subprocess.Popen(
-            ["sh", "-c", _WITH_PIPE.format(read=command_read, write=answer_write), "sh", str(program()), *options],
-            pass_fds=(command_read, answer_write),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(command_read)
-        os.close(answer_write)
+        # Chromium reads commands from descriptor 3 and answers on 4, which must not be those in use until then.
+        ours = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 10) for descriptor in (command_read, answer_write)]
+        actions = [(os.POSIX_SPAWN_DUP2, ours[0], 3), (os.POSIX_SPAWN_DUP2, ours[1], 4)]
+        actions += [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
+        path = str(program())
+        self._process = os.posix_spawn(path, [path, *options], os.environ, file_actions=actions)
+        for descriptor in (*ours, command_read, answer_write):
+            os.close(descriptor)
         self._commands, self._answers = os.fdopen(command_write, "wb", 0), os.fdopen(answer_read, "rb")
         self._numbers, self._session, self._rest = itertools.count(1), "", b""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
@@ -63,8 +61,8 @@ class Browser:
         return self
 
     def __exit__(self, *unused: object) -> None:
-        self._process.kill()
-        self._process.wait()
+        os.kill(self._process, signal.SIGKILL)
+        os.waitpid(self._process, 0)
         self._commands.close()
         self._answers.close()
         self._profile.cleanup()

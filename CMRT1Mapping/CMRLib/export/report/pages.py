@@ -73,7 +73,7 @@ def page(template: str, content: Mapping[str, Any]) -> str:
         number=lambda: next(numbers),
         drawn=drawn,
         png=png_uri,
-        bullseye=lambda item: Markup(bullseye_svg(item.bullseye, name=f"scale-{next(numbers)}")),
+        bullseye=lambda item: Markup(bullseye_svg(item.bullseye, gradient=f"scale-{next(numbers)}")),
         is_picture=lambda item: isinstance(item, Picture),
         values=values,
     )
