@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from CMRLandmarksLib import prediction
 from CMRLandmarksLib.prediction import DEFAULT_MODEL, TASK
+from CMRLandmarksLib.report import MEASURES, landmarks_section
 from CMRLib.anatomy.landmarks import LANDMARK_NAMES, LANDMARKS, LEAST_HEART
 from CMRLib.batch.results import series_entry
 from CMRLib.batch.step import Step, StepReport, StepResult, StepTask, images_of
@@ -21,6 +22,7 @@ from CMRLib.study.series import STACK, Series
 
 if TYPE_CHECKING:
     from CMRLandmarksLib.prediction import LandmarkModel, LandmarkPrediction
+    from CMRLib.export.report.items import ReportSource, Section
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class LandmarksStep(Step):
     nothing = "No short-axis image was found for landmarks; check the folder, or describe its files in a study.json."
     columns = ("markups_file", "flagged")
     counts = {"landmarks": "lv_center_px"}
+    measures = MEASURES
     scene = "CMRLandmarksLib.scene.batch"
 
     def weights(self, choices: Mapping[str, Any]) -> dict[str, str]:
@@ -81,8 +84,13 @@ class LandmarksStep(Step):
         """See `CMRLib.batch.step.Step`: the points of every slice that shows a heart."""
         found: LandmarksOfImages = made.value
         return Exports(
-            findings=tuple(_findings(found, *numbered) for numbered in enumerate(found.predictions)), are_frames=found.frames
+            findings=tuple(_findings(found, *numbered) for numbered in enumerate(found.predictions)),
+            are_frames=found.frames,
         )
+
+    def show(self, entries: Sequence[Mapping[str, Any]], source: ReportSource) -> Section:
+        """See `CMRLib.batch.step.Step`: every slice with its landmarks and the directions of its segments."""
+        return landmarks_section(entries, source)
 
 
 STEP = LandmarksStep()

@@ -71,12 +71,17 @@ class ColorScale:
         jumps = [low for low, high in zip(self.values, self.values[1:], strict=False) if low == high]
         if jumps:
             return tuple(jumps)
-        span = self.values[-1] - self.values[0]
-        step = 10.0 ** np.floor(np.log10(span))
-        step = next(step * factor for factor in (1.0, 0.5, 0.2, 0.1) if span / (step * factor) >= 3.999)
-        first = np.ceil(self.values[0] / step - 1e-9)
-        count = int(np.floor(self.values[-1] / step + 1e-9) - first) + 1
-        return tuple(float(round((first + n) * step, 12)) for n in range(count))
+        return round_values(self.values[0], self.values[-1])
+
+
+def round_values(low: float, high: float) -> tuple[float, ...]:
+    """Four to eleven round values, evenly spaced, from ``low`` to ``high``, which is above it."""
+    span = high - low
+    step = 10.0 ** np.floor(np.log10(span))
+    step = next(step * factor for factor in (1.0, 0.5, 0.2, 0.1) if span / (step * factor) >= 3.999)
+    first = np.ceil(low / step - 1e-9)
+    count = int(np.floor(high / step + 1e-9) - first) + 1
+    return tuple(float(round((first + n) * step, 12)) for n in range(count))
 
 
 @dataclass(frozen=True)

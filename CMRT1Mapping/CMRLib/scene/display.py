@@ -21,9 +21,6 @@ OVERLAY_OPACITY = 0.6
 LABEL_OPACITY = 0.8
 OWN_VIEW = "CMR"  # beginning of the name of a view that is not for any image: closing a scene resets all else about it
 
-# T1 is longer in a stronger field: normal myocardium would look diseased in the other field's colors.
-T1_COLOR_TABLES = {"1.5 T": "CMR_T1_1.5T", "3 T": "CMR_T1_3T"}
-
 
 @dataclass(frozen=True)
 class CodedTerm:
@@ -141,11 +138,6 @@ def _setLegend(volumeNode: Any, display: MapDisplay) -> None:
         text.SetFontFamilyToArial()
         text.SetFontSize(LEGEND_FONT_SIZE)
         text.ShadowOn()  # the legend lies on the image
-
-
-def t1ColorsForField(tesla: float) -> str:
-    """The key of `T1_COLOR_TABLES` for a field strength."""
-    return "3 T" if tesla > 2.25 else "1.5 T"
 
 
 def showLabels(labelNode: Any, visible: bool) -> None:
