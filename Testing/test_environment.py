@@ -239,7 +239,7 @@ def test_programs_of_tests_are_installed_where_that_is_allowed_and_told_elsewher
     monkeypatch.setattr(environment.os, "geteuid", lambda: 1000)
     environment.install_test_tools()
     told = capsys.readouterr().out
-    assert told.startswith("Tests that need dicom3tools will be skipped.") and "As root, run: apt-get update &&" in told
+    assert told.startswith("Tests that need dciodvfy will be skipped.") and "As root, run: apt-get update &&" in told
     monkeypatch.setattr(environment.shutil, "which", lambda name: f"/usr/bin/{name}")
     called.clear()
     environment.install_test_tools()
