@@ -26,7 +26,8 @@ from slicer.ScriptedLoadableModule import (
 
 from CMRLib import provenance
 from CMRLib.errors import InputError
-from CMRLib.scene import acquisitions, display
+from CMRLib.files.color_tables import T1_COLOR_TABLES
+from CMRLib.scene import acquisitions
 from CMRLib.scene.dependencies import ensureTorch, isTorchInstalled
 from CMRLib.scene.panel import Panel
 from CMRLib.scene.tables import findStatistics
@@ -87,7 +88,7 @@ class CMRT1MappingParameterNode:
     lastTest: Annotated[str, Choice(["scanner", "paper"])] = "scanner"
     correctMotion: bool = True
     device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"])] = "auto"
-    colors: Annotated[str, Choice(list(display.T1_COLOR_TABLES))] = "1.5 T"
+    colors: Annotated[str, Choice(list(T1_COLOR_TABLES))] = "1.5 T"
     t1Map: vtkMRMLScalarVolumeNode
     r2Map: vtkMRMLScalarVolumeNode
     samplesMap: vtkMRMLScalarVolumeNode

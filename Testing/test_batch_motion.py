@@ -126,10 +126,10 @@ def test_original_is_kept_and_said_where_correction_does_not_help(cmr_batch, net
     same_maps(tmp_path / "on" / "P001", tmp_path / "off" / "P001")
 
 
-def same_maps(one, other):
-    for first, second in zip(results_of(one)["t1"], results_of(other)["t1"], strict=True):
+def same_maps(output, other):
+    for first, second in zip(results_of(output)["t1"], results_of(other)["t1"], strict=True):
         for role in MAPS:
-            files = one / first[f"{role}_file"], other / second[f"{role}_file"]
+            files = output / first[f"{role}_file"], other / second[f"{role}_file"]
             assert np.array_equal(*(read_image(file)[0] for file in files)), role
 
 
@@ -147,11 +147,7 @@ def test_switched_off_neither_loads_nor_says_anything_of_it(cmr_batch, tmp_path,
 
 
 def test_choices_of_the_fit_are_made_again_written_down_and_kept_by_other_steps(cmr_batch, tmp_path, monkeypatch):
-    def marked(study, maps, folder, device, results):
-        results["landmarks"].append({"role": "t1", "slice": "mid", "lv_center_px": [1.0, 2.0]})
-        return [None]
-
-    monkeypatch.setattr("CMRLib.batch.find_landmarks", marked)
+    monkeypatch.setattr(LandmarksStep, "run", lambda self, task: StepReport([{"slice": "mid", "lv_center_px": [1, 2]}]))
     moving_study(tmp_path / "in")
     command = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--no-motion-correction"]
 
@@ -164,7 +160,7 @@ def test_choices_of_the_fit_are_made_again_written_down_and_kept_by_other_steps(
     assert written.GetMetaData("CMR.Fit") == "precise"
     assert cmr_batch([*command, "--steps", "landmarks"]) == 0 and entry()["fit"] == "precise"
     made = (tmp_path / "out" / "P001" / "results.json").stat().st_mtime_ns
-    assert cmr_batch([*command, "--fit", "precise", "--molli", "scanner"]) == 0
+    assert cmr_batch([*command, "--fit", "precise"]) == 0
     assert (tmp_path / "out" / "P001" / "results.json").stat().st_mtime_ns == made
     assert cmr_batch([*command, "--fit", "fast"]) == 2
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from CMRLandmarksLib import prediction
 from CMRLandmarksLib.prediction import DEFAULT_MODEL, TASK
+from CMRLandmarksLib.report import MEASURES, landmarks_section
 from CMRLib.anatomy.landmarks import LANDMARK_NAMES, LANDMARKS, LEAST_HEART
 from CMRLib.batch.results import series_entry
-from CMRLib.batch.step import Step, StepReport, StepResult, StepTask
+from CMRLib.batch.step import Step, StepReport, StepResult, StepTask, images_of
 from CMRLib.errors import InputError
 from CMRLib.export.dicom.items import ExportedPoint, Exports, Findings, Term
 from CMRLib.files.markups import MarkupPoint, write_markups
@@ -21,6 +22,7 @@ from CMRLib.study.series import STACK, Series
 
 if TYPE_CHECKING:
     from CMRLandmarksLib.prediction import LandmarkModel, LandmarkPrediction
+    from CMRLib.export.report.items import ReportSource, Section
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class LandmarksStep(Step):
     nothing = "No short-axis image was found for landmarks; check the folder, or describe its files in a study.json."
     columns = ("markups_file", "flagged")
     counts = {"landmarks": "lv_center_px"}
+    measures = MEASURES
     scene = "CMRLandmarksLib.scene.batch"
 
     def weights(self, choices: Mapping[str, Any]) -> dict[str, str]:
@@ -64,7 +67,7 @@ class LandmarksStep(Step):
         model = prediction.load_landmark_model(device=task.device)
         report = StepReport(device=str(model.device))
         report.models[TASK] = {"id": model.entry.id, "sha256": model.entry.sha256}
-        for source in self._sources(task):
+        for source in task.sources(self.roles):
             start = time.perf_counter()
             try:
                 made = _found(source, model)
@@ -81,13 +84,13 @@ class LandmarksStep(Step):
         """See `CMRLib.batch.step.Step`: the points of every slice that shows a heart."""
         found: LandmarksOfImages = made.value
         return Exports(
-            findings=tuple(_findings(found, *one) for one in enumerate(found.predictions)), are_frames=found.frames
+            findings=tuple(_findings(found, *numbered) for numbered in enumerate(found.predictions)),
+            are_frames=found.frames,
         )
 
-    def _sources(self, task: StepTask) -> list[StepResult | Series]:
-        """T1 maps of the same run, and series."""
-        maps = [made for results in task.earlier.values() for made in results if made.role in self.roles]
-        return [*maps, *(series for series in task.study.series if series.role in self.roles)]
+    def show(self, entries: Sequence[Mapping[str, Any]], source: ReportSource) -> Section:
+        """See `CMRLib.batch.step.Step`: every slice with its landmarks and the directions of its segments."""
+        return landmarks_section(entries, source)
 
 
 STEP = LandmarksStep()
@@ -118,16 +121,15 @@ def _findings(found: LandmarksOfImages, index: int, answer: LandmarkPrediction) 
 
 
 def _found(source: StepResult | Series, model: LandmarkModel) -> StepResult:
-    loaded = source if isinstance(source, StepResult) else source.load()
-    series = source.series if isinstance(source, StepResult) else source
+    made = images_of(source)
     found = LandmarksOfImages(
-        frames=source.role == "cine" and series.slice != STACK,
-        predictions=tuple(prediction.predict_landmarks(loaded.images, loaded.geometry, model=model)),
+        frames=source.role == "cine" and made.series.slice != STACK,
+        predictions=tuple(prediction.predict_landmarks(made.images, made.geometry, model=model)),
         device=str(model.device),
         model=model.entry.id,
         model_sha256=model.entry.sha256,
     )
-    return StepResult(source.key, series, "", loaded.images, loaded.geometry, found)
+    return replace(made, value=found)
 
 
 def _entries(made: StepResult, role: str, file: str, seconds: float) -> list[dict[str, Any]]:

@@ -47,6 +47,7 @@ class SegmentationModel:
         finder: finds the heart in the whole image.
         networks: the ensemble, shallowest first.
         quality: predicts the Dice; None in a model whose regressions are not fitted yet.
+        finder_turns: in how many orientations, up to 8, the finder looks at the whole image.
         turns: in how many orientations, up to 8, each network looks at a crop.
         passes: how often the crop is made; from the second on around what the deepest network found in the one before.
         device: where they are.
@@ -56,6 +57,7 @@ class SegmentationModel:
     finder: nn.Module
     networks: tuple[nn.Module, ...]
     quality: QualityModel | None
+    finder_turns: int
     turns: int
     passes: int
     device: torch.device
@@ -135,6 +137,7 @@ def load_segmentation_model(model: str | Path = DEFAULT_MODEL, device: str = "au
         finder=with_weights(finder(), weights.part("finder"), weights.entry, chosen),
         networks=tuple(networks),
         quality=QualityModel.from_dict(contract["quality"]) if "quality" in contract else None,
+        finder_turns=int(contract["finder_turns"]),
         turns=int(contract["turns"]),
         passes=int(contract["passes"]),
         device=chosen,
@@ -234,7 +237,8 @@ def _candidates_of(
 
     shape = planes[0].shape
     whole = View.whole((shape[0], shape[1]), spacing, WHOLE_SIZE)
-    (shares,) = _shares([model.finder], [whole.sample(plane) for plane in planes], 1, batch, model, done)
+    seen = [whole.sample(plane) for plane in planes]
+    (shares,) = _shares([model.finder], seen, model.finder_turns, batch, model, done)
     places = places_of_stack([place_in(part, whole, spacing) for part in nested_maps(shares)])
     asked = [i for i, place in enumerate(places) if place is not None]
     views: list[View] = []
@@ -309,7 +313,8 @@ def _answer(
 ) -> SliceSegmentation:
     if isinstance(found, str):
         nothing = np.zeros(shape, dtype=np.uint8)
-        return SliceSegmentation(number, nothing, np.nan, np.nan, found == BLANK, "", "", None, ())
+        reason = BLANK if found == BLANK else ""
+        return SliceSegmentation(number, nothing, np.nan, np.nan, bool(reason), reason, "", None, ())
     predictions = quality.predict(found.matrix())
     best = int(np.argmax(predictions))
     predicted = float(predictions[best])

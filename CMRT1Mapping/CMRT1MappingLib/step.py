@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,10 @@ from CMRT1MappingLib.mapping import T1Result, map_t1
 from CMRT1MappingLib.motion.correction import Correction
 from CMRT1MappingLib.motion.estimation import DEFAULT_MODEL, TASK, load_motion_model
 from CMRT1MappingLib.motion.judgement import summary_r2
+from CMRT1MappingLib.report import MEASURES, t1_section
 
 if TYPE_CHECKING:
+    from CMRLib.export.report.items import ReportSource, Section
     from CMRT1MappingLib.motion.estimation import MotionModel
 
 MOTION_CORRECTION = Argument(
@@ -70,6 +72,7 @@ class T1Step(Step):
         *("motion_correction", "motion_px", "r2_before", "r2_after", "r2_smoothed"),
     )
     counts = {"T1 maps": "t1_file", "motion corrected": "corrected_irw_file"}
+    measures = MEASURES
     arguments = (MOTION_CORRECTION, FIT, MOLLI)
     scene = "CMRT1MappingLib.scene.batch"
 
@@ -123,6 +126,10 @@ class T1Step(Step):
             ),
             findings=(_quality(made.value.result),),
         )
+
+    def show(self, entries: Sequence[Mapping[str, Any]], source: ReportSource) -> Section:
+        """See `CMRLib.batch.step.Step`: the maps of every acquisition."""
+        return t1_section(entries, source)
 
 
 STEP = T1Step()

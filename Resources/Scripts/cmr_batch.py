@@ -59,7 +59,6 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
         )
     parser.add_argument("--hematocrit", type=float, metavar="H", help="not part of this version")
     parser.add_argument("--scene", action="store_true", help="also save each study as a scene for 3D Slicer")
-    parser.add_argument("--report", action="store_true", help="not part of this version")
     parser.add_argument(
         "--dicom", action="store_true", help="also write the results as DICOM, into dicom/ of each study"
     )
@@ -77,6 +76,7 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
         help="the key of --deidentify, made where it is missing (default: among your settings); keep it, and keep it "
         "secret: whoever has it and a patient's id can find the pseudonym",
     )
+    parser.add_argument("--report", action="store_true", help="also make HTML reports of each study and of all")
     parser.add_argument("--overwrite", action="store_true", help="process complete studies again")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="number of processes")
 
@@ -90,9 +90,8 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
         except InputError as error:
             parser.error(str(error))
     options.choices = {argument.name: getattr(options, argument.name) for step in steps for argument in step.arguments}
-    for name, value in (("hematocrit", options.hematocrit), ("report", options.report)):
-        if value not in (None, False):
-            parser.error(f"--{name} is not part of this version; leave it out")
+    if options.hematocrit is not None:
+        parser.error("--hematocrit is not part of this version; leave it out")
     if options.pseudonym_key is not None and not options.deidentify:
         parser.error("--pseudonym-key has no meaning without --deidentify")
     if options.workers < 1:
@@ -112,12 +111,16 @@ def _milliseconds(text: str) -> tuple[float, ...]:
 
 def _run(options: argparse.Namespace, cancellation: Cancellation) -> int:
     from CMRLib.batch.options import BatchOptions
+    from CMRLib.batch.reporting import write_cohort_report
     from CMRLib.batch.results import write_summary
     from CMRLib.batch.run import run_batch
     from CMRLib.commands import EXIT_DONE, EXIT_SOME_FAILED, stopped
     from CMRLib.errors import OutputError
     from CMRLib.export.dicom.objects import load_highdicom
+    from CMRLib.export.report.pages import environment
 
+    if options.report:
+        environment()  # says what is missing before anything is computed
     with contextlib.suppress(AttributeError):  # 3D Slicer has streams of its own
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # paths in any encoding
     if options.dicom:
@@ -132,6 +135,7 @@ def _run(options: argparse.Namespace, cancellation: Cancellation) -> int:
         workers=options.workers,
         dicom=options.dicom,
         secret=_key(options) if options.deidentify else b"",
+        report=options.report,
         save_scene=_scene_saver() if options.scene else None,
     )
 
@@ -146,6 +150,8 @@ def _run(options: argparse.Namespace, cancellation: Cancellation) -> int:
     print(f"Studies: {len(outcomes) - failed - skipped} done, {skipped} complete already, {failed} failed")
     try:
         print(f"Summary: {write_summary(options.output, [outcome.results for outcome in outcomes])}")
+        if options.report:
+            print(f"Report: {write_cohort_report(options.output)}")
     except OutputError as error:
         return stopped(str(error), EXIT_SOME_FAILED)
     return EXIT_SOME_FAILED if failed else EXIT_DONE

@@ -106,21 +106,22 @@ def _draw(folder: Path, maps: list[dict[str, str]]) -> Path:
 
 def _color_table(t1_map: Path) -> tuple[Any, float, float]:
     """The colors for T1 at the field strength of a map, as in Slicer, and the values in ms of their ends."""
-    import numpy as np
     import SimpleITK as sitk  # noqa: N813 (the name its users know)
     from matplotlib.colors import LinearSegmentedColormap
 
-    from CMRLib.resources import resource_path
-    from CMRLib.scene.display import T1_COLOR_TABLES, t1ColorsForField
+    from CMRLib.files.color_tables import T1_COLOR_TABLES, read_color_table, t1_colors_for_field
 
     header = sitk.ImageFileReader()
     header.SetFileName(str(t1_map))
     header.ReadImageInformation()
     field = float(header.GetMetaData("CMR.FieldStrength")) if header.HasMetaDataKey("CMR.FieldStrength") else 1.5
-    points = np.loadtxt(resource_path(f"ColorTables/{T1_COLOR_TABLES[t1ColorsForField(field)]}.txt"))
-    shortest, longest = float(points[0, 0]), float(points[-1, 0])
-    places = (points[:, 0] - shortest) / (longest - shortest)
-    return LinearSegmentedColormap.from_list("T1", list(zip(places, points[:, 1:], strict=True))), shortest, longest
+    scale = read_color_table(T1_COLOR_TABLES[t1_colors_for_field(field)])
+    shortest, longest = scale.values[0], scale.values[-1]
+    points = [
+        ((value - shortest) / (longest - shortest), color)
+        for value, color in zip(scale.values, scale.colors, strict=True)
+    ]
+    return LinearSegmentedColormap.from_list("T1", points), shortest, longest
 
 
 if __name__ == "__main__":

@@ -22,7 +22,11 @@ from CMRQCSegmentationLib.research.examples import Examples
 from CMRQCSegmentationLib.research.training import EnsembleTask, FinderTask, PaperTask
 
 FINDER = "finder"
-TURNS, PASSES = 2, 3  # how the shipped model looks at a crop, see `CMRQCSegmentationLib.prediction.SegmentationModel`
+FINDER_TURNS, TURNS, PASSES = (
+    8,
+    2,
+    3,
+)  # how the shipped model looks at a crop, see `CMRQCSegmentationLib.prediction.SegmentationModel`
 
 
 def part_name(depths: tuple[int, ...]) -> str:
@@ -175,6 +179,7 @@ def assemble(
             "whole_size": WHOLE_SIZE,
             "normalisation": f"quantiles {QUANTILES[0]} and {QUANTILES[1]} of the view's non-zero pixels to 0 and 1",
             "depths": list(depths),
+            "finder_turns": FINDER_TURNS,
             "turns": TURNS,
             "passes": PASSES,
         },

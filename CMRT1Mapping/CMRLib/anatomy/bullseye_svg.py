@@ -10,13 +10,14 @@ from CMRLib.anatomy.aha import SEGMENTS
 from CMRLib.anatomy.bullseye import BORDER, BORDER_COLOR, WALL_NAMES, BullsEye, ColorScale, Sector
 
 
-def bullseye_svg(bullseye: BullsEye, title: str = "", size: int = 640) -> str:
+def bullseye_svg(bullseye: BullsEye, title: str = "", size: int = 640, gradient: str = "scale") -> str:
     """The whole picture, with numbers, values, the walls' names and the color bar, as an SVG document.
 
     Args:
         bullseye: what to draw.
         title: written above it.
         size: height in pixels; the width is a quarter more.
+        gradient: id of the color bar's gradient; a page that holds several pictures needs a different one for each.
     """
     radius, x0, y0 = 0.40 * size, 0.49 * size, 0.53 * size
     parts = [
@@ -40,11 +41,11 @@ def bullseye_svg(bullseye: BullsEye, title: str = "", size: int = 640) -> str:
         turn = f' transform="rotate({90 * right:.0f} {{x:.1f}} {{y:.1f}})"' if right else ""
         x, y = x0 + 1.05 * radius * right, y0 - 1.05 * radius * up + (0.02 * size if up < 0 else 0.0)
         parts.append(_text(x, y, name, 0.024 * size, "#444444", extra=turn.format(x=x, y=y)))
-    parts += [*_svg_bar(bullseye.scale, size), "</svg>"]
+    parts += [*_svg_bar(bullseye.scale, size, gradient), "</svg>"]
     return "\n".join(parts) + "\n"
 
 
-def _svg_bar(scale: ColorScale, size: int) -> list[str]:
+def _svg_bar(scale: ColorScale, size: int, gradient: str) -> list[str]:
     left, width, top, bottom = 1.03 * size, 0.04 * size, 0.16 * size, 0.90 * size
     low, high = scale.values[0], scale.values[-1]
 
@@ -56,8 +57,8 @@ def _svg_bar(scale: ColorScale, size: int) -> list[str]:
         for value, color in zip(scale.values, scale.colors, strict=True)
     )
     parts = [
-        f'<defs><linearGradient id="scale" x1="0" y1="1" x2="0" y2="0">{stops}</linearGradient></defs>',
-        f'<rect x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{bottom - top:.1f}" fill="url(#scale)" '
+        f'<defs><linearGradient id="{gradient}" x1="0" y1="1" x2="0" y2="0">{stops}</linearGradient></defs>',
+        f'<rect x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{bottom - top:.1f}" fill="url(#{gradient})" '
         f'stroke="{_hex(BORDER_COLOR)}"/>',
         _text(left + width / 2, top - 0.03 * size, scale.title, 0.027 * size, bold=True),
     ]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from CMRLib.files.segmentations import LABELS_ENDING, SEGMENTATION_ENDING
 from CMRLib.networks.models import file_sha256
 from CMRLib.study.reading import read_study
 from CMRLib.study.series import Series, Study
@@ -75,10 +76,12 @@ def is_same_place(recorded: Mapping[str, Any], study: Study) -> bool:
 
 
 def _files(study: Study) -> list[Path]:
-    """Every file that the study was read from, or that was left out of it."""
-    series = [file for one in study.series for file in (*one.files, *one.phase_files)]
-    files = {*series, *(file for item in study.unrecognised for file in item.files), study.path / STUDY_FILE}
-    for file in series:
+    """Every file that the study was read from, that was left out of it, or that may correct a result."""
+    read = [file for series in study.series for file in (*series.files, *series.phase_files)]
+    files = {*read, *(file for item in study.unrecognised for file in item.files), study.path / STUDY_FILE}
+    for ending in (SEGMENTATION_ENDING, LABELS_ENDING):  # which someone may have corrected
+        files |= set(study.path.glob(f"*{ending}"))
+    for file in read:
         if file.suffix.lower() in _DETACHED_HEADERS:
             files |= {other for other in file.parent.iterdir() if other.suffix.lower() not in _NO_PIXELS}
     return sorted((file for file in files if file.is_file()), key=os.fsencode)

@@ -21,6 +21,7 @@ from CMRLib.batch.inputs import are_same, inputs_of, is_same_place
 from CMRLib.batch.options import BatchOptions, Outcome
 from CMRLib.batch.plan import Plan, is_complete, plan_study
 from CMRLib.batch.registry import STEP_MODULES
+from CMRLib.batch.reporting import has_current_report, write_study_report
 from CMRLib.batch.results import new_results, read_results, write_results
 from CMRLib.batch.step import StepResult, StepTask
 from CMRLib.errors import CMRError, DeviceError, MissingDependencyError, OutputError
@@ -84,6 +85,10 @@ class Job:
             return Outcome(_without_files(new_results(self.study.id), OTHER_INPUT))
         return None
 
+    def lacks_report(self, outcome: Outcome) -> bool:
+        """Whether the report of these results is left to do; a study that failed has none."""
+        return self.options.report and outcome.results["status"] != "failed" and not has_current_report(self.final)
+
 
 def process(job: Job) -> Outcome:
     """Process one study; only what concerns every study is raised."""
@@ -92,9 +97,26 @@ def process(job: Job) -> Outcome:
             if not held:
                 return Outcome(_without_files(new_results(job.study.id), BUSY))
             # Another run may have finished it, or put another study in its place, since this one looked.
-            return job.settled() or _process(job)
+            return _reported(job, job.settled() or _process(job))
     except OutputError as error:
         return Outcome(_without_files(new_results(job.study.id), str(error)))
+
+
+def _reported(job: Job, outcome: Outcome) -> Outcome:
+    """The outcome after the report was made where that is left to do; a report that fails costs no result."""
+    if not job.lacks_report(outcome):
+        return outcome
+    try:
+        write_study_report(job.final, job.study, outcome.results)
+        return outcome
+    except MissingDependencyError:
+        raise
+    except CMRError as error:
+        message = str(error)
+    except Exception as error:
+        message = unexpected(error)
+    errors = [*outcome.results["errors"], f"Its report cannot be made: {message}"]
+    return Outcome({**outcome.results, "status": "partial", "errors": errors})
 
 
 def lost(job: Job) -> Outcome:

@@ -28,6 +28,7 @@ class BatchOptions:
         dicom: also write the results as DICOM.
         secret: the key of the pseudonyms under which everything is written, see `CMRLib.export.pseudonyms`; b"" writes
             studies under their own names.
+        report: also make the report of every study.
         save_scene: what writes each study's ``scene.mrb``, None for no scene. A function at the top level of a module,
             so that processes can share it. It comes from outside because this layer knows no nodes.
     """
@@ -41,6 +42,7 @@ class BatchOptions:
     workers: int = 1
     dicom: bool = False
     secret: bytes = field(default=b"", repr=False)
+    report: bool = False
     save_scene: SceneSaver | None = None
 
 

@@ -75,12 +75,12 @@ def run_batch(
         else:
             job = Job(folder, *study, output, options)
             settled = job.settled()
-            if settled is None:
+            if settled is None or job.lacks_report(settled):
                 jobs.append(job)
                 continue
             outcomes[folder] = settled
         report(outcomes[folder])
-    _check_steps(jobs, options.device)
+    _check_steps([job for job in jobs if job.settled() is None], options.device)
     try:
         with contextlib.closing(in_processes(process, jobs, options.workers, lost)) as results:
             for job, outcome in results:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from CMRLib.export.dicom.items import Exports
+from CMRLib.export.report.items import Measure, ReportSource, Section
 from CMRLib.geometry import Geometry
 from CMRLib.study.series import Series, Study
 
@@ -75,6 +76,22 @@ class StepTask:
     choices: Mapping[str, Any] = field(default_factory=dict)
     progress: Callable[[float], None] = lambda fraction: None
 
+    def sources(self, roles: Collection[str]) -> list[StepResult | Series]:
+        """What there is of these roles: images made by earlier steps, and series."""
+        made = [result for results in self.earlier.values() for result in results if result.role in roles]
+        return [*made, *(series for series in self.study.series if series.role in roles)]
+
+
+def images_of(source: StepResult | Series) -> StepResult:
+    """The images of a series, or of an earlier result, as a result that has no value yet.
+
+    Raises:
+        InputError: the series cannot be read.
+    """
+    loaded = source if isinstance(source, StepResult) else source.load()
+    series = source.series if isinstance(source, StepResult) else source
+    return StepResult(source.key, series, "", loaded.images, loaded.geometry, None)
+
 
 @dataclass
 class StepReport:
@@ -110,6 +127,7 @@ class Step(ABC):
         columns: keys of its entries that ``summary.csv`` shows.
         counts: words for the line about a study -> key that its entries have where they count, as
             ``{"landmarks": "lv_center_px"}``.
+        measures: what the report tells of each of its results.
         arguments: options that it brings to the command line.
         scene: module whose ``addNodes(results, volumes)`` makes nodes of its results, see `CMRLib.scene.studies`. It is
             named and not imported, as this layer knows no nodes.
@@ -121,6 +139,7 @@ class Step(ABC):
     nothing: ClassVar[str]
     columns: ClassVar[tuple[str, ...]] = ()
     counts: ClassVar[Mapping[str, str]] = {}
+    measures: ClassVar[tuple[Measure, ...]] = ()
     arguments: ClassVar[tuple[Argument, ...]] = ()
     scene: ClassVar[str]
 
@@ -169,3 +188,15 @@ class Step(ABC):
     def exports(self, made: StepResult) -> Exports:
         """What a result of the step offers to other systems; by default nothing."""
         return Exports()
+
+    def show(self, entries: Sequence[Mapping[str, Any]], source: ReportSource) -> Section:
+        """What the report of a study shows of the step's results besides its measures; by default nothing.
+
+        Args:
+            entries: of ``results.json``.
+            source: where the files are that they name.
+
+        Raises:
+            InputError: a file cannot be read; the report says so and shows the rest.
+        """
+        return Section(self.name.capitalize())

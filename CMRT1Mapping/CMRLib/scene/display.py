@@ -21,9 +21,6 @@ OVERLAY_OPACITY = 0.6
 LABEL_OPACITY = 0.8
 OWN_VIEW = "CMR"  # beginning of the name of a view that is not for any image: closing a scene resets all else about it
 
-# T1 is longer in a stronger field: normal myocardium would look diseased in the other field's colors.
-T1_COLOR_TABLES = {"1.5 T": "CMR_T1_1.5T", "3 T": "CMR_T1_3T"}
-
 
 @dataclass(frozen=True)
 class CodedTerm:
@@ -143,11 +140,6 @@ def _setLegend(volumeNode: Any, display: MapDisplay) -> None:
         text.ShadowOn()  # the legend lies on the image
 
 
-def t1ColorsForField(tesla: float) -> str:
-    """The key of `T1_COLOR_TABLES` for a field strength."""
-    return "3 T" if tesla > 2.25 else "1.5 T"
-
-
 def showLabels(labelNode: Any, visible: bool) -> None:
     """Lay a label map over every slice view of images, or take it away where it is."""
     for composite in imageComposites():
@@ -200,6 +192,15 @@ def showInSliceViews(volumeNode: Any, overlay: Any = None) -> None:
         view.GetSliceNode().SetSliceToRASByNTP(*np.cross(x, y), *x, *center, 0)
         view.FitSliceToBackground()
     _refreshLegends()
+
+
+def goToSlice(volumeNode: Any, index: int) -> None:
+    """Go to a slice of a volume in every slice view that shows the volume."""
+    columns, rows, _slices = volumeNode.GetImageData().GetDimensions()
+    middle = ijkToWorld(volumeNode, np.array([[(columns - 1) / 2, (rows - 1) / 2, index]]))[0]
+    for view in sliceLogics():
+        if view.GetSliceCompositeNode().GetBackgroundVolumeID() == volumeNode.GetID():
+            view.GetSliceNode().JumpSliceByOffsetting(*middle)
 
 
 def showSideBySide(leftVolume: Any, rightVolume: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,10 @@ class LandmarkReview(SliceReview):
     """What is known about the landmarks of one slice.
 
     Attributes:
-        confidences: of each landmark, 0 to 1, in the order of `LANDMARKS`; empty for a slice never given to a model.
-        model: the model's answer, (row, column) in pixels or None, in the order of `LANDMARKS`; may be empty.
+        confidences: of each landmark, 0 to 1, in the order of `CMRLib.anatomy.landmarks.LANDMARKS`; empty for a slice
+            never given to a model.
+        model: the model's answer, (row, column) in pixels or None, in the order of
+            `CMRLib.anatomy.landmarks.LANDMARKS`; may be empty.
         judged: where the landmarks were when the analyst accepted or rejected them, as ``model``; empty before.
         verdict: "accepted" or "rejected", or empty before.
         level: "basal", "mid", "apical" or "none" (left out) as the analyst chose; empty for automatic.
@@ -45,16 +47,12 @@ class LandmarkReview(SliceReview):
         return len(self.model) == len(LANDMARKS) and None not in self.model[:2]
 
     def statusAt(self, points: Sequence[Point | None]) -> Status:
-        """The status when the landmarks are at these places, in the order of `LANDMARKS`."""
+        """The status when the landmarks are at these places, in the order of `CMRLib.anatomy.landmarks.LANDMARKS`."""
         if points[0] is None or points[1] is None:
             return Status.MISSING
         if self.verdict and _areSame(points, self.judged):
             return Status(self.verdict)
         return self.untouched if _areSame(points, self.model) else Status.CORRECTED
-
-
-_SHARED_FIELDS = {field.name for field in fields(SliceReview)}
-_OWN_FIELDS = [field.name for field in fields(LandmarkReview) if field.name not in _SHARED_FIELDS]
 
 
 def readReview(landmarksNode: Any) -> list[LandmarkReview]:
@@ -64,22 +62,17 @@ def readReview(landmarksNode: Any) -> list[LandmarkReview]:
         InputError: what the node holds is damaged.
     """
     try:
-        entries = review.readReview(landmarksNode)
-        if not entries:
-            return _readEarlier(landmarksNode.GetAttribute(EARLIER_ATTRIBUTE))
-        own = json.loads(landmarksNode.GetAttribute(ATTRIBUTE) or "")
-        return [_entry({**asdict(entry), **answer}) for entry, answer in zip(entries, own, strict=True)]
+        entries = review.readExtended(landmarksNode, ATTRIBUTE, _entry)
+        return entries or _readEarlier(landmarksNode.GetAttribute(EARLIER_ATTRIBUTE))
     except (ValueError, TypeError, KeyError) as error:
         raise review.damaged(landmarksNode) from error
 
 
 def writeReview(landmarksNode: Any, entries: Sequence[LandmarkReview], note: str = "") -> None:
     """Keep the review of every slice with the landmarks; see `CMRLib.scene.review.writeReview`."""
-    own = [{name: getattr(entry, name) for name in _OWN_FIELDS} for entry in entries]
     wasModifying = landmarksNode.StartModify()
-    landmarksNode.SetAttribute(ATTRIBUTE, json.dumps(own))
     landmarksNode.RemoveAttribute(EARLIER_ATTRIBUTE)
-    review.writeReview(landmarksNode, entries, note)
+    review.writeExtended(landmarksNode, ATTRIBUTE, entries, note)
     landmarksNode.EndModify(wasModifying)
 
 

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from CMRLib.batch.step import StepResult
+from CMRLib.files.color_tables import t1_colors_for_field
 from CMRLib.scene.acquisitions import addSeries, phaseOf
-from CMRLib.scene.display import t1ColorsForField
 from CMRT1MappingLib.scene.t1reconstruction import storeResults
-
-WEAKER_FIELD_T = 1.5  # whose colors are taken where the files do not tell the field
 
 
 def addNodes(results: Sequence[StepResult], volumes: dict[str, Any]) -> None:
@@ -18,6 +16,6 @@ def addNodes(results: Sequence[StepResult], volumes: dict[str, Any]) -> None:
     for made in results:
         series, images = made.series, made.value.images
         source = addSeries(series.key, series, images)
-        colors = t1ColorsForField(series.field_strength_t or WEAKER_FIELD_T)
+        colors = t1_colors_for_field(series.field_strength_t)
         nodes = storeResults(source, made.value.result, images.geometry, phaseOf(source), colors=colors)
         volumes[made.key] = nodes["t1"]

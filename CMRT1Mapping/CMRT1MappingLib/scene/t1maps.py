@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import slicer
 
 from CMRLib import provenance
+from CMRLib.files.color_tables import T1_COLOR_TABLES, t1_colors_for_field
 from CMRLib.geometry import Geometry
 from CMRLib.scene.acquisitions import FIELD_STRENGTH, PHASE, inversionTimes
 from CMRLib.scene.display import (
@@ -15,12 +16,10 @@ from CMRLib.scene.display import (
     COLOR_TABLE,
     MILLISECOND,
     NO_UNITS,
-    T1_COLOR_TABLES,
     CodedTerm,
     MapDisplay,
     labelColorNode,
     setMapDisplay,
-    t1ColorsForField,
 )
 from CMRLib.scene.outputs import checkOutputs, checkOverwriting
 from CMRLib.scene.results import findResult, markResult
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from CMRT1MappingLib.fit.reconstruction import T1Maps
 
 FITTED_IMAGES = "CMR.FittedImages"  # the images that were fitted, where they are not those of the source
+
+WARNING = "Warning"  # parameter of a map that means nothing in most of the heart: why, as a sentence
 
 # Result -> ending of the node's name.
 MAP_NAMES = {
@@ -90,7 +91,7 @@ def storeT1Maps(
             times (those of the source if none are among them) and the noise.
         phaseNode: the phase that the polarity was taken from, or None.
         outputs: role -> node, or None to find or create one.
-        colors: key of `CMRLib.scene.display.T1_COLOR_TABLES`, for a new T1 map.
+        colors: key of `CMRLib.files.color_tables.T1_COLOR_TABLES`, for a new T1 map.
         fittedImages: the corrected images that the maps were fitted to; None for those of the source.
         mayOverwrite: those of the nodes given that may lose data of another role or another source.
 
@@ -124,7 +125,7 @@ def storeT1Maps(
 
 
 def setT1Colors(volumeNode: Any, colors: str) -> None:
-    """Show a T1 map in the colors of a field strength (key of `CMRLib.scene.display.T1_COLOR_TABLES`)."""
+    """Show a T1 map in the colors of a field strength (key of `CMRLib.files.color_tables.T1_COLOR_TABLES`)."""
     quantity = CodedTerm("113063", "DCM", "T1")
     setMapDisplay(volumeNode, MapDisplay("T1 [ms]", MILLISECOND, quantity, T1_COLOR_TABLES[colors]))
 
@@ -141,7 +142,7 @@ def colorsOf(source: Any, t1Map: Any) -> str:
     field = source.GetAttribute(FIELD_STRENGTH)
     if t1Map is not None:
         return t1ColorsOf(t1Map)
-    return t1ColorsForField(float(field)) if field else ""
+    return t1_colors_for_field(float(field)) if field else ""
 
 
 def flagWords(flags: int) -> str:

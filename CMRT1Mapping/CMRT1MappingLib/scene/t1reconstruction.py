@@ -22,6 +22,7 @@ from CMRLib.scene.outputs import checkOutputs, checkOverwriting
 from CMRLib.scene.results import findResult
 from CMRLib.scene.volumes import worldToIJK
 from CMRT1MappingLib.fit.curve import PixelCurve, curve_at
+from CMRT1MappingLib.fit.quality import map_doubt, map_fault
 from CMRT1MappingLib.fit.reconstruction import FitOptions
 from CMRT1MappingLib.fit.schemes import check_inversion_times
 from CMRT1MappingLib.mapping import T1Result, map_t1
@@ -147,7 +148,8 @@ def storeResults(
     """
     checkOverwriting(source, outputs or {}, t1maps.MAP_NAMES, mayOverwrite)
     corrected = result.corrected
-    parameters = {**result.parameters, **motionoutcome.parametersOf(corrected, geometry)}
+    warning = map_fault(result.maps, result.heart) or map_doubt(result.maps, result.heart)
+    parameters = {**result.parameters, **motionoutcome.parametersOf(corrected, geometry), t1maps.WARNING: warning}
     fitted = None
     if corrected is not None and corrected.kept:
         fitted = motion.storeCorrection(source, corrected, geometry, parameters)[motion.IMAGES]

@@ -18,7 +18,10 @@ from CMRT1MappingLib.scene import motionoutcome, plots, t1maps
 
 
 def summaryOf(nodes: Mapping[str, Any]) -> str:
-    """What maps (result -> node) were computed and what became of the motion; empty where there are none."""
+    """What maps (result -> node) were computed and what became of the motion; empty where there are none.
+
+    What makes a map worthless comes first.
+    """
     if not {"t1", "samples", "flags"} <= set(nodes):
         return ""
     fitted = volumeArray(nodes["samples"]) > 0
@@ -29,7 +32,8 @@ def summaryOf(nodes: Mapping[str, Any]) -> str:
         doubtful=np.count_nonzero(doubtful),
         device=nodes["t1"].GetAttribute(provenance.DEVICE),
     )
-    return f"{text} {motionOf(nodes['t1'])}".strip()
+    warning = nodes["t1"].GetAttribute(f"CMR.{t1maps.WARNING}") or ""
+    return " ".join(part for part in (warning, text, motionOf(nodes["t1"])) if part)
 
 
 def motionOf(t1Map: Any) -> str:

@@ -10,6 +10,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from CMRLib import __version__
 from CMRLib.errors import InputError
+from CMRLib.files.color_tables import t1_colors_for_field
 from CMRLib.geometry import Geometry
 from CMRLib.scene import acquisitions, display
 from CMRLib.scene.volumes import volumeArray, volumeGeometry
@@ -173,9 +174,11 @@ def test_color_nodes_are_loaded_once_and_offered_to_the_user(scene):
     assert display.colorNode("CMR_T1_3T") is not first
 
 
-@pytest.mark.parametrize(("tesla", "colors"), [(1.5, "1.5 T"), (1.494, "1.5 T"), (2.89, "3 T"), (3.0, "3 T")])
+@pytest.mark.parametrize(
+    ("tesla", "colors"), [(1.5, "1.5 T"), (1.494, "1.5 T"), (2.89, "3 T"), (3.0, "3 T"), (None, "1.5 T")]
+)
 def test_colors_for_a_field_strength(tesla, colors):
-    assert display.t1ColorsForField(tesla) == colors
+    assert t1_colors_for_field(tesla) == colors
 
 
 def test_flag_words_and_table_cover_every_combination(source, maps):

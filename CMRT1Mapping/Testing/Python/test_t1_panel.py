@@ -129,6 +129,18 @@ def test_apply_computes_the_maps(host, applied, phantom):
     assert host.takeMessages() == []
 
 
+def test_a_map_that_means_nothing_says_so_first(host, panel, phantom):
+    """Images that follow no inversion recovery still give numbers; the panel must not pass them off as T1."""
+    source = load(phantom, phase=False)
+    noise = np.random.default_rng(0).uniform(50.0, 400.0, phantom.images.shape).astype(np.float32)
+    host.setNode(panel.ui.inputSelector, load(SimpleNamespace(**{**vars(phantom), "images": noise}), "noise", False))
+    host.click(panel.ui.applyButton)
+    assert "the images follow no curve of inversion recovery" in panel.ui.statusLabel.text.partition("Fitted")[0]
+    host.setNode(panel.ui.inputSelector, source)
+    host.click(panel.ui.applyButton)
+    assert panel.ui.statusLabel.text.startswith("Fitted")
+
+
 def test_apply_shows_the_map_in_the_slice_views(host, applied):
     t1 = applied.maps["t1"]
     for composite in host.sliceComposites():
