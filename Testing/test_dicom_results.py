@@ -20,6 +20,7 @@ from CMRLib.simulation.dicom_writer import write_dicom_study
 
 SCRIPT = Path(__file__).resolve().parents[1] / "Resources" / "Scripts" / "cmr_batch.py"
 SLICES = ("basal", "mid")
+STEPS = ("--steps", "t1,landmarks")
 FAST = ("--no-motion-correction", "--device", "cpu")
 
 
@@ -45,7 +46,7 @@ def study(tmp_path_factory):
 def output(cmr_batch, study, tmp_path_factory):
     """The results of the real command."""
     output = tmp_path_factory.mktemp("results") / "out"
-    assert cmr_batch(study, output, "--dicom") == 0
+    assert cmr_batch(study, output, "--dicom", *STEPS) == 0
     (folder,) = [path for path in output.iterdir() if path.is_dir()]
     return folder
 
@@ -157,7 +158,7 @@ def test_whole_numbers_hold_gaps_and_large_values():
 
 
 def test_again_gives_the_same_bytes(cmr_batch, output, results, study, tmp_path):
-    assert cmr_batch(study, tmp_path / "again", "--dicom") == 0
+    assert cmr_batch(study, tmp_path / "again", "--dicom", *STEPS) == 0
     for entry in results["dicom"]:
         again = tmp_path / "again" / output.name / entry["file"]
         assert again.read_bytes() == (output / entry["file"]).read_bytes(), entry["file"]

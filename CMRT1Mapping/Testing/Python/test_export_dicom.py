@@ -1,7 +1,7 @@
 """What is made of a label map, landmarks and segment means, of any study: over arrays, without the batch."""
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import highdicom
 import numpy as np
@@ -27,25 +27,10 @@ from CMRLib.export.dicom.segmentation import _cielab
 from CMRLib.export.dicom.segments import segment_means
 from CMRLib.export.dicom.source import SEVERAL_PLACES, source_of
 from CMRLib.export.dicom.study import write_study
+from CMRLib.files.segmentations import Code, Segment
 from CMRLib.study.reading import read_study
 
 ROWS, COLUMNS = 40, 48
-
-
-@dataclass(frozen=True)
-class Code:
-    value: str
-    meaning: str
-
-
-@dataclass(frozen=True)
-class Segment:
-    label: int
-    name: str
-    color: tuple
-    category: Code
-    kind: Code
-    region: Code | None
 
 
 VENTRICLE = Code("87878005", "Left ventricle")
