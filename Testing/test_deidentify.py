@@ -22,6 +22,7 @@ from CMRLib.simulation.dicom_writer import write_dicom_study
 
 SCRIPT = Path(__file__).resolve().parents[1] / "Resources" / "Scripts" / "cmr_batch.py"
 FAST = ("--no-motion-correction", "--device", "cpu", "--deidentify", "--dicom")
+ALL = ("--steps", "t1,landmarks", "--report")
 PATIENT = {
     "PatientName": "Zwiebelfisch^Hannelore",
     "PatientID": "MRN-4711-0815",
@@ -105,7 +106,7 @@ def done(patient, tmp_path_factory):
     """The real command, with a key of its own: output folder, folder of the study, log."""
     folder = tmp_path_factory.mktemp("deidentified")
     key, output = folder / "secret" / "key", folder / "out"
-    status, log = run("--input", patient, "--output", output, *FAST, "--pseudonym-key", key)
+    status, log = run("--input", patient, "--output", output, *FAST, *ALL, "--pseudonym-key", key)
     assert status == 0, log
     (study,) = [path for path in output.iterdir() if path.is_dir()]
     return output, study, log, key
@@ -120,6 +121,7 @@ def test_nothing_tells_who_the_patient_is(patient, done):
     texts = telling(patient)
     assert len(texts) > 20 and found_in(patient, texts, "") != []
     assert found_in(output, texts, log) == []
+    assert (study / "report.html").is_file() and (output / "report.html").is_file()
     results = results_of(study)
     assert results["deidentified"] is True and results["t1"] and results["landmarks"]
     assert any(re.match(r"series 99 \(1 image\)", note) for note in results["notes"])  # what was left out is still told
@@ -151,7 +153,7 @@ def test_identifiers_of_sources_are_replaced_alike_in_every_object(done):
 
 def test_again_is_complete_already(patient, done):
     output, _, _, key = done
-    status, log = run("--input", patient, "--output", output, *FAST, "--pseudonym-key", key)
+    status, log = run("--input", patient, "--output", output, *FAST, *ALL, "--pseudonym-key", key)
     assert status == 0 and "1 complete already" in log
 
 

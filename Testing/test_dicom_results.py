@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from CMRLib.simulation.dicom_writer import write_dicom_study
 
 SCRIPT = Path(__file__).resolve().parents[1] / "Resources" / "Scripts" / "cmr_batch.py"
 SLICES = ("basal", "mid")
+STEPS = ("--steps", "t1,landmarks")
 FAST = ("--no-motion-correction", "--device", "cpu")
 
 
@@ -45,7 +47,7 @@ def study(tmp_path_factory):
 def output(cmr_batch, study, tmp_path_factory):
     """The results of the real command."""
     output = tmp_path_factory.mktemp("results") / "out"
-    assert cmr_batch(study, output, "--dicom") == 0
+    assert cmr_batch(study, output, "--dicom", *STEPS) == 0
     (folder,) = [path for path in output.iterdir() if path.is_dir()]
     return folder
 
@@ -157,7 +159,7 @@ def test_whole_numbers_hold_gaps_and_large_values():
 
 
 def test_again_gives_the_same_bytes(cmr_batch, output, results, study, tmp_path):
-    assert cmr_batch(study, tmp_path / "again", "--dicom") == 0
+    assert cmr_batch(study, tmp_path / "again", "--dicom", *STEPS) == 0
     for entry in results["dicom"]:
         again = tmp_path / "again" / output.name / entry["file"]
         assert again.read_bytes() == (output / entry["file"]).read_bytes(), entry["file"]
@@ -198,6 +200,23 @@ def test_other_files_than_dicom_get_identifiers_of_their_own(cmr_batch, tmp_path
         header = pydicom.dcmread(file)
         assert (header.PatientID, str(header.PatientName)) == ("P001", "") and errors_of(file) == []
         assert "ReferencedSeriesSequence" not in header and "SourceImageSequence" not in header
+
+
+def test_a_private_transfer_syntax_loses_its_own_slice_alone(cmr_batch, study, tmp_path, capsys):
+    shutil.copytree(study, tmp_path / "in")
+    broken = sorted((tmp_path / "in").rglob("*basal*M/*.dcm"))
+    assert len(broken) == 7
+    for file in broken:
+        header = pydicom.dcmread(file)
+        header.file_meta.TransferSyntaxUID = "1.2.840.113619.5.2"  # of General Electric
+        header.save_as(file, implicit_vr=False, little_endian=True)
+    assert cmr_batch(tmp_path / "in", tmp_path / "out", "--dicom", "--steps", "t1") == 1
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert "Image 1 of 7 is cut short or damaged; copy it from the scanner again." in sentence
+    (folder,) = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
+    results = json.loads((folder / "results.json").read_text())
+    assert (results["status"], len(results["t1"]), len(results["dicom"])) == ("partial", 1, 5)
+    assert [errors_of(folder / entry["file"]) for entry in results["dicom"]] == [[]] * 5
 
 
 def test_absent_highdicom_is_one_sentence(cmr_batch, study, tmp_path, monkeypatch, capsys):

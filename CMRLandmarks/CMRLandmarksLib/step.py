@@ -15,7 +15,7 @@ from CMRLib.anatomy.landmarks import LANDMARK_NAMES, LANDMARKS, LEAST_HEART
 from CMRLib.batch.results import series_entry
 from CMRLib.batch.step import Step, StepReport, StepResult, StepTask, images_of
 from CMRLib.errors import InputError
-from CMRLib.export.dicom.items import ExportedPoint, Exports, Findings, Term
+from CMRLib.export.dicom.items import OWN_SCHEME, ExportedPoint, Exports, Findings, Term
 from CMRLib.files.markups import MarkupPoint, write_markups
 from CMRLib.networks.models import model_entry
 from CMRLib.study.series import STACK, Series
@@ -95,14 +95,16 @@ class LandmarksStep(Step):
 
 STEP = LandmarksStep()
 
-_SCHEME = "99CMRMAPPING"  # DICOM has no terms for the insertions
 _LEFT_VENTRICLE = Term("87878005", "SCT", "Left ventricle")
 _RIGHT_VENTRICLE = Term("53085002", "SCT", "Right ventricle")
 _TERMS = {
     "lv_center": (Term("111010", "DCM", "Center"), _LEFT_VENTRICLE),
-    "rv_insertion": (Term("anterior-rv-insertion", _SCHEME, "Anterior right ventricular insertion"), _RIGHT_VENTRICLE),
+    "rv_insertion": (
+        Term("anterior-rv-insertion", OWN_SCHEME, "Anterior right ventricular insertion"),
+        _RIGHT_VENTRICLE,
+    ),
     "inferior_rv_insertion": (
-        Term("inferior-rv-insertion", _SCHEME, "Inferior right ventricular insertion"),
+        Term("inferior-rv-insertion", OWN_SCHEME, "Inferior right ventricular insertion"),
         _RIGHT_VENTRICLE,
     ),
 }

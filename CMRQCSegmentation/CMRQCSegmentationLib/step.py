@@ -13,6 +13,7 @@ import numpy as np
 from CMRLib.batch.results import series_entry
 from CMRLib.batch.step import Step, StepReport, StepResult, StepTask, images_of
 from CMRLib.errors import InputError
+from CMRLib.export.dicom.items import OWN_SCHEME, RATIO, ExportedLabels, Exports, Findings, Measurement, Term
 from CMRLib.files.images import write_image
 from CMRLib.files.segmentations import LABELS_ENDING, SEGMENTATION_ENDING, read_segmentation, write_segmentation
 from CMRLib.networks.models import model_entry
@@ -21,6 +22,9 @@ from CMRLib.study.series import STACK, Series
 from CMRQCSegmentationLib import prediction
 from CMRQCSegmentationLib.prediction import DEFAULT_MODEL, TASK, SegmentationModel, SliceSegmentation
 from CMRQCSegmentationLib.segments import CORRECTED, ROLE, SEGMENTS
+
+# DICOM has no term for it.
+_PREDICTED_DICE = Term("predicted-dice", OWN_SCHEME, "Predicted Dice similarity coefficient of the myocardium")
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,24 @@ class SegmentationStep(Step):
             report.made.append(made)
         return report
 
+    def exports(self, made: StepResult) -> Exports:
+        """See `CMRLib.batch.step.Step`: the label map, and the predicted Dice of every slice that has one."""
+        found: SegmentationOfImages = made.value
+        labels = ExportedLabels(ROLE, found.labels(), SEGMENTS, found.model, found.model_sha256)
+        findings = (
+            Findings(
+                title="quality of the segmentation",
+                index=answer.slice,
+                measurements=(Measurement(_PREDICTED_DICE, answer.predicted_dice, RATIO),),
+                flagged=answer.flagged,
+                model=found.model,
+                model_sha256=found.model_sha256,
+            )
+            for answer in found.slices
+            if np.isfinite(answer.predicted_dice)
+        )
+        return Exports(labels=(labels,), findings=tuple(findings), are_frames=_are_frames(made))
+
 
 STEP = SegmentationStep()
 
@@ -157,7 +179,7 @@ def write_labels(made: StepResult, folder: Path) -> dict[str, str]:
 
 
 def _entries(made: StepResult, role: str, files: Mapping[str, str], seconds: float) -> list[dict[str, Any]]:
-    are_frames = role == "cine" and made.series.slice != STACK
+    are_frames = _are_frames(made)
     found: SegmentationOfImages = made.value
     return [
         {
@@ -174,6 +196,11 @@ def _entries(made: StepResult, role: str, files: Mapping[str, str], seconds: flo
         }
         for answer in found.slices
     ]
+
+
+def _are_frames(made: StepResult) -> bool:
+    """Whether the slices are frames of one slice, as those of a cine."""
+    return made.series.role == "cine" and made.series.slice != STACK
 
 
 def _rounded(value: float) -> float | None:

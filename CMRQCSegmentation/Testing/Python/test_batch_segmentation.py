@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 import slicer
+from dicom_tools import errors_of, read_by_dcmqi
 from ring_model import drawn_ring, ring_model
 
 from CMRLib.batch.run import BatchOptions, run_batch
@@ -256,6 +257,28 @@ def test_the_command_writes_the_files_of_the_contract(study, tmp_path, capsys):
     with open(tmp_path / "out" / "summary.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["segmentation"] * 3 and rows[0]["candidate"] == first["candidate"]
+
+
+def test_the_segmentation_and_its_quality_are_written_as_dicom(study, tmp_path):
+    main = runpy.run_path(str(SCRIPT))["main"]
+    output = tmp_path / "out"
+    assert main(["--input", str(tmp_path), "--output", str(output), "--steps", "segmentation", "--dicom"]) == 0
+    (folder,) = [path for path in output.iterdir() if path.is_dir()]
+    results = json.loads((folder / "results.json").read_text())
+    files = {entry["kind"]: folder / entry["file"] for entry in results["dicom"]}
+    assert set(files) == {"segmentation", "report"} and [errors_of(file) for file in files.values()] == [[], []]
+    labels, geometry = read_image(folder / results["segmentation"][0]["labels_file"])
+    images, _ = read_by_dcmqi("segimage2itkimage", files["segmentation"], tmp_path / "dcmqi")
+    grid = sitk.GetImageFromArray(labels)
+    grid.SetOrigin(geometry.origin)
+    grid.SetSpacing(geometry.spacing)
+    grid.SetDirection(geometry.direction)
+    placed = sitk.Resample(next(iter(images.values())), grid, sitk.Transform(), sitk.sitkNearestNeighbor)
+    assert labels.max() == 2 and np.array_equal(sitk.GetArrayFromImage(placed), labels)
+    _, described = read_by_dcmqi("tid1500reader", files["report"], tmp_path / "report")
+    told = [float(group["measurementItems"][0]["value"]) for group in described["Measurements"]]
+    expected = [entry["predicted_dice"] for entry in results["segmentation"]]
+    assert told == pytest.approx([value for value in expected if value is not None], abs=1e-4)
 
 
 def test_the_command_says_in_one_sentence_that_the_model_is_missing(study, tmp_path, monkeypatch, capsys):

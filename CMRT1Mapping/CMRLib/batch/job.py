@@ -116,7 +116,7 @@ def _reported(job: Job, outcome: Outcome) -> Outcome:
     except Exception as error:
         message = unexpected(error)
     errors = [*outcome.results["errors"], f"Its report cannot be made: {message}"]
-    return Outcome({**outcome.results, "status": "partial", "errors": errors})
+    return Outcome(_clean({**outcome.results, "status": "partial", "errors": errors}, job.study))
 
 
 def lost(job: Job) -> Outcome:

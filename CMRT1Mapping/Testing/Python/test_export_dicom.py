@@ -1,7 +1,8 @@
 """What is made of a label map, landmarks and segment means, of any study: over arrays, without the batch."""
 
+import json
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import highdicom
 import numpy as np
@@ -27,25 +28,12 @@ from CMRLib.export.dicom.segmentation import _cielab
 from CMRLib.export.dicom.segments import segment_means
 from CMRLib.export.dicom.source import SEVERAL_PLACES, source_of
 from CMRLib.export.dicom.study import write_study
+from CMRLib.files.images import write_image
+from CMRLib.files.segmentations import Code, Segment
+from CMRLib.geometry import Geometry
 from CMRLib.study.reading import read_study
 
 ROWS, COLUMNS = 40, 48
-
-
-@dataclass(frozen=True)
-class Code:
-    value: str
-    meaning: str
-
-
-@dataclass(frozen=True)
-class Segment:
-    label: int
-    name: str
-    color: tuple
-    category: Code
-    kind: Code
-    region: Code | None
 
 
 VENTRICLE = Code("87878005", "Left ventricle")
@@ -105,6 +93,9 @@ def stack(tmp_path_factory):
     written = write_study(study, results, folder)
     assert written.errors == [] and written.notes == []
     return study, series, results, written, folder
+
+
+INVALID = {"PatientSex": "unknown", "PatientBirthDate": "24.12.51", "StudyTime": "noon"}
 
 
 def file_of(stack, kind):
@@ -248,9 +239,10 @@ def test_an_empty_label_map_and_frames_of_one_slice(stack, tmp_path):
     assert len(depths) == 2  # the same two places in every frame
 
 
-def test_missing_patient_fields_are_left_empty(tmp_path):
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_missing_and_invalid_patient_fields_are_left_empty(tmp_path):
     exam = Exam(tmp_path / "in")
-    exam.single("T1_MAP", pixels=image(1, (ROWS, COLUMNS)), PatientName=None, PatientID=None, PatientSex="unknown")
+    exam.single("T1_MAP", pixels=image(1, (ROWS, COLUMNS)), PatientName=None, PatientID=None, **INVALID)
     study = read_study(tmp_path / "in")
     written = write_study(study, offered(study.series[0], 1), tmp_path)
     assert written.errors == [] and written.notes == [
@@ -296,6 +288,35 @@ def test_several_frames_of_reference_are_refused_for_their_series_alone(tmp_path
         pydicom.dcmread(tmp_path / e["file"]).FrameOfReferenceUID for e in written.entries if e["kind"] != "report"
     }
     assert places == {"1.2.3.5"}
+
+
+def test_what_cannot_be_made_costs_no_other_result(stack, tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise ValueError("Doe^Jane is no valid name")
+
+    monkeypatch.setattr("CMRLib.export.dicom.study.segmentation", refuse)
+    study, series, results, _, _ = stack
+    written = write_study(study, results, tmp_path)
+    assert written.errors == [f"{series.key}: its DICOM results cannot be made (ValueError); please report it."]
+    assert {entry["kind"] for entry in written.entries} == {"parametric map", "image", "report"}
+    assert all((tmp_path / entry["file"]).is_file() for entry in written.entries)
+
+
+def test_image_files_of_other_content_get_other_identifiers(tmp_path):
+    def identifiers(name, brightness):
+        folder = tmp_path / name
+        folder.mkdir()
+        write_image(folder / "t1.nrrd", np.full((1, ROWS, COLUMNS), brightness, dtype=np.float32), Geometry())
+        text = {"schema": "cmr-study/1", "id": "P1", "series": [{"role": "t1", "file": "t1.nrrd"}]}
+        (folder / "study.json").write_text(json.dumps(text))
+        study = read_study(folder)
+        (series,) = study.series
+        exported = ExportedMap("t1", "T1", np.full((1, ROWS, COLUMNS), brightness), MILLISECOND, T1, (0.0, 2000.0), 0.1)
+        result = Exported(series.key, series, series.geometry, "{}", Exports(maps=(exported,)))
+        return [entry["sop_instance_uid"] for entry in write_study(study, [result], folder).entries]
+
+    first = identifiers("one", 900.0)
+    assert identifiers("copy", 900.0) == first and not set(identifiers("other", 901.0)) & set(first)
 
 
 def test_files_that_are_gone_are_one_sentence(tmp_path):

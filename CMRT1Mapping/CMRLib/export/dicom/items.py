@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
+from CMRLib.files.segmentations import Segment
 from CMRLib.geometry import Geometry
 from CMRLib.study.series import Series
 
@@ -24,6 +24,7 @@ class Term:
     meaning: str
 
 
+OWN_SCHEME = "99CMRMAPPING"  # of terms that DICOM does not have
 MILLISECOND = Term("ms", "UCUM", "millisecond")
 PERCENT = Term("%", "UCUM", "percent")
 RATIO = Term("1", "UCUM", "no units")
@@ -55,38 +56,6 @@ class ExportedMap:
     fitted: np.ndarray | None = None
 
 
-class SnomedTerm(Protocol):
-    """A term of SNOMED CT."""
-
-    @property
-    def value(self) -> str: ...
-
-    @property
-    def meaning(self) -> str: ...
-
-
-class ExportedSegment(Protocol):
-    """A kind of segment: its value in the label map, its name, red, green and blue from 0 to 1, and what it is."""
-
-    @property
-    def label(self) -> int: ...
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def color(self) -> tuple[float, float, float]: ...
-
-    @property
-    def category(self) -> SnomedTerm: ...
-
-    @property
-    def kind(self) -> SnomedTerm: ...
-
-    @property
-    def region(self) -> SnomedTerm | None: ...
-
-
 @dataclass(frozen=True)
 class ExportedLabels:
     """A label map.
@@ -100,7 +69,7 @@ class ExportedLabels:
 
     name: str
     labels: np.ndarray
-    segments: Sequence[ExportedSegment]
+    segments: Sequence[Segment]
     model: str = ""
     model_sha256: str = ""
 

@@ -9,14 +9,13 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from CMRLib import __version__
-from CMRLib.export.dicom.items import Exported, Findings, Measurement, Term
+from CMRLib.export.dicom.items import OWN_SCHEME, Exported, Findings, Measurement, Term
 from CMRLib.export.dicom.objects import MANUFACTURER, MODEL_NAME, NewObject, coded, finish, load_highdicom
 from CMRLib.export.dicom.uids import derived_uid
 
 PROCEDURE = Term("241620005", "SCT", "Cardiac MRI")
 DEVICE = Term("121007", "DCM", "Device")
 QUALITY = Term("111050", "DCM", "Quality Assessment")
-OWN_SCHEME = "99CMRMAPPING"
 FLAGGED = Term("flagged", OWN_SCHEME, "Flagged for review")
 NOT_FLAGGED = Term("not-flagged", OWN_SCHEME, "Not flagged")
 

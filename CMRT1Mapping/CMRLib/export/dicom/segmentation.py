@@ -8,7 +8,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from CMRLib import __version__
-from CMRLib.export.dicom.items import ExportedLabels, ExportedSegment, SnomedTerm, Term
+from CMRLib.export.dicom.items import ExportedLabels, Term
 from CMRLib.export.dicom.objects import (
     MANUFACTURER,
     SEGMENTING,
@@ -19,6 +19,7 @@ from CMRLib.export.dicom.objects import (
     plane_order,
     planes,
 )
+from CMRLib.files.segmentations import Code, Segment
 from CMRLib.geometry import Geometry
 
 ARTIFICIAL_INTELLIGENCE = Term("123110", "DCM", "Artificial Intelligence")
@@ -60,7 +61,7 @@ def segmentation(new: NewObject, exported: ExportedLabels, geometry: Geometry, i
     return finish_frames(made, new.source, order if index is None else [index] * len(order), SEGMENTING)
 
 
-def _description(number: int, segment: ExportedSegment, exported: ExportedLabels) -> Dataset:
+def _description(number: int, segment: Segment, exported: ExportedLabels) -> Dataset:
     highdicom = load_highdicom()
     algorithm = None
     if exported.model:
@@ -84,7 +85,7 @@ def _description(number: int, segment: ExportedSegment, exported: ExportedLabels
     return described
 
 
-def _term(term: SnomedTerm) -> Term:
+def _term(term: Code) -> Term:
     return Term(term.value, "SCT", term.meaning)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import Dataset
 
-from CMRLib.errors import InputError
+from CMRLib.errors import CMRError, InputError
 from CMRLib.export.dicom.items import Exported
 from CMRLib.export.dicom.maps import image_series, parametric_map
 from CMRLib.export.dicom.objects import NewObject, quiet, write
@@ -68,11 +69,24 @@ def _written(study: Study, results: Sequence[Exported], folder: Path) -> Written
                 written.errors.append(sentence)
     written.notes += dict.fromkeys(note for _, source in sources for note in source.notes)
     for result, source in sources:
-        for kind, name, file, dataset in _objects(result, source, study, numbers):
-            written.entries.append(_entry(kind, result.key, name, dataset, write(dataset, folder / FOLDER / file)))
-    for file, dataset in _reports(sources, written, study, numbers):
-        written.entries.append(_entry("report", "", "report", dataset, write(dataset, folder / FOLDER / file)))
+        with _told(written, result.key):
+            for kind, name, file, dataset in _objects(result, source, study, numbers):
+                written.entries.append(_entry(kind, result.key, name, dataset, write(dataset, folder / FOLDER / file)))
+    with _told(written, "report"):
+        for file, dataset in _reports(sources, written, study, numbers):
+            written.entries.append(_entry("report", "", "report", dataset, write(dataset, folder / FOLDER / file)))
     return written
+
+
+@contextlib.contextmanager
+def _told(written: Written, key: str) -> Iterator[None]:
+    """What cannot be made is told, and costs no other result."""
+    try:
+        yield
+    except CMRError:
+        raise
+    except Exception as error:  # highdicom refuses odd headers in many ways, and quotes them
+        written.errors.append(f"{key}: its DICOM results cannot be made ({type(error).__name__}); please report it.")
 
 
 def _entry(kind: str, key: str, name: str, dataset: Dataset, path: Path) -> dict[str, Any]:
@@ -123,15 +137,16 @@ def _objects(
 
     for exported in result.offers.maps:
         kind, file = "parametric map", f"{result.key}_{exported.name}"
-        made = parametric_map(new(kind, exported.name, exported.title), exported, result.geometry)
+        # Files without identifiers of their own are told apart by what was made of them.
+        content = () if source.images else (_digest(exported.values),)
+        made = parametric_map(new(kind, exported.name, exported.title, *content), exported, result.geometry)
         yield kind, exported.name, f"{file}_map.dcm", made
-        images = image_series(new("image", exported.name, exported.title), exported, result.geometry)
+        images = image_series(new("image", exported.name, exported.title, *content), exported, result.geometry)
         yield from (("image", exported.name, _numbered(f"{file}_image", one, images), one) for one in images)
     for labels in result.offers.labels:
         if not labels.labels.any():
             continue  # there is no segmentation without a segment
-        digest = hashlib.sha256(np.ascontiguousarray(labels.labels).tobytes()).hexdigest()
-        one = new("segmentation", labels.name, labels.name, labels.model_sha256, digest)
+        one = new("segmentation", labels.name, labels.name, labels.model_sha256, _digest(labels.labels))
         shown = [int(index) for index in np.flatnonzero(labels.labels.any((1, 2)))]
         frames: list[int | None] = [*shown] if result.offers.are_frames else [None]
         objects = [
@@ -140,6 +155,10 @@ def _objects(
         ]
         for made in objects:
             yield "segmentation", labels.name, _numbered(f"{result.key}_{labels.name}", made, objects), made
+
+
+def _digest(values: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
 
 def _numbered(name: str, dataset: Dataset, among: Sequence[Dataset]) -> str:
