@@ -35,7 +35,7 @@ def environment(tmp_path, monkeypatch):
 
     module.really_call = module._call
     monkeypatch.setattr(module, "_call", call)
-    monkeypatch.setattr(module, "_missing_system_packages", list)
+    monkeypatch.setattr(module, "_missing_from_the_system", list)
     monkeypatch.setattr(module, "_runs", lambda: module._environment_python().is_file())
     return module
 
@@ -150,22 +150,48 @@ def test_missing_system_libraries(environment, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(environment.sys, "platform", "linux")
     monkeypatch.setattr(environment, "_can_load", lambda library: library not in ("libEGL.so.1", "libGL.so.1"))
-    missing = environment._missing_system_packages()
-    assert [package for package in missing if package.startswith("libe") or package.startswith("libgl1")] == [
-        "libegl1",
-        "libgl1",
-    ]
+    missing = environment._missing_from_the_system()
+    assert [library for library in missing if library.startswith("lib")] == ["libEGL.so.1", "libGL.so.1"]
+    monkeypatch.setattr(environment, "FONT_FOLDERS", ())
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
+    assert environment._missing_from_the_system() == ["libEGL.so.1", "libGL.so.1", "font", "venv"]
+    monkeypatch.setattr(environment.sys, "platform", "darwin")
+    assert environment._missing_from_the_system() == []
 
-    monkeypatch.setattr(environment.shutil, "which", lambda name: "/usr/bin/apt-get")
-    monkeypatch.setattr(environment.os, "geteuid", lambda: 1000)
+
+@pytest.mark.parametrize(
+    ("manager", "root", "command"),
+    [
+        (
+            "apt-get",
+            False,
+            "apt-get update && apt-get install -y --no-install-recommends libegl1 libgl1 python3.12-venv",
+        ),
+        ("dnf", True, "dnf install mesa-libEGL mesa-libGL python3.12"),
+        ("dnf", False, "dnf install mesa-libEGL mesa-libGL python3.12"),
+        ("zypper", True, "zypper install Mesa-libEGL1 Mesa-libGL1 python312-base"),
+        ("pacman", True, "pacman -S --needed libglvnd python"),
+    ],
+)
+def test_the_one_command_is_printed_where_nothing_may_be_installed(environment, monkeypatch, manager, root, command):
+    monkeypatch.setattr(environment.sys, "version_info", Version(3, 12, 0, "final", 0))
+    monkeypatch.setattr(environment.shutil, "which", lambda name: f"/usr/bin/{name}" if name == manager else None)
+    monkeypatch.setattr(environment.os, "geteuid", lambda: 0 if root else 1000)
     monkeypatch.setattr(environment.subprocess, "call", lambda *args, **options: pytest.fail(f"it ran {args}"))
-    command = "apt-get update && apt-get install -y --no-install-recommends libegl1"
-    with pytest.raises(environment.EnvironmentProblem, match=f"System packages are missing. As root, run: {command}$"):
-        environment._install_system_packages(["libegl1"])
+    with pytest.raises(environment.EnvironmentProblem) as problem:
+        environment._install_from_the_system(["libEGL.so.1", "libGL.so.1", "venv"])
+    assert str(problem.value) == f"System packages are missing. As root, run: {command}"
+
+
+def test_an_unknown_package_manager_is_told_the_packages(environment, monkeypatch):
     monkeypatch.setattr(environment.shutil, "which", lambda name: None)
-    with pytest.raises(environment.EnvironmentProblem, match="your system's package manager.*: libegl1 libgl1"):
-        environment._install_system_packages(["libegl1", "libgl1"])
-    environment._install_system_packages([])
+    with pytest.raises(environment.EnvironmentProblem, match="your system's package manager.*: libegl1 libgl1$"):
+        environment._install_from_the_system(["libEGL.so.1", "libGL.so.1"])
+    environment._install_from_the_system([])
+
+
+def test_every_package_has_a_name_for_every_package_manager(environment):
+    assert all(all(names) and len(names) == len(environment.INSTALL) for names in environment.PACKAGES.values())
 
 
 def test_system_packages_are_named_and_then_installed_where_that_is_allowed(environment, monkeypatch, capsys):
@@ -180,13 +206,15 @@ def test_system_packages_are_named_and_then_installed_where_that_is_allowed(envi
     monkeypatch.setattr(environment.shutil, "which", lambda name: "/usr/bin/apt-get")
     monkeypatch.setattr(environment.os, "geteuid", lambda: 0)
     monkeypatch.setattr(environment.subprocess, "call", call)
-    environment._install_system_packages(["libegl1", "libgl1"])
+    environment._install_from_the_system(["libEGL.so.1", "libGL.so.1"])
     assert announced == ["Installing system packages, with what they depend on: libegl1 libgl1\n", ""]
-    assert [command[:2] for command in calls] == [["apt-get", "update"], ["apt-get", "install"]]
-    assert calls[1][-2:] == ["libegl1", "libgl1"]
+    assert calls == [
+        ["apt-get", "update"],
+        ["apt-get", "install", "-y", "--no-install-recommends", "libegl1", "libgl1"],
+    ]
     monkeypatch.setattr(environment.subprocess, "call", lambda command, **options: 100)
     with pytest.raises(environment.EnvironmentProblem, match="could not be installed; see the message above"):
-        environment._install_system_packages(["libegl1"])
+        environment._install_from_the_system(["libEGL.so.1"])
 
 
 def test_two_commands_at_once_take_turns(environment):

@@ -27,18 +27,27 @@ TORCH = "torch==2.13.0"
 OLDEST, NEWEST = (3, 10), (3, 13)
 EXIT_MISSING = 3
 
-# What the off-screen renderers of VTK (EGL) and Qt load at run time, and the Debian and Ubuntu package of each.
-SYSTEM_LIBRARIES = {
-    "libEGL.so.1": "libegl1",
-    "libGL.so.1": "libgl1",
-    "libX11.so.6": "libx11-6",
-    "libxkbcommon.so.0": "libxkbcommon0",
-    "libdbus-1.so.3": "libdbus-1-3",
-    "libfontconfig.so.1": "libfontconfig1",
-    "libglib-2.0.so.0": "libglib2.0-0",
+# Package managers in the order in which they are looked for, and how each is told to install packages.
+INSTALL = {
+    "apt-get": "apt-get update && apt-get install -y --no-install-recommends",
+    "dnf": "dnf install",
+    "zypper": "zypper install",
+    "pacman": "pacman -S --needed",
+}
+# What the off-screen renderers of VTK (EGL) and Qt load at run time, a font, and what `python -m venv` needs; and the
+# package that holds each with apt-get (Debian, Ubuntu), dnf (Fedora), zypper (openSUSE) and pacman (Arch).
+PACKAGES = {
+    "libEGL.so.1": ("libegl1", "mesa-libEGL", "Mesa-libEGL1", "libglvnd"),
+    "libGL.so.1": ("libgl1", "mesa-libGL", "Mesa-libGL1", "libglvnd"),
+    "libX11.so.6": ("libx11-6", "libX11", "libX11-6", "libx11"),
+    "libxkbcommon.so.0": ("libxkbcommon0", "libxkbcommon", "libxkbcommon0", "libxkbcommon"),
+    "libdbus-1.so.3": ("libdbus-1-3", "dbus-libs", "libdbus-1-3", "dbus"),
+    "libfontconfig.so.1": ("libfontconfig1", "fontconfig", "libfontconfig1", "fontconfig"),
+    "libglib-2.0.so.0": ("libglib2.0-0", "glib2", "libglib-2_0-0", "glib2"),
+    "font": ("fonts-dejavu-core", "dejavu-sans-fonts", "dejavu-fonts", "ttf-dejavu"),
+    "venv": ("python{0}.{1}-venv", "python{0}.{1}", "python{0}{1}-base", "python"),
 }
 FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
-FONT_PACKAGE = "fonts-dejavu-core"
 
 
 class EnvironmentProblem(Exception):
@@ -74,7 +83,7 @@ def make() -> Path:
         EnvironmentProblem: this Python is too old or new, a system library is missing, or pip failed.
     """
     _check_python()
-    _install_system_packages(_missing_system_packages())
+    _install_from_the_system(_missing_from_the_system())
     with _one_at_a_time():
         if not _is_current():
             _build()
@@ -91,15 +100,15 @@ def _check_python() -> None:
         raise EnvironmentProblem(f"{ROOT} is not a clone of the repository; run the script from a clone.")
 
 
-def _missing_system_packages() -> list[str]:
-    """Debian's names of the packages that are missing; empty on systems whose wheels need nothing more."""
+def _missing_from_the_system() -> list[str]:
+    """What is missing of `PACKAGES`; empty on Windows and macOS, whose wheels need nothing more."""
     if not sys.platform.startswith("linux"):
         return []
-    missing = [package for library, package in SYSTEM_LIBRARIES.items() if not _can_load(library)]
+    missing = [library for library in PACKAGES if ".so." in library and not _can_load(library)]
     if not any(next(Path(folder).expanduser().rglob("*.[to]tf"), None) for folder in FONT_FOLDERS):
-        missing.append(FONT_PACKAGE)
+        missing.append("font")
     if not _inside() and not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
-        missing.append(f"python{sys.version_info[0]}.{sys.version_info[1]}-venv")
+        missing.append("venv")
     return missing
 
 
@@ -111,23 +120,34 @@ def _can_load(library: str) -> bool:
     return True
 
 
-def _install_system_packages(packages: list[str]) -> None:
-    """Install Debian packages where that is allowed, to root with apt-get, and say which before anything is done."""
-    if not packages:
+def _packages(missing: list[str], manager: str) -> list[str]:
+    """Names of the packages that hold what is missing, as a package manager calls them, each once."""
+    column = list(INSTALL).index(manager)
+    return list(dict.fromkeys(PACKAGES[what][column].format(*sys.version_info[:2]) for what in missing))
+
+
+def _install_from_the_system(missing: list[str]) -> None:
+    """Install what is missing where that is allowed, to root with apt-get, and say what before anything is done.
+
+    Raises:
+        EnvironmentProblem: it is not allowed, and the text is the one command that does it; or it failed.
+    """
+    if not missing:
         return
-    if shutil.which("apt-get") is None:
+    manager = next((name for name in INSTALL if shutil.which(name)), None)
+    if manager is None:
         raise EnvironmentProblem(
             "Install what these Debian packages hold with your system's package manager, then run this command again: "
-            + " ".join(packages)
+            + " ".join(_packages(missing, "apt-get"))
         )
-    install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
-    command = f"apt-get update && {' '.join(install)}"
-    if os.geteuid() != 0:
+    packages = _packages(missing, manager)
+    command = " ".join([INSTALL[manager], *packages])
+    if manager != "apt-get" or os.geteuid() != 0:
         raise EnvironmentProblem(f"System packages are missing. As root, run: {command}")
     print(f"Installing system packages, with what they depend on: {' '.join(packages)}", flush=True)
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for step in (["apt-get", "update", "-q"], install):
-        if subprocess.call(step, env=quiet, stdout=subprocess.DEVNULL) != 0:
+    for step in command.split(" && "):
+        if subprocess.call(step.split(), env=quiet, stdout=subprocess.DEVNULL) != 0:
             raise EnvironmentProblem(
                 f"System packages could not be installed; see the message above and run: {command}"
             )
