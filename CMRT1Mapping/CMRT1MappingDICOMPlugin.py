@@ -108,11 +108,11 @@ class CMRT1MappingDICOMPluginClass(DICOMPlugin):
             files = [file.as_posix() for file in lost.files]
             reason = _forPanel(lost)
             text = f"{lost.what}: {reason}"
-            related = [one for one in loadables if self._seriesOf(one.files) & self._seriesOf(files)]
+            related = [loadable for loadable in loadables if self._seriesOf(loadable.files) & self._seriesOf(files)]
             if not related and lost.lost_role == "phase":
-                related = [one for one in loadables if not one.series.phase_files]
-            for one in related:
-                one.warning = f"{one.warning} {text}".strip()
+                related = [loadable for loadable in loadables if not loadable.series.phase_files]
+            for loadable in related:
+                loadable.warning = f"{loadable.warning} {text}".strip()
             if not related:
                 item = DICOMLoadable()
                 item.files = files

@@ -80,17 +80,17 @@ def test_a_study_that_changed_is_processed_again(cmr_batch, tmp_path):
 
 
 def test_same_names_sizes_and_times_of_change_do_not_make_the_same_input(tmp_path):
-    one, other = write_study(tmp_path / "one", "P001"), write_study(tmp_path / "two", "P001")
+    study, other = write_study(tmp_path / "one", "P001"), write_study(tmp_path / "two", "P001")
     content = bytearray((other / "mid.nrrd").read_bytes())
     content[-20] ^= 1
     (other / "mid.nrrd").write_bytes(content)
-    for folder in (one, other):
+    for folder in (study, other):
         for file in folder.iterdir():
             os.utime(file, (1e9, 1e9))
-    recorded = inputs_of(read_study(one))
-    assert are_same(recorded, read_study(one)) and not are_same(recorded, read_study(other))
+    recorded = inputs_of(read_study(study))
+    assert are_same(recorded, read_study(study)) and not are_same(recorded, read_study(other))
     assert not is_same_place(recorded, read_study(other))
-    (other / "mid.nrrd").write_bytes((one / "mid.nrrd").read_bytes())
+    (other / "mid.nrrd").write_bytes((study / "mid.nrrd").read_bytes())
     assert are_same(recorded, read_study(other)), "a copy is the same, whenever it was made"
 
 

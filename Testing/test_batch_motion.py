@@ -126,10 +126,10 @@ def test_original_is_kept_and_said_where_correction_does_not_help(cmr_batch, net
     same_maps(tmp_path / "on" / "P001", tmp_path / "off" / "P001")
 
 
-def same_maps(one, other):
-    for first, second in zip(results_of(one)["t1"], results_of(other)["t1"], strict=True):
+def same_maps(output, other):
+    for first, second in zip(results_of(output)["t1"], results_of(other)["t1"], strict=True):
         for role in MAPS:
-            files = one / first[f"{role}_file"], other / second[f"{role}_file"]
+            files = output / first[f"{role}_file"], other / second[f"{role}_file"]
             assert np.array_equal(*(read_image(file)[0] for file in files)), role
 
 

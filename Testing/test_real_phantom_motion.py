@@ -15,7 +15,7 @@ PHANTOM = real_data_folder() / "shmolli-phantom"
 def test_phantom_comes_back_unmoved(with_phase):
     if not PHANTOM.is_dir():
         pytest.skip(f"the real phantom is not here: there is no folder {PHANTOM} (CMR_REAL_DATA names its parent)")
-    series = next(one for one in read_study(PHANTOM).series if one.role == "irw")
+    series = next(item for item in read_study(PHANTOM).series if item.role == "irw")
     images = series.load()
     result = correct_and_reconstruct(
         images.images,

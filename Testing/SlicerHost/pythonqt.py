@@ -272,10 +272,10 @@ def _target(receiver: Any, slot: str | None) -> Callable[..., Any]:
     return getattr(receiver, wanted.split("(")[0])
 
 
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, _Method) and isinstance(other, _Method):
-        return one._owner is other._owner and one._name == other._name
-    return bool(one == other)
+def _same(this: Any, other: Any) -> bool:
+    if isinstance(this, _Method) and isinstance(other, _Method):
+        return this._owner is other._owner and this._name == other._name
+    return bool(this == other)
 
 
 def _connect(wrapper: QtObject, signature: str, function: Callable[..., Any]) -> None:

@@ -177,10 +177,10 @@ def test_positions_are_the_peak_and_its_offset():
 
 
 def test_doubt_is_low_for_one_peak_and_high_for_two():
-    one, two = peaked(16, 16, 3, 3), peaked(16, 16, 3, 3)
-    two[:, :, 12, 12] = 30.0
+    first, second = peaked(16, 16, 3, 3), peaked(16, 16, 3, 3)
+    second[:, :, 12, 12] = 30.0
     rest = torch.zeros(1, 3, 2, 16, 16), torch.zeros(1, 4, 16, 16), torch.zeros(1)
-    sure, unsure = (doubt(HeatmapOutput(heat, *rest))[0, 0] for heat in (one, two))
+    sure, unsure = (doubt(HeatmapOutput(heat, *rest))[0, 0] for heat in (first, second))
     assert sure.tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
     assert unsure.tolist() == pytest.approx([np.log(2.0), 0.5], abs=1e-3)
 

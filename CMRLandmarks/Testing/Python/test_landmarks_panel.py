@@ -161,7 +161,7 @@ def test_apply_places_named_points_in_every_slice_with_a_heart(host, applied):
 
 def test_entry_lines_run_from_center_to_insertion(applied):
     assert len(lines()) == 3
-    line = next(one for one in lines() if one.GetAttribute("CMR.SliceIndex") == "1")
+    line = next(node for node in lines() if node.GetAttribute("CMR.SliceIndex") == "1")
     ends = slicer.util.arrayFromMarkupsControlPoints(line, world=True)
     np.testing.assert_allclose(
         ends, [world(applied.volume, 1, CENTER), world(applied.volume, 1, INSERTIONS[0])], atol=1e-4
@@ -309,7 +309,7 @@ def test_dragging_a_point_updates_everything_at_once(host, measured):
     after = volumeArray(findResult(volume, aha.LABELS_ROLE, aha.LABELS_CLASS))
     assert np.any(after[BASAL] != before[BASAL]) and np.array_equal(after[:BASAL], before[:BASAL])
     assert np.any(volumeArrayOf(volume) != picture)
-    line = next(one for one in lines() if one.GetAttribute("CMR.SliceIndex") == str(BASAL))
+    line = next(node for node in lines() if node.GetAttribute("CMR.SliceIndex") == str(BASAL))
     np.testing.assert_allclose(
         slicer.util.arrayFromMarkupsControlPoints(line, world=True)[1], world(volume, BASAL, moved[1]), atol=1e-3
     )

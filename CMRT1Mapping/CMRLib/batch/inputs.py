@@ -75,9 +75,9 @@ def is_same_place(recorded: Mapping[str, Any], study: Study) -> bool:
 
 def _files(study: Study) -> list[Path]:
     """Every file that the study was read from, or that was left out of it."""
-    series = [file for one in study.series for file in (*one.files, *one.phase_files)]
-    files = {*series, *(file for item in study.unrecognised for file in item.files), study.path / STUDY_FILE}
-    for file in series:
+    read = [file for series in study.series for file in (*series.files, *series.phase_files)]
+    files = {*read, *(file for item in study.unrecognised for file in item.files), study.path / STUDY_FILE}
+    for file in read:
         if file.suffix.lower() in _DETACHED_HEADERS:
             files |= {other for other in file.parent.iterdir() if other.suffix.lower() not in _NO_PIXELS}
     return sorted((file for file in files if file.is_file()), key=os.fsencode)

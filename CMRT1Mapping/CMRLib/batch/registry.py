@@ -49,7 +49,7 @@ def in_order(names: Iterable[str]) -> tuple[Step, ...]:
     steps = {name: load_step(name) for name in names}
     waiting, ordered = [steps[name] for name in STEP_MODULES if name in steps], list[Step]()
     while waiting:
-        step = next(one for one in waiting if not any(other.name in one.after for other in waiting))
+        step = next(step for step in waiting if not any(other.name in step.after for other in waiting))
         waiting.remove(step)
         ordered.append(step)
     return tuple(ordered)

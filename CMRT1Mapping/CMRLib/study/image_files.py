@@ -95,7 +95,7 @@ class ImageFile:
         values = sitk.GetArrayViewFromImage(image).astype(np.float32)
         if image.GetNumberOfComponentsPerPixel() > 1:
             values = np.moveaxis(values, -1, 0)
-        images = [self.turn.array(one) for one in values.reshape(self.frames, *self.size[::-1])]
+        images = [self.turn.array(frame) for frame in values.reshape(self.frames, *self.size[::-1])]
         return np.ascontiguousarray(np.concatenate(images))
 
 

@@ -61,7 +61,7 @@ def read_study(
     else:
         chosen = load_rules(rules)
         study = _read_dicom_folder(path, chosen.with_scheme(scheme) if scheme else chosen)
-    return replace(study, series=tuple(_as_stated(one, inversion_times_ms, scheme) for one in study.series))
+    return replace(study, series=tuple(_as_stated(series, inversion_times_ms, scheme) for series in study.series))
 
 
 def scan_files(

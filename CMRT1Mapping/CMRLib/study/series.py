@@ -178,8 +178,8 @@ def with_unique_keys(series: Iterable[Series]) -> tuple[Series, ...]:
     """The series with ``key`` set from role, state, kind and slice; a repeat gets a number from 2 on."""
     seen: dict[str, int] = {}
     named = []
-    for one in series:
-        key = "_".join(part for part in (one.role, one.state, one.kind, one.slice) if part)
+    for item in series:
+        key = "_".join(part for part in (item.role, item.state, item.kind, item.slice) if part)
         seen[key] = seen.get(key, 0) + 1
-        named.append(replace(one, key=key if seen[key] == 1 else f"{key}_{seen[key]}"))
+        named.append(replace(item, key=key if seen[key] == 1 else f"{key}_{seen[key]}"))
     return tuple(named)

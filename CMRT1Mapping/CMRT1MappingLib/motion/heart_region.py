@@ -23,12 +23,12 @@ def likely_heart(logits: Tensor) -> Tensor:
     likeliest place's.
     """
     found = logits.clone()
-    for one in found:
-        places, count = ndimage.label((one > 0.0).cpu().numpy())
+    for image_logits in found:
+        places, count = ndimage.label((image_logits > 0.0).cpu().numpy())
         if count > 1:
-            weights = ndimage.sum_labels(one.sigmoid().cpu().numpy(), places, range(1, count + 1))
+            weights = ndimage.sum_labels(image_logits.sigmoid().cpu().numpy(), places, range(1, count + 1))
             unlikely = np.isin(places, 1 + np.flatnonzero(weights < LEAST_SHARE * weights.max()))
-            one[torch.from_numpy(unlikely).to(one.device)] = NEVER
+            image_logits[torch.from_numpy(unlikely).to(image_logits.device)] = NEVER
     return found
 
 

@@ -54,15 +54,15 @@ class Decision:
     px_after: float
 
 
-def decide(one: Case, model: MotionModel) -> Decision:
+def decide(acquisition: Case, model: MotionModel) -> Decision:
     """Correct one acquisition as T1 mapping does, and hold the result against the truth."""
-    item = one.item
+    item = acquisition.item
     spacing = (item.spacing_mm, item.spacing_mm)
-    phase = item.phase if one.with_phase else None
+    phase = item.phase if acquisition.with_phase else None
     found = correct_and_reconstruct(
         item.images, item.inversion_times_ms, phase, spacing, scheme=item.scheme, model=model, device=str(model.device)
     )
-    still_phase = item.still_phase if one.with_phase else None
+    still_phase = item.still_phase if acquisition.with_phase else None
     t1 = reconstruct(item.still_images, item.inversion_times_ms, still_phase, scheme=item.scheme, device="cpu").t1
     nothing = np.zeros_like(found.displacement)
     used = found.displacement if found.kept else nothing
@@ -72,9 +72,9 @@ def decide(one: Case, model: MotionModel) -> Decision:
     )
     left = 1.0 - found.r2_smoothed
     return Decision(
-        kind=one.kind,
+        kind=acquisition.kind,
         number=item.number,
-        course=one.course,
+        course=acquisition.course,
         kept=found.kept,
         gain=1.0 - (1.0 - found.r2_after) / left if left > 0.0 else 0.0,
         motion_px=found.motion_px,
@@ -113,21 +113,21 @@ def cases(
 
 def report_decisions(decisions: Sequence[Decision]) -> dict[str, Any]:
     """The table of still and moved acquisitions by kind, and the numbers behind it."""
-    kinds = [kind for kind in (*KINDS, PHANTOM) if any(one.kind == kind for one in decisions)]
+    kinds = [kind for kind in (*KINDS, PHANTOM) if any(decision.kind == kind for decision in decisions)]
     groups: Mapping[str, Sequence[Decision]] = {
-        **{kind: [one for one in decisions if one.kind == kind] for kind in kinds},
+        **{kind: [decision for decision in decisions if decision.kind == kind] for kind in kinds},
         "all": decisions,
     }
     rows = []
     for name, group in groups.items():
-        still = [one for one in group if one.course == "still"]
-        moved = [one for one in group if one.course != "still"]
+        still = [decision for decision in group if decision.course == "still"]
+        moved = [decision for decision in group if decision.course != "still"]
         rows.append([name, *_still_cells(still), *_moved_cells(moved)])
     header = ["kind", "still", "touched", "T1 error grows by at most (ms)", "moved", "corrected", "T1 error (ms)", "px"]
     return {
         "decisions": [
-            {key: round(value, 5) if isinstance(value, float) else value for key, value in asdict(one).items()}
-            for one in decisions
+            {key: round(value, 5) if isinstance(value, float) else value for key, value in asdict(decision).items()}
+            for decision in decisions
         ],
         "tables": {"moco-still": markdown_table(header, rows) + "\n\n" + NOTE},
     }
@@ -136,8 +136,8 @@ def report_decisions(decisions: Sequence[Decision]) -> dict[str, Any]:
 def _still_cells(still: Sequence[Decision]) -> list[str]:
     if not still:
         return ["0", "-", "-"]
-    touched = sum(one.kept for one in still)
-    worst = max(one.t1_after_ms - one.t1_before_ms for one in still)
+    touched = sum(decision.kept for decision in still)
+    worst = max(decision.t1_after_ms - decision.t1_before_ms for decision in still)
     return [str(len(still)), f"{touched} ({touched / len(still):.1%})", f"{worst:+.1f}"]
 
 
@@ -146,11 +146,11 @@ def _moved_cells(moved: Sequence[Decision]) -> list[str]:
         return ["0", "-", "-", "-"]
 
     def mean(name: str) -> float:
-        return float(np.mean([getattr(one, name) for one in moved]))
+        return float(np.mean([getattr(decision, name) for decision in moved]))
 
     return [
         str(len(moved)),
-        f"{np.mean([one.kept for one in moved]):.0%}",
+        f"{np.mean([decision.kept for decision in moved]):.0%}",
         f"{mean('t1_before_ms'):.1f} to {mean('t1_after_ms'):.1f}",
         f"{mean('px_before'):.2f} to {mean('px_after'):.2f}",
     ]
@@ -161,8 +161,8 @@ def measure_decisions(
 ) -> list[Decision]:
     """Decide on acquisitions one after the other; ``told`` is called with a line about each."""
     decisions = []
-    for one in found:
-        decisions.append(decide(one, model))
+    for acquisition in found:
+        decisions.append(decide(acquisition, model))
         last = decisions[-1]
         told(
             f"{last.kind} {last.number} ({last.course}): {'corrected' if last.kept else 'left'}, gain {last.gain:.3f}, "

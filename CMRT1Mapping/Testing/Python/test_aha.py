@@ -257,7 +257,7 @@ def test_slices_without_landmarks_or_myocardium_are_left_out():
     mask, landmarks, geometry = short_axis_stack()
     mask[1] = False
     labels = label_stack(mask, [*landmarks[:3], None, landmarks[4]], ["basal", "basal", None, "mid", "mid"], geometry)
-    assert [bool(one.any()) for one in labels] == [True, False, False, False, True]
+    assert [bool(image.any()) for image in labels] == [True, False, False, False, True]
 
 
 def test_statistics_of_every_segment():

@@ -165,8 +165,8 @@ def test_remedies_are_those_that_there_are_in_slicer(plugin, exam):
 def test_no_warning_speaks_of_files_for_the_batch(plugin, exam):
     found = examined(plugin, exam.irw(), exam.irw(), exam.phase())
     assert len(found) == 2
-    assert all("fit several magnitude acquisitions" in one.warning for one in found)
-    assert all("study.json" not in one.warning for one in found)
+    assert all("fit several magnitude acquisitions" in loadable.warning for loadable in found)
+    assert all("study.json" not in loadable.warning for loadable in found)
 
 
 def test_what_is_missing_of_a_series_is_in_its_warning(plugin, exam):
@@ -201,13 +201,16 @@ def test_items_of_one_name_are_numbered(plugin, exam):
         for n in range(2)
         for i, time in enumerate(SHMOLLI_TIMES)
     ]
-    assert [one.name for one in examined(plugin, files)] == ["1: ShMOLLI rest mid (1)", "1: ShMOLLI rest mid (2)"]
+    assert [loadable.name for loadable in examined(plugin, files)] == [
+        "1: ShMOLLI rest mid (1)",
+        "1: ShMOLLI rest mid (2)",
+    ]
 
 
 def test_corrected_and_original_images_are_told_apart(plugin, exam):
     names = [
-        one.name
-        for one in examined(
+        loadable.name
+        for loadable in examined(
             plugin, exam.irw("MOLLI"), exam.irw("MOLLI_MOCO", ImageType=["DERIVED", "PRIMARY", "M", "ND", "MOCO"])
         )
     ]

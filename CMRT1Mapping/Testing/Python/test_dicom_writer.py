@@ -76,17 +76,17 @@ def test_the_study_reads_back(study, files):
     assert {(s.state, s.slice) for s in read.series} == set(written)
     stored_per_unit = None
     for series in read.series:
-        one = written[series.state, series.slice]
+        simulated = written[series.state, series.slice]
         assert series.role == "irw" and series.scheme == "shmolli"
-        assert series.inversion_times_ms == pytest.approx(one.inversion_times_ms)
-        assert series.geometry.is_close(one.geometry)
+        assert series.inversion_times_ms == pytest.approx(simulated.inversion_times_ms)
+        assert series.geometry.is_close(simulated.geometry)
         loaded = series.load()
-        scale = float((loaded.images * one.images).sum() / (one.images**2).sum())
+        scale = float((loaded.images * simulated.images).sum() / (simulated.images**2).sum())
         # One factor for the whole study, and half a stored unit of rounding.
         stored_per_unit = stored_per_unit or scale
         assert scale == pytest.approx(stored_per_unit, rel=1e-3)
-        assert np.abs(loaded.images - scale * one.images).max() < 0.6 + 1e-3 * loaded.images.max()
-        turn = np.angle(np.exp(1j * (loaded.phase - one.phase)))
+        assert np.abs(loaded.images - scale * simulated.images).max() < 0.6 + 1e-3 * loaded.images.max()
+        turn = np.angle(np.exp(1j * (loaded.phase - simulated.phase)))
         assert np.abs(turn).max() <= np.pi / 4096 + 1e-5
 
 
@@ -108,13 +108,13 @@ def test_the_phantom_reads_back(tmp_path):
 def test_same_study_same_bytes(study, files, tmp_path):
     again = write_dicom_study(simulate_study(8, states=("rest", "stress", "post"), **SMALL), tmp_path / "again")
     assert [p.name for p in again] == [p.name for p in files]
-    assert all(one.read_bytes() == two.read_bytes() for one, two in zip(files, again, strict=True))
+    assert all(first.read_bytes() == second.read_bytes() for first, second in zip(files, again, strict=True))
 
 
 def test_other_content_has_other_identifiers(files, tmp_path):
     other = write_dicom_study(simulate_study(8, slices=("basal",), snr=30.0, **SMALL), tmp_path / "other")
-    one, two = (pydicom.dcmread(p[0], stop_before_pixels=True) for p in (files, other))
-    assert one.StudyInstanceUID != two.StudyInstanceUID and one.SOPInstanceUID != two.SOPInstanceUID
+    first, second = (pydicom.dcmread(p[0], stop_before_pixels=True) for p in (files, other))
+    assert first.StudyInstanceUID != second.StudyInstanceUID and first.SOPInstanceUID != second.SOPInstanceUID
 
 
 def test_pixels_have_twelve_bits(files):

@@ -24,12 +24,12 @@ def model():
     return load_motion_model("moconet", "cpu")
 
 
-def corrected(one, model):
-    item = one.item
+def corrected(moving, model):
+    item = moving.item
     return correct_and_reconstruct(
         item.images,
         item.inversion_times_ms,
-        item.phase if one.with_phase else None,
+        item.phase if moving.with_phase else None,
         (item.spacing_mm, item.spacing_mm),
         scheme=item.scheme,
         model=model,
@@ -98,9 +98,9 @@ def test_still_images_of_any_kind_are_left_alone(kind, model):
 
 def test_what_only_the_refinement_gains_is_noise(model):
     """A still heart whose refined displacement lowers 1 - R² by an eighth, which the network's own does not."""
-    one = case("heart", 13)
-    item = one.item
-    result = corrected(one, model)
+    moving = case("heart", 13)
+    item = moving.item
+    result = corrected(moving, model)
     assert result.outcome is Correction.NO_BETTER
     refined = judge(
         item.images,

@@ -42,7 +42,7 @@ def test_padding_stays_zero_and_has_no_influence():
 
 def test_every_frame_is_on_its_own():
     images = frames()
-    alone = torch.cat([quantile_normalise(one[None]) for one in images])
+    alone = torch.cat([quantile_normalise(image[None]) for image in images])
     assert torch.equal(quantile_normalise(images), alone)
 
 

@@ -171,11 +171,11 @@ def test_standard_error_needs_no_knowledge_of_the_unit():
     rng = np.random.default_rng(7)
     signed = signal(SHMOLLI_TIMES, np.full((32, 32), 1100.0)) + rng.normal(0, 6.0, (7, 32, 32))
     magnitude, phase = split(signed)
-    one = reconstruct(magnitude, SHMOLLI_TIMES, phase, device="cpu")
+    plain = reconstruct(magnitude, SHMOLLI_TIMES, phase, device="cpu")
     other = reconstruct(magnitude * 7.5, SHMOLLI_TIMES, phase, device="cpu")
-    np.testing.assert_allclose(one.t1_error, other.t1_error, rtol=1e-3)
-    assert other.noise_sd == pytest.approx(7.5 * one.noise_sd, rel=1e-3)
-    assert one.noise_sd == pytest.approx(6.0, rel=0.15)
+    np.testing.assert_allclose(plain.t1_error, other.t1_error, rtol=1e-3)
+    assert other.noise_sd == pytest.approx(7.5 * plain.noise_sd, rel=1e-3)
+    assert plain.noise_sd == pytest.approx(6.0, rel=0.15)
 
 
 def test_curve_of_a_pixel_repeats_the_map():

@@ -99,8 +99,8 @@ def test_the_same_number_gives_the_same_set(severe):
 
 def test_odd_numbers_show_test_patients_and_tuning_others(patients):
     tested = [evaluation_set(n, patients) for n in (1, 3, 5)]
-    assert [one.subject for one in tested] == ["patient005", "patient010", "patient010"]
-    assert all(split_of(one.subject) == "test" for one in tested)
+    assert [item.subject for item in tested] == ["patient005", "patient010", "patient010"]
+    assert all(split_of(item.subject) == "test" for item in tested)
     assert not np.array_equal(tested[1].labels, tested[2].labels)
     tuned = tuning_set(1, patients)
     assert tuned.subject == "patient001"
@@ -126,5 +126,5 @@ def test_every_odd_number_shows_another_slice(real_data):
     folder = real_data / "acdc-dev"
     tested = {subject_of(path) for path in folder.glob("*_gt.nii.gz")}
     found = [evaluation_set(n, folder) for n in (1, 3, 41, 81)]
-    assert all(one.subject in tested and split_of(one.subject) == "test" for one in found)
-    assert len({(one.subject, one.labels.shape, int(one.labels.sum())) for one in found}) == len(found)
+    assert all(item.subject in tested and split_of(item.subject) == "test" for item in found)
+    assert len({(item.subject, item.labels.shape, int(item.labels.sum())) for item in found}) == len(found)

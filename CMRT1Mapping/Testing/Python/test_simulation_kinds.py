@@ -18,9 +18,9 @@ __all__ = ["patients"]
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_still_images_differ_from_the_truth_by_noise_alone(kind, patients):
-    one = case(kind, 1, acdc=patients)
-    item = one.item
-    assert (one.course, item.severity) == ("still", "none") and not item.displacement.any() and not item.moved.any()
+    drawn = case(kind, 1, acdc=patients)
+    item = drawn.item
+    assert (drawn.course, item.severity) == ("still", "none") and not item.displacement.any() and not item.moved.any()
     difference = item.images * np.exp(1j * item.phase) - item.still_images * np.exp(1j * item.still_phase)
     assert difference.real.std() == pytest.approx(item.noise_sd, rel=0.1)
     assert len(item.images) == len(item.inversion_times_ms) == 8
@@ -32,9 +32,9 @@ def test_still_images_differ_from_the_truth_by_noise_alone(kind, patients):
 
 def test_frames_and_phase_are_as_various_as_scanners_are():
     cases = [case("flat", number) for number in range(len(PATTERNS))]
-    assert {len(one.item.images) for one in cases} == {5, 6, 7, 8, 9, 10, 11}
-    assert {one.with_phase for one in cases} == {True, False}
-    assert {one.item.scheme for one in cases} == {"shmolli", "molli", "look-locker"}
+    assert {len(drawn.item.images) for drawn in cases} == {5, 6, 7, 8, 9, 10, 11}
+    assert {drawn.with_phase for drawn in cases} == {True, False}
+    assert {drawn.item.scheme for drawn in cases} == {"shmolli", "molli", "look-locker"}
 
 
 @pytest.mark.parametrize("course", [name for name in COURSES if name != "still"])

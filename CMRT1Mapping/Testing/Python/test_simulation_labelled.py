@@ -88,8 +88,8 @@ def test_a_slice_without_right_ventricle_has_no_insertion_points():
 
 @pytest.mark.parametrize("base_first", [True, False])
 def test_the_base_is_found_from_the_right_ventricle(base_first):
-    one = LabelledAnatomy(*synthetic_stack(base_first))
-    shares = [one.slice(level, (ROWS, COLUMNS), 1.5) for level in ("basal", "mid", "apical")]
+    anatomy = LabelledAnatomy(*synthetic_stack(base_first))
+    shares = [anatomy.slice(level, (ROWS, COLUMNS), 1.5) for level in ("basal", "mid", "apical")]
     sizes = [s.fractions[s.tissues.index("left blood")].sum() for s in shares]
     assert sizes[0] > sizes[1] > sizes[2]
 
@@ -106,13 +106,13 @@ def test_texture_is_that_of_the_image(anatomy):
 
 def test_simulated_images_show_the_texture(anatomy):
     study = simulate_study(0, slices=("mid",), anatomy=anatomy, snr=400.0, shading=0.0, spacing_mm=1.5)
-    (one,) = study.acquisitions
-    assert one.images.shape == (7, ROWS, COLUMNS)
+    (acquisition,) = study.acquisitions
+    assert acquisition.images.shape == (7, ROWS, COLUMNS)
     liver = np.zeros((ROWS, COLUMNS), dtype=bool)
     liver[78:95, 50:90] = True
-    smooth = [ndimage.gaussian_filter(i, 1.5)[liver] for i in (one.images[4], anatomy.image[2])]
+    smooth = [ndimage.gaussian_filter(i, 1.5)[liver] for i in (acquisition.images[4], anatomy.image[2])]
     assert np.corrcoef(*smooth)[0, 1] > 0.9
-    assert set(np.unique(one.truth.labels)) == {0, 1, 2, 3}
+    assert set(np.unique(acquisition.truth.labels)) == {0, 1, 2, 3}
 
 
 def test_files_of_a_user_folder(tmp_path):
@@ -152,10 +152,10 @@ def test_real_images_as_anatomy(real_data):
     for path in images[:: len(images) // 7]:
         anatomy = LabelledAnatomy.from_files(path)
         study = simulate_study(1, slices=("basal", "mid", "apical"), anatomy=anatomy, spacing_mm=1.5, snr=40.0)
-        for one in study.acquisitions:
-            wall = one.truth.labels == 1
+        for acquisition in study.acquisitions:
+            wall = acquisition.truth.labels == 1
             assert wall.sum() > 60, path.name
-            assert np.all(np.isfinite(one.images)) and one.images.shape[1:] == anatomy.image.shape[1:]
+            assert np.all(np.isfinite(acquisition.images)) and acquisition.images.shape[1:] == anatomy.image.shape[1:]
         mid = study.acquisitions[1]
         center = mid.truth.landmarks.lv_center
         assert mid.truth.labels[round(center[0]), round(center[1])] == 2

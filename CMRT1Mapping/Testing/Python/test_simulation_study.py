@@ -26,11 +26,13 @@ def mid():
 
 
 def test_same_seed_same_numbers():
-    one, two = (simulate_study(5, slices=("mid",), **SMALL) for _ in range(2))
+    first, second = (simulate_study(5, slices=("mid",), **SMALL) for _ in range(2))
     other = simulate_study(6, slices=("mid",), **SMALL)
-    assert np.array_equal(only(one).images, only(two).images) and np.array_equal(only(one).phase, only(two).phase)
-    assert only(one).geometry == only(two).geometry
-    assert not np.array_equal(only(one).truth.labels, only(other).truth.labels)
+    assert np.array_equal(only(first).images, only(second).images) and np.array_equal(
+        only(first).phase, only(second).phase
+    )
+    assert only(first).geometry == only(second).geometry
+    assert not np.array_equal(only(first).truth.labels, only(other).truth.labels)
 
 
 def test_what_else_is_simulated_does_not_matter():
@@ -98,8 +100,8 @@ def test_size_falls_towards_the_apex():
     anatomy = ParametricAnatomy.random(1)
     cavity = []
     for level in ("basal", "mid", "apical"):
-        one = anatomy.slice(level, (144, 192), 1.875)
-        cavity.append(one.fractions[one.tissues.index("left blood")].sum())
+        drawn = anatomy.slice(level, (144, 192), 1.875)
+        cavity.append(drawn.fractions[drawn.tissues.index("left blood")].sum())
     assert cavity[0] > cavity[1] > 1.4 * cavity[2]
 
 
@@ -110,11 +112,11 @@ def test_noise_has_the_standard_deviation_reported(mid):
 
 def test_snr_is_that_of_the_relaxed_myocardium():
     # After 2.1 s and without readouts before it, the magnetisation has relaxed but for 13 %.
-    one = only(simulate_study(2, slices=("mid",), snr=80.0, scheme="2", rr_ms=2000.0, shading=0.0))
-    pure = one.truth.myocardium > 0.999
-    assert one.images[1][pure].mean() / one.noise_sd == pytest.approx(80.0, rel=0.25)
+    once = only(simulate_study(2, slices=("mid",), snr=80.0, scheme="2", rr_ms=2000.0, shading=0.0))
+    pure = once.truth.myocardium > 0.999
+    assert once.images[1][pure].mean() / once.noise_sd == pytest.approx(80.0, rel=0.25)
     twice = only(simulate_study(2, slices=("mid",), snr=160.0, scheme="2", rr_ms=2000.0, shading=0.0))
-    assert one.noise_sd == pytest.approx(2 * twice.noise_sd)
+    assert once.noise_sd == pytest.approx(2 * twice.noise_sd)
 
 
 def test_zero_filling_keeps_noise_and_uniform_areas():
@@ -156,9 +158,9 @@ def test_states_change_t1_and_heart_rate():
 
 
 def test_arrhythmia_scatters_the_inversion_times():
-    one = only(simulate_study(3, slices=("mid",), rr_variability=0.15, **SMALL))
-    steps = np.diff(one.inversion_times_ms[:5])
-    assert np.ptp(steps) > 50.0 and one.inversion_times_ms[0] == 100.0
+    acquisition = only(simulate_study(3, slices=("mid",), rr_variability=0.15, **SMALL))
+    steps = np.diff(acquisition.inversion_times_ms[:5])
+    assert np.ptp(steps) > 50.0 and acquisition.inversion_times_ms[0] == 100.0
 
 
 def test_slices_lie_from_base_to_apex():
@@ -209,13 +211,13 @@ def test_motion_is_that_of_its_truth_and_of_its_slice_alone():
 
 
 def test_motion_is_repeatable_and_another_in_each_state():
-    one, two = (
+    first, second = (
         simulate_study(4, slices=("mid",), states=("rest", "stress"), motion={"mid": "severe"}, **SMALL)
         for _ in range(2)
     )
-    rest, stress = (acquisition.truth.displacement for acquisition in one.acquisitions)
-    assert np.array_equal(rest, two.acquisitions[0].truth.displacement)
-    assert np.array_equal(one.acquisitions[1].images, two.acquisitions[1].images)
+    rest, stress = (acquisition.truth.displacement for acquisition in first.acquisitions)
+    assert np.array_equal(rest, second.acquisitions[0].truth.displacement)
+    assert np.array_equal(first.acquisitions[1].images, second.acquisitions[1].images)
     assert np.abs(rest - stress).max() > 1.0
 
 

@@ -260,7 +260,7 @@ def test_a_stated_scheme_comes_before_the_name(exam, tmp_path):
     assert (series.scheme, series.inversion_times_ms) == ("other", times)
     exam.irw("MOLLI", [None] * 7)
     stated = read_study(tmp_path, scheme="other", inversion_times_ms=TIMES[:7]).series
-    assert [one.inversion_times_ms for one in stated] == [times, TIMES[:7]]
+    assert [item.inversion_times_ms for item in stated] == [times, TIMES[:7]]
     with pytest.raises(InputError, match='no scheme called "sasha"'):
         read_study(tmp_path, scheme="sasha")
     with pytest.raises(InputError, match="does not fit irw_rest_mid.*those of ShMOLLI"):

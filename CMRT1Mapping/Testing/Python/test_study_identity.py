@@ -53,8 +53,8 @@ def test_images_that_each_came_as_a_series_are_one_acquisition(exam, tmp_path, a
 def test_slices_of_one_time_per_series_are_one_acquisition_each(exam, tmp_path):
     singles(exam, positions=(0.0, 12.0, 24.0))
     series = read_study(tmp_path).series
-    assert [one.key for one in series] == ["irw_rest_basal", "irw_rest_mid", "irw_rest_apical"]
-    assert [one.inversion_times_ms for one in series] == [TIMES] * 3
+    assert [item.key for item in series] == ["irw_rest_basal", "irw_rest_mid", "irw_rest_apical"]
+    assert [item.inversion_times_ms for item in series] == [TIMES] * 3
     np.testing.assert_array_equal(series[1].load().images, [image(10 + i) for i in range(8)])
 
 
@@ -139,7 +139,7 @@ def test_the_phase_belongs_to_the_original_beside_the_corrected_series(exam, tmp
     exam.irw("MOLLI_sax_MOCO", ImageType=["DERIVED", "PRIMARY", "M", "ND", "MOCO"])
     study = read_study(tmp_path)
     assert study.unrecognised == ()
-    told = [(one.series_number, one.description, len(one.phase_files)) for one in study.series]
+    told = [(item.series_number, item.description, len(item.phase_files)) for item in study.series]
     assert told == [(1, "MOLLI_sax", 7), (3, "MOLLI_sax_MOCO", 0)]
 
 
@@ -147,7 +147,7 @@ def test_the_phase_of_the_original_is_not_given_to_the_corrected_series_alone(ex
     exam.phase("MOLLI_sax", **processed("P", "ND"))
     exam.irw("MOLLI_sax", ImageType=["DERIVED", "PRIMARY", "M", "ND", "MOCO"])
     study = read_study(tmp_path)
-    assert [one.phase_files for one in study.series] == [()]
+    assert [item.phase_files for item in study.series] == [()]
     (entry,) = study.unrecognised
     assert "without the magnitude images they belong to" in entry.reason and entry.lost_role == "phase"
 
@@ -158,4 +158,4 @@ def test_each_reconstruction_has_its_own_phase(exam, tmp_path):
     second = exam.phase("MOLLI_sax", **processed("P", "DIS2D"))
     first = exam.phase("MOLLI_sax", **processed("P", "ND"))
     study = read_study(tmp_path)
-    assert [one.phase_files for one in study.series] == [tuple(first), tuple(second)]
+    assert [item.phase_files for item in study.series] == [tuple(first), tuple(second)]

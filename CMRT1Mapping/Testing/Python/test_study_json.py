@@ -78,7 +78,7 @@ def test_what_may_be_left_out(folder):
         {"role": "cine", "file": "t1.nii.gz", "slice": "3"},
     )
     series = read_study(folder).series
-    assert [one.key for one in series] == ["irw_rest_mid", "t1_rest_2", "lge_stack", "cine_3"]
+    assert [item.key for item in series] == ["irw_rest_mid", "t1_rest_2", "lge_stack", "cine_3"]
     assert series[0].scheme == "shmolli"
 
 

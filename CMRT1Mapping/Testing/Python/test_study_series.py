@@ -390,7 +390,7 @@ def test_files_of_two_studies_are_kept_apart(tmp_path):
         files += Exam(tmp_path / name).irw()
     series, unrecognised = scan_files(files)
     assert unrecognised == ()
-    assert sorted(one.key for one in series) == ["irw_rest_mid", "irw_rest_mid_2"]
+    assert sorted(item.key for item in series) == ["irw_rest_mid", "irw_rest_mid_2"]
     with pytest.raises(InputError, match="holds 2 DICOM studies; put each study into its own folder"):
         read_study(tmp_path)
 

@@ -145,12 +145,12 @@ def grouped(frames: Iterable[FrameHeader], key: Callable[[FrameHeader], Hashable
     return list(groups.values())
 
 
-def is_same_place(one: FrameHeader, other: FrameHeader) -> bool:
+def is_same_place(header: FrameHeader, other: FrameHeader) -> bool:
     """Whether two images show the same slice on the same grid."""
     return bool(
-        np.max(np.abs(np.subtract(one.orientation, other.orientation))) < _SAME_DIRECTION
-        and np.linalg.norm(np.subtract(one.position, other.position)) < _SAME_POSITION_MM
-        and (one.rows, one.columns) == (other.rows, other.columns)
+        np.max(np.abs(np.subtract(header.orientation, other.orientation))) < _SAME_DIRECTION
+        and np.linalg.norm(np.subtract(header.position, other.position)) < _SAME_POSITION_MM
+        and (header.rows, header.columns) == (other.rows, other.columns)
     )
 
 

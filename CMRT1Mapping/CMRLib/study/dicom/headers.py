@@ -306,5 +306,7 @@ def _time(sources: list[Dataset]) -> float | None:
     for name in ("Acquisition", "Content", "Series"):
         if time := str(first_value(sources, "", f"{name}Time") or ""):
             days = (f"{name}Date", "AcquisitionDate", "ContentDate", "SeriesDate", "StudyDate")
-            return clock_seconds(next((str(day) for one in days if (day := first_value(sources, "", one))), ""), time)
+            return clock_seconds(
+                next((str(day) for keyword in days if (day := first_value(sources, "", keyword))), ""), time
+            )
     return None

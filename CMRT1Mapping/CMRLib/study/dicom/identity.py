@@ -47,14 +47,18 @@ def without_faults_and_copies(headers: Sequence[FrameHeader], left_out: LeftOut)
     return _series_apart(usable)
 
 
-def _is_copy(one: FrameHeader, other: FrameHeader) -> bool:
+def _is_copy(header: FrameHeader, other: FrameHeader) -> bool:
     """Whether two images of one identifier are the same image."""
-    if (one.inversion_time, one.position, one.component) != (other.inversion_time, other.position, other.component):
+    if (header.inversion_time, header.position, header.component) != (
+        other.inversion_time,
+        other.position,
+        other.component,
+    ):
         return False
     try:
-        if filecmp.cmp(one.path, other.path, shallow=False):
+        if filecmp.cmp(header.path, other.path, shallow=False):
             return True
-        pixels, others = read_stored(one.path)[one.index], read_stored(other.path)[other.index]
+        pixels, others = read_stored(header.path)[header.index], read_stored(other.path)[other.index]
     except (InputError, OSError, IndexError):
         return True
     return bool(np.array_equal(pixels, others))

@@ -165,9 +165,9 @@ def _where_times_repeat(ordered: list[FrameHeader]) -> list[list[FrameHeader]]:
 
 def with_phase(found: Sequence[Acquisition], left_out: LeftOut) -> list[Acquisition]:
     """The magnitude acquisitions, each with the phase acquisition that belongs to it."""
-    magnitudes = [one for one in found if one.first.component != "phase"]
+    magnitudes = [acquisition for acquisition in found if acquisition.first.component != "phase"]
     partner_of: dict[int, Acquisition] = {}
-    for phase in (one for one in found if one.first.component == "phase"):
+    for phase in (acquisition for acquisition in found if acquisition.first.component == "phase"):
         chosen = _nearest_kin([i for i in range(len(magnitudes)) if i not in partner_of], magnitudes, phase)
         if len(chosen) != 1:
             left_out.add(phase.frames, _AMBIGUOUS_PHASE if chosen else _LONELY_PHASE, "phase")
@@ -176,8 +176,8 @@ def with_phase(found: Sequence[Acquisition], left_out: LeftOut) -> list[Acquisit
         else:
             partner_of[chosen[0]] = phase
     return [
-        replace(one, phase=_in_order_of(one, partner_of[i])) if i in partner_of else one
-        for i, one in enumerate(magnitudes)
+        replace(acquisition, phase=_in_order_of(acquisition, partner_of[i])) if i in partner_of else acquisition
+        for i, acquisition in enumerate(magnitudes)
     ]
 
 
@@ -185,12 +185,12 @@ def _nearest_kin(free: list[int], magnitudes: Sequence[Acquisition], phase: Acqu
     """The magnitudes that a phase belongs to equally well: by series, time, the rest of Image Type, and name."""
 
     def distance(i: int) -> tuple[bool, bool, int, bool]:
-        one, other = magnitudes[i].first, phase.first
+        magnitude, other = magnitudes[i].first, phase.first
         return (
-            one.series_uid != other.series_uid,
+            magnitude.series_uid != other.series_uid,
             _seconds_apart(magnitudes[i], phase) > _SAME_START_S,
-            len(_processing(one) ^ _processing(other)),
-            (one.description, one.protocol) != (other.description, other.protocol),
+            len(_processing(magnitude) ^ _processing(other)),
+            (magnitude.description, magnitude.protocol) != (other.description, other.protocol),
         )
 
     fitting = [i for i in free if _fit_together(magnitudes[i], phase)]
@@ -221,10 +221,10 @@ def _fit_together(magnitude: Acquisition, phase: Acquisition) -> bool:
     return bool(np.max(np.abs(difference)) <= _SAME_TIME_MS)
 
 
-def _seconds_apart(one: Acquisition, other: Acquisition) -> float:
-    if one.start is None or other.start is None:
+def _seconds_apart(acquisition: Acquisition, other: Acquisition) -> float:
+    if acquisition.start is None or other.start is None:
         return _FARTHEST_PARTNER_S  # not known: as good as the worst that is accepted
-    return abs(one.start - other.start)
+    return abs(acquisition.start - other.start)
 
 
 def _in_order_of(magnitude: Acquisition, phase: Acquisition) -> tuple[FrameHeader, ...]:

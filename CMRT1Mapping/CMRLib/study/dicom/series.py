@@ -51,11 +51,11 @@ def series_of_study(
             found += find_maps(frames, rule, left_out)
     found = _with_geometry([*with_phase(irw, left_out), *found], left_out)
     told = []
-    for one, state in zip(found, tell_states(found, not_analysed, rules), strict=True):
+    for acquisition, state in zip(found, tell_states(found, not_analysed, rules), strict=True):
         if state is None:
-            left_out.add(one.images, UNTOLD_STATE, one.rule.role)
+            left_out.add(acquisition.images, UNTOLD_STATE, acquisition.rule.role)
         else:
-            told.append(replace(one, state=state))
+            told.append(replace(acquisition, state=state))
     return _named_series(told), left_out.unrecognised()
 
 
@@ -83,13 +83,13 @@ def _recognised(frames: list[FrameHeader], rules: SeriesRules) -> list[tuple[Rol
 def _with_geometry(acquisitions: list[Acquisition], left_out: LeftOut) -> list[Acquisition]:
     """The acquisitions whose headers give a grid; the others are left out."""
     placed = []
-    for one in acquisitions:
+    for acquisition in acquisitions:
         try:
-            place_geometry(one.first)
+            place_geometry(acquisition.first)
         except InputError as error:
-            left_out.add(one.images, str(error), one.rule.role)
+            left_out.add(acquisition.images, str(error), acquisition.rule.role)
         else:
-            placed.append(one)
+            placed.append(acquisition)
     return placed
 
 
@@ -97,38 +97,43 @@ def _named_series(acquisitions: Sequence[Acquisition]) -> tuple[Series, ...]:
     """The series with slice names and keys, ordered by role, state, slice and time."""
     entries = []
     for family in _FAMILIES:
-        members = [one for one in acquisitions if one.rule.role in family]
-        single = [one for one in members if not one.is_stack]
-        stacks = [one for one in members if one.is_stack]
-        places = [*name_slices([one.plane for one in single]), *((STACK, 0.0) for _ in stacks)]
-        for one, (name, along) in zip([*single, *stacks], places, strict=True):
-            order = (ROLES.index(one.rule.role), (*STATES, "").index(one.state), along, one.start or 0.0)
-            entries.append(((*order, one.first.series_number or 0), _series(one, name)))
+        members = [acquisition for acquisition in acquisitions if acquisition.rule.role in family]
+        single = [acquisition for acquisition in members if not acquisition.is_stack]
+        stacks = [acquisition for acquisition in members if acquisition.is_stack]
+        places = [*name_slices([acquisition.plane for acquisition in single]), *((STACK, 0.0) for _ in stacks)]
+        for acquisition, (name, along) in zip([*single, *stacks], places, strict=True):
+            order = (
+                ROLES.index(acquisition.rule.role),
+                (*STATES, "").index(acquisition.state),
+                along,
+                acquisition.start or 0.0,
+            )
+            entries.append(((*order, acquisition.first.series_number or 0), _series(acquisition, name)))
     return with_unique_keys(series for _, series in sorted(entries, key=lambda entry: entry[0]))
 
 
-def _series(one: Acquisition, slice_name: str) -> Series:
-    first = one.first
-    if one.is_stack:
-        step = np.subtract(one.frames[-1].position, first.position)
+def _series(acquisition: Acquisition, slice_name: str) -> Series:
+    first = acquisition.first
+    if acquisition.is_stack:
+        step = np.subtract(acquisition.frames[-1].position, first.position)
         length = float(np.linalg.norm(step))
-        geometry = place_geometry(first, length / (len(one.frames) - 1), step / length)
+        geometry = place_geometry(first, length / (len(acquisition.frames) - 1), step / length)
     else:
         geometry = place_geometry(first)
     return Series(
-        role=one.rule.role,
-        state=one.state,
+        role=acquisition.rule.role,
+        state=acquisition.state,
         slice=slice_name,
-        kind=one.rule.kind,
-        scheme=one.scheme,
-        inversion_times_ms=one.inversion_times_ms,
+        kind=acquisition.rule.kind,
+        scheme=acquisition.scheme,
+        inversion_times_ms=acquisition.inversion_times_ms,
         description=first.description or first.protocol,
         series_number=first.series_number,
-        files=files_of(one.frames),
-        phase_files=files_of(one.phase),
+        files=files_of(acquisition.frames),
+        phase_files=files_of(acquisition.phase),
         geometry=geometry,
-        shape=(len(one.frames), first.rows, first.columns),
+        shape=(len(acquisition.frames), first.rows, first.columns),
         key="",
-        source=one,
+        source=acquisition,
         field_strength_t=first.field_strength,
     )

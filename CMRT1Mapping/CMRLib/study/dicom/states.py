@@ -27,18 +27,21 @@ def tell_states(
         others: images that are left out but may show that contrast was given.
         rules: the words.
     """
-    states: list[str | None] = [_named_state(one, rules) for one in acquisitions]
+    states: list[str | None] = [_named_state(acquisition, rules) for acquisition in acquisitions]
     contrast_times = [
-        one.start
-        for one, state in [*zip(acquisitions, states, strict=True), *((other, "") for other in others)]
-        if one.start is not None and (one.rule.after_contrast or one.first.has_contrast_agent or state == "post")
+        acquisition.start
+        for acquisition, state in [*zip(acquisitions, states, strict=True), *((other, "") for other in others)]
+        if acquisition.start is not None
+        and (acquisition.rule.after_contrast or acquisition.first.has_contrast_agent or state == "post")
     ]
     contrast_from = min(contrast_times, default=float("inf"))
     unlabelled = []
-    for i, one in enumerate(acquisitions):
-        if one.rule.role not in ROLES_WITH_STATE or states[i]:
+    for i, acquisition in enumerate(acquisitions):
+        if acquisition.rule.role not in ROLES_WITH_STATE or states[i]:
             continue
-        if one.first.has_contrast_agent or (one.start is not None and one.start >= contrast_from):
+        if acquisition.first.has_contrast_agent or (
+            acquisition.start is not None and acquisition.start >= contrast_from
+        ):
             states[i] = "post"
         else:
             unlabelled.append(i)
@@ -47,9 +50,9 @@ def tell_states(
     return states
 
 
-def _named_state(one: Acquisition, rules: SeriesRules) -> str:
-    has_state = one.rule.role in ROLES_WITH_STATE
-    return rules.state_of(one.first.description, one.first.protocol) if has_state else ""
+def _named_state(acquisition: Acquisition, rules: SeriesRules) -> str:
+    has_state = acquisition.rule.role in ROLES_WITH_STATE
+    return rules.state_of(acquisition.first.description, acquisition.first.protocol) if has_state else ""
 
 
 def _sets(acquisitions: Sequence[Acquisition], indices: list[int], gap_s: float) -> dict[int, int]:
@@ -70,9 +73,9 @@ def _sets(acquisitions: Sequence[Acquisition], indices: list[int], gap_s: float)
     return numbers
 
 
-def _is_repeat(one: Acquisition, other: Acquisition) -> bool:
+def _is_repeat(acquisition: Acquisition, other: Acquisition) -> bool:
     return (
-        one.rule.role == other.rule.role
-        and None not in (one.start, other.start)
-        and one.plane.is_same_slice(other.plane)
+        acquisition.rule.role == other.rule.role
+        and None not in (acquisition.start, other.start)
+        and acquisition.plane.is_same_slice(other.plane)
     )
