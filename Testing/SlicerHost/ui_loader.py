@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,7 @@ def load_ui(path: Path, parent: QtObject | None = None) -> QtObject:
     if connections is not None:
         root.remove(connections)
 
-    loader = QtUiTools.QUiLoader()
-    for native_class in stand_ins().values():
-        loader.registerCustomWidget(native_class)
+    loader = _loader()
     buffer = QtCore.QBuffer()
     buffer.setData(ET.tostring(root))
     buffer.open(QtCore.QIODevice.OpenModeFlag.ReadOnly)
@@ -55,6 +54,15 @@ def load_ui(path: Path, parent: QtObject | None = None) -> QtObject:
         text = {k: (connection.findtext(k) or "").strip() for k in ("sender", "signal", "receiver", "slot")}
         _find(top, text["sender"]).connect(text["signal"], _find(top, text["receiver"]), text["slot"])
     return top
+
+
+@cache
+def _loader() -> QtUiTools.QUiLoader:
+    """The loader that knows the stand-ins, made once: this takes longer than loading a file."""
+    loader = QtUiTools.QUiLoader()
+    for native_class in stand_ins().values():
+        loader.registerCustomWidget(native_class)
+    return loader
 
 
 def _find(top: QtObject, name: str | None) -> QtObject:

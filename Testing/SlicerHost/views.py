@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shiboken6
 import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
 from trame_slicer.views.abstract_view import AbstractView
@@ -55,11 +56,22 @@ class RenderedWidget(StandIn, QtWidgets.QWidget):
         self.renderWindow().SetSize(width, height)
 
     def paintEvent(self, _event):
+        painter = QtGui.QPainter(self)
+        if _is_seen_by_nobody(self, painter):
+            return
         self.draw()
         pixels = grab_window(self.renderWindow())
         rows, columns, _ = pixels.shape
         image = QtGui.QImage(pixels.data, columns, rows, 3 * columns, QtGui.QImage.Format.Format_RGB888)
-        QtGui.QPainter(self).drawImage(self.rect(), image)
+        painter.drawImage(self.rect(), image)
+
+
+def _is_seen_by_nobody(widget, painter):
+    """Whether a widget paints into its window off screen, and not into a picture; drawing a scene takes long."""
+    if QtGui.QGuiApplication.platformName() != "offscreen":
+        return False
+    devices = (painter.paintEngine().paintDevice(), widget.backingStore().paintDevice())
+    return len({shiboken6.getCppPointer(device) for device in devices}) == 1
 
 
 class _SliceView(SliceView):
