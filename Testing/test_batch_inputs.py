@@ -1,6 +1,8 @@
 """What a batch makes of inputs as users have them: other files under one id, names in any encoding, stray files."""
 
+import contextlib
 import csv
+import io
 import json
 import os
 import runpy
@@ -10,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from batch_processes import SCRIPT, BatchProcess
 from batch_studies import GEOMETRY, INVERSION_TIMES_MS, inversion_recovery, true_t1, write_study
 
 from CMRLib.batch.inputs import are_same, inputs_of, is_same_place
@@ -19,7 +22,6 @@ from CMRLib.simulation import simulate_study
 from CMRLib.simulation.dicom_writer import write_dicom_study
 from CMRLib.study.reading import read_study
 
-SCRIPT = Path(__file__).resolve().parents[1] / "Resources" / "Scripts" / "cmr_batch.py"
 OTHER = "made from other files in another folder"
 ONLY_T1 = ("--steps", "t1", "--no-motion-correction")
 
@@ -192,22 +194,37 @@ def test_statements_that_do_not_fit_are_told(cmr_batch, tmp_path, capsys):
 needs_bytes = pytest.mark.skipif(sys.platform != "linux", reason="needs names that are bytes")
 
 
+def run_with_a_new_python(command, encoding):
+    """The command in a Python whose output is in that encoding: exit status, output, errors."""
+    command, variables = [sys.executable, str(SCRIPT), *command], {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, env=variables, capture_output=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def run_in_this_python(command, encoding):
+    """As `run_with_a_new_python`, with what Python makes of its output in that encoding."""
+    files = [io.TextIOWrapper(io.BytesIO(), encoding, handling) for handling in ("strict", "backslashreplace")]
+    with contextlib.redirect_stdout(files[0]), contextlib.redirect_stderr(files[1]):
+        status = runpy.run_path(str(SCRIPT))["main"]([str(argument) for argument in command])
+    for file in files:
+        file.flush()
+    return status, *(file.buffer.getvalue() for file in files)
+
+
 @needs_bytes
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_names_in_another_encoding(tmp_path, encoding):
+@pytest.mark.parametrize(("run", "encoding"), [(run_in_this_python, "utf-8"), (run_with_a_new_python, "ascii")])
+def test_names_in_another_encoding(tmp_path, run, encoding):
     latin = Path(os.fsdecode(os.fsencode(str(tmp_path)) + b"/M\xfcller"))
     write_study(tmp_path / "in", "P001")
     os.rename(tmp_path / "in", latin)
     broken = Path(os.fsdecode(os.fsencode(str(tmp_path)) + b"/M\xfcller_2"))
     broken.mkdir()
     output = tmp_path / "Ausgabe für ÄÖÜ"
-    command = [sys.executable, str(SCRIPT), "--input", latin, broken, "--output", output, *ONLY_T1]
-    variables = {**os.environ, "PYTHONIOENCODING": encoding}
-    done = subprocess.run(command, env=variables, capture_output=True, check=False)
-    assert done.returncode == 1, done.stderr
-    assert b"P001: ok" in done.stdout and b"Summary: " in done.stdout
-    assert b"Input 2: the folder holds no DICOM file" in done.stderr
-    assert b"Traceback" not in done.stderr and b"Unexpected" not in done.stderr + done.stdout
+    status, told, errors = run(["--input", latin, broken, "--output", output, *ONLY_T1], encoding)
+    assert status == 1, errors
+    assert b"P001: ok" in told and b"Summary: " in told
+    assert b"Input 2: the folder holds no DICOM file" in errors
+    assert b"Traceback" not in errors and b"Unexpected" not in errors + told
     assert results_of(output / "P001")["status"] == "ok"
 
 
@@ -215,26 +232,18 @@ def test_names_in_another_encoding(tmp_path, encoding):
 def test_output_folder_in_another_encoding_is_refused_in_a_sentence(tmp_path):
     folder = write_study(tmp_path / "in", "P001")
     output = os.fsdecode(os.fsencode(str(tmp_path)) + b"/M\xfcller")
-    command = [sys.executable, str(SCRIPT), "--input", str(folder), "--output", output, *ONLY_T1]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "not UTF-8; choose another output folder" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    status, _, errors = run_in_this_python(["--input", folder, "--output", output, *ONLY_T1], "utf-8")
+    assert status == 2 and b"not UTF-8; choose another output folder" in errors
+    assert len(errors.strip().splitlines()) == 1
 
 
-@pytest.mark.slow
 def test_runs_at_once_lose_no_rows(tmp_path):
     """As the jobs of an array: one study each, one output folder."""
     names = [f"P{number}" for number in range(5)]
     folders = [write_study(tmp_path / name, name) for name in names]
     output = tmp_path / "out"
-    command = [sys.executable, str(SCRIPT), "--output", str(output), *ONLY_T1]
-    runs = [
-        subprocess.Popen(
-            [*command, "--input", str(folder)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        for folder in folders
-    ]
-    told = [run.communicate()[0] for run in runs]
+    runs = [BatchProcess(["--output", output, *ONLY_T1, "--input", folder], folder) for folder in folders]
+    told = [run.communicate() for run in runs]
     assert [run.returncode for run in runs] == [0] * len(runs), told
     assert sorted((row["id"], row["slice"]) for row in rows_of(output)) == [(name, "mid") for name in names]
     assert sorted(path.name for path in output.iterdir()) == [*names, "summary.csv"]

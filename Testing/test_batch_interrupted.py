@@ -8,12 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from batch_processes import SCRIPT, BatchProcess, heed_interrupts
 from batch_studies import write_study
 
-SCRIPT = Path(__file__).resolve().parents[1] / "Resources" / "Scripts" / "cmr_batch.py"
 STUDIES = 10
 PATIENCE_S = 120
 
@@ -29,15 +28,16 @@ def inputs(tmp_path_factory):
     return [str(write_study(folder / f"P{n:03}", f"P{n:03}")) for n in range(STUDIES)]
 
 
-def heed_interrupts():
-    """Undo what a shell does to programs it starts in the background, which ignore Ctrl-C from then on."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def start(inputs, output, *arguments, preexec_fn=heed_interrupts):
+    """The command as a user starts it."""
     command = [sys.executable, str(SCRIPT), "--input", *inputs, "--output", str(output), *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, start_new_session=True, preexec_fn=preexec_fn, **pipes)
+
+
+def start_at_once(inputs, output, *arguments):
+    """The command without the time that a new Python takes."""
+    return BatchProcess(["--input", *inputs, "--output", output, *arguments], output.parent)
 
 
 def wait_until_in_the_middle(process, output):
@@ -74,8 +74,8 @@ def finish(cmr_batch, inputs, output, capsys):
     assert not list(output.glob(".*"))
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_killed_run_leaves_whole_studies_and_can_be_finished(cmr_batch, inputs, tmp_path, capsys, workers):
+@pytest.mark.parametrize(("start", "workers"), [(start_at_once, "1"), pytest.param(start, "2", marks=pytest.mark.slow)])
+def test_killed_run_leaves_whole_studies_and_can_be_finished(cmr_batch, inputs, tmp_path, capsys, start, workers):
     output = tmp_path / "out"
     process = start(inputs, output, "--workers", workers)
     wait_until_in_the_middle(process, output)
@@ -100,15 +100,15 @@ def wait_until_group_ended(group):
 
 
 @pytest.mark.parametrize(
-    ("workers", "number"),
+    ("start", "workers", "number"),
     [
-        ("1", signal.SIGINT),
-        ("1", signal.SIGTERM),
-        pytest.param("2", signal.SIGINT, marks=pytest.mark.slow),
-        pytest.param("2", signal.SIGTERM, marks=pytest.mark.slow),
+        (start, "1", signal.SIGINT),
+        (start_at_once, "1", signal.SIGTERM),
+        pytest.param(start_at_once, "2", signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(start_at_once, "2", signal.SIGTERM, marks=pytest.mark.slow),
     ],
 )
-def test_cancelled_run_leaves_nothing_half_written(inputs, tmp_path, workers, number):
+def test_cancelled_run_leaves_nothing_half_written(inputs, tmp_path, start, workers, number):
     output = tmp_path / "out"
     process = start(inputs, output, "--workers", workers)
     wait_until_in_the_middle(process, output)
