@@ -22,8 +22,6 @@ CHECKS = (("ruff", "check", "."), ("ruff", "format", "--check", "."))
 TYPES = ("mypy",)
 # More processes than this would wait for memory: each holds torch and a scene.
 MOST_PROCESSES = 8
-# Every process computes with one thread, or they would fight for the cores.
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
 
 
 def parallel() -> tuple[str, ...]:
@@ -35,7 +33,7 @@ def parallel() -> tuple[str, ...]:
 def main() -> int:
     """Run the checks and the tests, and return the exit status."""
     environment.enter()
-    variables = {**os.environ, **ONE_THREAD}
+    variables = dict(os.environ)
     variables.pop("PYTHONDONTWRITEBYTECODE", None)  # every process of the tests would compile everything again
     statuses = []
 

@@ -7,6 +7,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before any of these libraries is loaded: processes that each compute with all cores wait for each other.
+    for limit in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
+        os.environ.setdefault(limit, "1")
+
 
 @pytest.fixture(scope="session")
 def real_data():
