@@ -28,8 +28,8 @@ OWN_WEIGHT, COMMON_WEIGHT = 0.3, 0.3
 
 def turn_placement(axes: np.ndarray, size: int) -> Placement:
     """The placement that turns a square image of ``size`` about its centre by one of `TURNS`."""
-    centre = np.full(2, (size - 1) / 2.0)
-    return Placement(axes, centre - axes @ centre, size)
+    center = np.full(2, (size - 1) / 2.0)
+    return Placement(axes, center - axes @ center, size)
 
 
 def upright_turn(grids: np.ndarray, model: LandmarkModel, batch: int = 8) -> np.ndarray:

@@ -69,7 +69,7 @@ class ErrorSummary:
 
     Attributes:
         images: how many.
-        pooled, centre, anterior, inferior: distances; pooled is centre and anterior together.
+        pooled, center, anterior, inferior: distances; pooled is centre and anterior together.
         angle_deg: of the entry line.
         within_10: share of the pooled points within 10 pixels or mm.
         flagged: share of the images that are flagged.
@@ -80,7 +80,7 @@ class ErrorSummary:
 
     images: int
     pooled: tuple[float, float, float]
-    centre: tuple[float, float, float]
+    center: tuple[float, float, float]
     anterior: tuple[float, float, float]
     inferior: tuple[float, float, float]
     angle_deg: tuple[float, float, float]
@@ -116,7 +116,7 @@ def summarise(errors: LandmarkErrors) -> ErrorSummary:
     return ErrorSummary(
         images=len(errors.distance),
         pooled=_quartiles(pooled),
-        centre=_quartiles(errors.distance[:, 0]),
+        center=_quartiles(errors.distance[:, 0]),
         anterior=_quartiles(errors.distance[:, 1]),
         inferior=_quartiles(errors.distance[:, 2]),
         angle_deg=_quartiles(errors.angle_deg),
@@ -289,11 +289,11 @@ def segment_t1_errors(seeds: Iterable[int], model: LandmarkModel) -> np.ndarray:
         if marks is None or marks.rv_insertion is None or result.lv_center is None or result.rv_insertion is None:
             continue
         means = []
-        for centre, anterior in (
+        for center, anterior in (
             (marks.lv_center, marks.rv_insertion),
             (result.lv_center, result.rv_insertion),
         ):
-            labels = label_slice(myocardium, SliceLandmarks(centre, anterior), level)
+            labels = label_slice(myocardium, SliceLandmarks(center, anterior), level)
             means.append({n: float(t1[labels == n].mean()) for n in np.unique(labels[labels > 0]).tolist()})
         differences += [abs(means[1][n] - value) for n, value in means[0].items() if n in means[1]]
     return np.array(differences)

@@ -51,7 +51,7 @@ def _iqr(values: tuple[float, float, float], digits: int = 1) -> str:
 
 
 def _row(name: str, summary: ErrorSummary) -> list[object]:
-    parts = (summary.pooled, summary.centre, summary.anterior, summary.inferior)
+    parts = (summary.pooled, summary.center, summary.anterior, summary.inferior)
     return [
         name,
         summary.images,

@@ -19,7 +19,6 @@ from CMRLib.files.images import write_image  # noqa: E402
 from CMRLib.networks.models import load_weights, read_manifest  # noqa: E402
 from CMRLib.training.entries import contrasts_of  # noqa: E402
 from CMRLib.training.splits import TEST_SEED  # noqa: E402
-from CMRLib.training.tables import read_markdown_table  # noqa: E402
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "Resources" / "Scripts"
 
@@ -112,6 +111,12 @@ def test_validation_patients_train_separately_from_training_patients(tmp_path):
         assert set(validation.subjects) == {"patient001"}
 
 
+def rows_of(table):
+    """What the rows of a Markdown table are called."""
+    lines = [line for line in table.splitlines() if line.startswith("|")]
+    return [line.split("|")[1].strip() for line in lines[2:]]
+
+
 @pytest.mark.slow
 def test_tables_hold_every_contrast_and_every_model(specialist):
     slices = list(simulated_slices([TEST_SEED], ["cine", "vne"]))
@@ -120,9 +125,8 @@ def test_tables_hold_every_contrast_and_every_model(specialist):
         "specialist": load_landmark_model(specialist / "cine-only.safetensors", "cpu"),
     }
     result = report.report_simulated(slices, models)
-    tables = {name: read_markdown_table(table) for name, table in result["tables"].items()}
-    assert [row[0] for row in tables["landmarks-simulated"][1:]] == ["VNE", "cine", "all"]
-    assert [row[0] for row in tables["landmarks-specialists"][1:]] == ["shipped", "specialist"]
+    assert rows_of(result["tables"]["landmarks-simulated"]) == ["VNE", "cine", "all"]
+    assert rows_of(result["tables"]["landmarks-specialists"]) == ["shipped", "specialist"]
     assert result["summary"]["shipped"]["all"]["images"] == 2
     assert np.isfinite(result["summary"]["specialist"]["cine"]["pooled"]).all()
 

@@ -14,7 +14,6 @@ doi:10.1161/hc0402.102975) without the apical cap, which short-axis slices do no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -200,44 +199,6 @@ def label_slice(
     return labels
 
 
-def label_stack(
-    myocardium: np.ndarray,
-    landmarks: Sequence[SliceLandmarks | None],
-    levels: Sequence[str | None],
-    geometry: Geometry | None = None,
-    rule: str = "equal",
-) -> np.ndarray:
-    """Divide the myocardium of a stack into its 16 segments.
-
-    Args:
-        myocardium: true in the myocardium, axes (slice, row, column).
-        landmarks: one for each slice, or None for a slice to be left out.
-        levels: one for each slice ("basal", "mid", "apical"), or None for a slice to be left out.
-        geometry, rule: as `segment_borders` takes them.
-
-    Returns:
-        uint8 (slice, row, column): segment numbers; 0 outside, and in slices left out or without myocardium.
-
-    Raises:
-        InputError: the numbers of slices differ, no slice can be divided, or as `label_slice`, naming the slice
-            counted from 0.
-    """
-    inside = np.asarray(myocardium, dtype=bool)
-    if inside.ndim != 3 or not len(inside) == len(landmarks) == len(levels):
-        raise InputError("Myocardium, landmarks and levels are not those of one stack; give each slice one of each.")
-    labels = np.zeros(inside.shape, dtype=np.uint8)
-    for index, (mask, points, level) in enumerate(zip(inside, landmarks, levels, strict=True)):
-        if points is None or level is None or not mask.any():
-            continue
-        try:
-            labels[index] = label_slice(mask, points, level, geometry, rule)
-        except InputError as error:
-            raise InputError(f"Slice {index}: {error}") from error
-    if not labels.any():
-        raise InputError("No slice has both landmarks and myocardium; place the landmarks or choose the segmentation.")
-    return labels
-
-
 def segment_statistics(
     values: np.ndarray, labels: np.ndarray, fitted: np.ndarray | None = None
 ) -> dict[int, RoiStatistics | None]:
@@ -245,7 +206,7 @@ def segment_statistics(
 
     Args:
         values: a map of the shape of ``labels``.
-        labels: segment numbers, as `label_slice` or `label_stack` give them.
+        labels: segment numbers, as `label_slice` gives them, of one slice or several.
         fitted: where the map holds a value, of the same shape; None takes every finite pixel.
 
     Returns:

@@ -7,7 +7,7 @@ segments meet in the middle.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -52,32 +52,6 @@ class ColorScale:
         if np.any(np.diff(values) < 0) or values[0] == values[-1]:
             raise InputError("The values of a color scale must ascend; check the lower and the upper limit.")
 
-    @classmethod
-    def stepped(
-        cls,
-        thresholds: Sequence[float],
-        colors: Sequence[tuple[float, float, float]],
-        limits: tuple[float, float],
-        title: str = "",
-        text_format: str = "{:.0f}",
-    ) -> ColorScale:
-        """A scale with one color between each two thresholds, as for "low, normal, raised".
-
-        Args:
-            thresholds: n ascending values at which the color changes; a value on a threshold has the color above it.
-            colors: n + 1 colors.
-            limits: ends of the color bar, below the first and above the last threshold.
-            title, text_format: as of the class.
-
-        Raises:
-            InputError: the numbers do not go together.
-        """
-        if len(colors) != len(thresholds) + 1:
-            raise InputError(f"{len(thresholds)} thresholds need {len(thresholds) + 1} colors, not {len(colors)}.")
-        edges = [limits[0], *(t for threshold in thresholds for t in (threshold, threshold)), limits[1]]
-        doubled = [color for color in colors for _ in range(2)]
-        return cls(tuple(edges), tuple(doubled), title, None, text_format)
-
     def color(self, value: float) -> tuple[float, float, float]:
         """RGB from 0 to 1 of a value; grey where it is not finite or not shown."""
         if not np.isfinite(value) or (self.shown and not self.shown[0] <= value <= self.shown[1]):
@@ -93,7 +67,7 @@ class ColorScale:
         return red, green, blue
 
     def ticks(self) -> tuple[float, ...]:
-        """Values to be written at the color bar: the thresholds of a stepped scale, else four to eleven round ones."""
+        """Values to be written at the color bar: those where the color jumps, else four to eleven round ones."""
         jumps = [low for low, high in zip(self.values, self.values[1:], strict=False) if low == high]
         if jumps:
             return tuple(jumps)

@@ -99,7 +99,11 @@ def _write_all(study: SimulatedStudy, folder: Path) -> list[Path]:
 
 def _digest(study: SimulatedStudy) -> str:
     """A fingerprint of the study's content, so that only equal studies share UIDs."""
-    total = hashlib.sha256(f"{study.id} {study.field_strength} {study.readout}".encode())
+    train = study.readout
+    # In the words of the first version, so that UIDs stay what they were.
+    readout = f"flip_angle_deg={train.flip_angle_deg}, tr_ms={train.tr_ms}, pulses={train.pulses}"
+    readout = f"Readout({readout}, centre_pulse={train.center_pulse})"
+    total = hashlib.sha256(f"{study.id} {study.field_strength} {readout}".encode())
     for acquisition in study.acquisitions:
         named = (acquisition.state, acquisition.slice, acquisition.schedule.pattern, acquisition.start_s)
         total.update(" ".join(map(str, (*named, acquisition.geometry))).encode())

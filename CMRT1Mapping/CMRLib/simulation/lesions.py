@@ -90,12 +90,12 @@ def _along_wall(anatomy: SliceAnatomy) -> tuple[np.ndarray, tuple[float, float]]
     height, width = anatomy.density.shape
     rows, columns = np.indices((height, width))
     landmarks = anatomy.landmarks
-    centre = ((height - 1) / 2.0, (width - 1) / 2.0) if landmarks is None else landmarks.lv_center
+    center = ((height - 1) / 2.0, (width - 1) / 2.0) if landmarks is None else landmarks.lv_center
 
     def heading(point: tuple[float, float] | None, nominal: float) -> float:
         if point is None:
             return nominal
-        return float(np.arctan2(point[0] - centre[0], point[1] - centre[1]))
+        return float(np.arctan2(point[0] - center[0], point[1] - center[1]))
 
     anterior = heading(landmarks.rv_insertion if landmarks else None, NOMINAL_ANTERIOR)
     inferior = heading(landmarks.inferior_rv_insertion if landmarks else None, anterior - np.deg2rad(120.0))
@@ -103,7 +103,7 @@ def _along_wall(anatomy: SliceAnatomy) -> tuple[np.ndarray, tuple[float, float]]
     sense = 1.0
     if septum > 180.0:  # a mirrored view
         septum, sense = 360.0 - septum, -1.0
-    angle = np.arctan2(rows - centre[0], columns - centre[1])
+    angle = np.arctan2(rows - center[0], columns - center[1])
     return np.rad2deg(sense * (anterior - angle)) % 360.0, (0.0, septum)
 
 

@@ -25,7 +25,7 @@ class Readout:
     flip_angle_deg: float = 35.0
     tr_ms: float = 2.14
     pulses: int = 78
-    centre_pulse: int = 26
+    center_pulse: int = 26
 
 
 SHMOLLI_READOUT = Readout()
@@ -42,7 +42,7 @@ def _during_readout(mz: np.ndarray, t1: np.ndarray, t2: np.ndarray, readout: Rea
     half = np.deg2rad(readout.flip_angle_deg) / 2.0
     rate = np.cos(half) ** 2 / t1 + np.sin(half) ** 2 / t2
     steady = np.cos(half) / (t1 * rate)
-    center = steady + (mz - steady) * np.exp(-rate * readout.centre_pulse * readout.tr_ms)
+    center = steady + (mz - steady) * np.exp(-rate * readout.center_pulse * readout.tr_ms)
     end = steady + (mz - steady) * np.exp(-rate * readout.pulses * readout.tr_ms)
     return center, end * np.cos(half)
 
@@ -82,7 +82,7 @@ def inversion_recovery_signals(
         raise InputError("T1 and T2 of a simulated tissue must be positive, in ms.")
     if not 0.0 < inversion_efficiency <= 1.0:
         raise InputError("The inversion efficiency must lie between 0 and 1.")
-    before_center = readout.centre_pulse * readout.tr_ms
+    before_center = readout.center_pulse * readout.tr_ms
     length = readout.pulses * readout.tr_ms
     events = [(float(at), -1) for at in plan.inversion_at_ms]
     events += [(float(at) - before_center, frame) for frame, at in enumerate(plan.image_at_ms)]

@@ -24,12 +24,6 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> s
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def read_markdown_table(text: str) -> list[list[str]]:
-    """The header's cells and those of each row of what `markdown_table` made; other lines are left out."""
-    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
-    return [cells for cells in lines if cells[0] != "---"]
-
-
 def write_results(folder: Path, name: str, results: Mapping[str, Any]) -> Path:
     """Write one evaluation's numbers and, as ``tables``, its Markdown tables by name as ``folder/name.json``.
 

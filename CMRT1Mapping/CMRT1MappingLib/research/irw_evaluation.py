@@ -20,7 +20,7 @@ from CMRLib.simulation.schedule import irregular_rr, schedule
 from CMRLib.simulation.signal import INVERSION_EFFICIENCY, SHMOLLI_READOUT, relaxed_signal
 from CMRLib.simulation.study import LABELS
 from CMRLib.simulation.tissue import TissueValues, tissue_values
-from CMRLib.training.splits import TEST_SEED, VALIDATION_SEED, images_of_split, subject_of
+from CMRLib.training.splits import TEST_SEED, images_of_split, subject_of
 
 EVALUATION_SETS = 200
 SPACING_MM = 0.9375
@@ -94,12 +94,46 @@ def evaluation_set(number: int, acdc: Path | str | None = None) -> EvaluationSet
     Raises:
         InputError: another number, or no test patients for an odd one.
     """
-    return _set(number, acdc, "test", TEST_SEED)
+    if not 0 <= number < EVALUATION_SETS:
+        raise InputError(f"There is no set {number}; the numbers are 0 to {EVALUATION_SETS - 1}.")
+    turn = number // 2
+    subject, anatomy = patient_slice(turn, acdc, "test") if number % 2 else parametric_slice(TEST_SEED + number)
+    rng = np.random.default_rng([TEST_SEED, number])
+    state = "post" if rng.random() < 0.2 else "rest"
+    field_strength = float(rng.choice([1.5, 3.0]))
+    values = tissue_values(anatomy.tissues, field_strength, state, rng)
+    scheme = "molli" if turn % 5 == 4 else "shmolli"
+    plan = schedule(scheme, irregular_rr(float(rng.uniform(650.0, 1100.0)), 0.03, rng))
+    shape = (anatomy.density.shape[0], anatomy.density.shape[1])
+    sensitivity = coil_sensitivity(shape, SPACING_MM, rng)
+    noise_sd = _noise_sd(anatomy, values, sensitivity, float(rng.uniform(15.0, 40.0)))
 
+    severity = severity_of_set(number)
+    displacement, moved = _motion(len(plan.image_at_ms), anatomy, severity, TEST_SEED + number)
+    signed = magnetisation_images(anatomy, values, plan, field_strength, SHMOLLI_READOUT, INVERSION_EFFICIENCY)
+    rows, columns = (2 * round(n * SPACING_MM / ACQUIRED_SPACING_MM / 2) for n in shape)
+    still = acquire(signed * sensitivity, (rows, columns), 0.0, rng)
+    received = acquire(moved_images(signed, moved) * sensitivity, (rows, columns), noise_sd, rng)
 
-def tuning_set(number: int, acdc: Path | str | None = None) -> EvaluationSet:
-    """As `evaluation_set`, from the anatomies and patients that are there to choose and tune with."""
-    return _set(number, acdc, "validation", VALIDATION_SEED)
+    label_of = np.array([LABELS.get(name, 0) for name in anatomy.tissues], dtype=np.uint8)
+    return EvaluationSet(
+        number=number,
+        subject=subject,
+        severity=severity,
+        state=state,
+        scheme=scheme,
+        inversion_times_ms=plan.inversion_times_ms,
+        spacing_mm=SPACING_MM,
+        images=np.abs(received),
+        phase=np.angle(received),
+        still_images=np.abs(still),
+        still_phase=np.angle(still),
+        displacement=displacement,
+        moved=moved,
+        labels=label_of[np.argmax(anatomy.fractions, axis=0)],
+        myocardium=anatomy.fractions[np.isin(anatomy.tissues, "myocardium")].sum(axis=0),
+        noise_sd=noise_sd,
+    )
 
 
 def patient_slice(
@@ -164,46 +198,3 @@ def _noise_sd(anatomy: SliceAnatomy, values: TissueValues, sensitivity: np.ndarr
     relaxed = (values.proton_density * relaxed_signal(values.t1_ms, values.t2_ms))[chosen].mean()
     strength = share * relaxed * anatomy.density * np.abs(sensitivity)
     return float(strength.sum() / share.sum()) / snr
-
-
-def _set(number: int, folder: Path | str | None, split: str, first_seed: int) -> EvaluationSet:
-    if not 0 <= number < EVALUATION_SETS:
-        raise InputError(f"There is no set {number}; the numbers are 0 to {EVALUATION_SETS - 1}.")
-    turn = number // 2
-    subject, anatomy = patient_slice(turn, folder, split) if number % 2 else parametric_slice(first_seed + number)
-    rng = np.random.default_rng([first_seed, number])
-    state = "post" if rng.random() < 0.2 else "rest"
-    field_strength = float(rng.choice([1.5, 3.0]))
-    values = tissue_values(anatomy.tissues, field_strength, state, rng)
-    scheme = "molli" if turn % 5 == 4 else "shmolli"
-    plan = schedule(scheme, irregular_rr(float(rng.uniform(650.0, 1100.0)), 0.03, rng))
-    shape = (anatomy.density.shape[0], anatomy.density.shape[1])
-    sensitivity = coil_sensitivity(shape, SPACING_MM, rng)
-    noise_sd = _noise_sd(anatomy, values, sensitivity, float(rng.uniform(15.0, 40.0)))
-
-    severity = severity_of_set(number)
-    displacement, moved = _motion(len(plan.image_at_ms), anatomy, severity, first_seed + number)
-    signed = magnetisation_images(anatomy, values, plan, field_strength, SHMOLLI_READOUT, INVERSION_EFFICIENCY)
-    rows, columns = (2 * round(n * SPACING_MM / ACQUIRED_SPACING_MM / 2) for n in shape)
-    still = acquire(signed * sensitivity, (rows, columns), 0.0, rng)
-    received = acquire(moved_images(signed, moved) * sensitivity, (rows, columns), noise_sd, rng)
-
-    label_of = np.array([LABELS.get(name, 0) for name in anatomy.tissues], dtype=np.uint8)
-    return EvaluationSet(
-        number=number,
-        subject=subject,
-        severity=severity,
-        state=state,
-        scheme=scheme,
-        inversion_times_ms=plan.inversion_times_ms,
-        spacing_mm=SPACING_MM,
-        images=np.abs(received),
-        phase=np.angle(received),
-        still_images=np.abs(still),
-        still_phase=np.angle(still),
-        displacement=displacement,
-        moved=moved,
-        labels=label_of[np.argmax(anatomy.fractions, axis=0)],
-        myocardium=anatomy.fractions[np.isin(anatomy.tissues, "myocardium")].sum(axis=0),
-        noise_sd=noise_sd,
-    )

@@ -63,7 +63,7 @@ class _Scene:
     zero_filled: float
     shading: float
     mobility: np.ndarray | None
-    centre: tuple[float, float]
+    center: tuple[float, float]
     strength: float
 
 
@@ -269,7 +269,7 @@ def displacement_of(
     shape: tuple[int, int],
     spacing_mm: float,
     rng: np.random.Generator,
-    centre: tuple[float, float],
+    center: tuple[float, float],
     mobility: np.ndarray | None,
 ) -> np.ndarray:
     """Displacement, float32 (frame, 2, row, column) in pixels, zero mean over the frames."""
@@ -286,7 +286,7 @@ def displacement_of(
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     where = None if mobility is None else torch.from_numpy(mobility)
     found: np.ndarray = random_motion(
-        frames, shape, spacing_mm, "none" if course == "still" else course, generator, center=centre, mobility=where
+        frames, shape, spacing_mm, "none" if course == "still" else course, generator, center=center, mobility=where
     ).numpy()
     return found
 
@@ -295,7 +295,7 @@ def _acquired(scene: _Scene, number: int, course: str, rng: np.random.Generator)
     import torch
 
     frames, rows, columns = scene.signed.shape
-    displacement = displacement_of(course, frames, (rows, columns), scene.spacing_mm, rng, scene.centre, scene.mobility)
+    displacement = displacement_of(course, frames, (rows, columns), scene.spacing_mm, rng, scene.center, scene.mobility)
     moved = invert(torch.from_numpy(displacement)).numpy()
     sensitivity = coil_sensitivity((rows, columns), scene.spacing_mm, rng, scene.shading)
     acquired = (2 * int(rows / scene.zero_filled / 2), 2 * int(columns / scene.zero_filled / 2))

@@ -101,8 +101,8 @@ def _variant(
         kept = np.sort(rng.permutation(len(times))[: int(rng.integers(5, 7))])
     signal, times = signal[kept], tuple(times[frame] for frame in kept)
     rows, columns = tubes.shape
-    centre = (float(np.nonzero(tubes)[0].mean()), float(np.nonzero(tubes)[1].mean()))
-    displacement = displacement_of(course, len(times), (rows, columns), spacing_mm, rng, centre, None)
+    center = (float(np.nonzero(tubes)[0].mean()), float(np.nonzero(tubes)[1].mean()))
+    displacement = displacement_of(course, len(times), (rows, columns), spacing_mm, rng, center, None)
     noise = float(rng.choice([0.0, 0.0, 0.01, 0.03])) * float(np.percentile(np.abs(signal), 99.0))
     return _moved(
         np.abs(signal), np.angle(signal), times, spacing_mm, tubes, course, displacement, noise=noise, rng=rng

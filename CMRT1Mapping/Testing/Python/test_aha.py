@@ -12,7 +12,6 @@ from CMRLib.anatomy.aha import (
     SEGMENTS,
     counting_direction,
     label_slice,
-    label_stack,
     segment_borders,
     segment_statistics,
     septal_angle,
@@ -121,11 +120,16 @@ def short_axis_stack(tilt=0.2):
     return mask, landmarks, geometry
 
 
+def divided(mask, landmarks, geometry):
+    """Segments of every slice of a stack, at the levels that go with it."""
+    levels = levels_along_stack(range(len(mask)), geometry)
+    return np.stack([label_slice(mask[n], landmarks[n], levels[n], geometry) for n in range(len(mask))])
+
+
 def test_patient_directions_decide_where_segments_lie():
     mask, landmarks, geometry = short_axis_stack()
     assert counting_direction(geometry) == -1  # the usual view is from the apex
-    levels = levels_along_stack(range(5), geometry)
-    labels = label_stack(mask, landmarks, [levels[n] for n in range(5)], geometry)
+    labels = divided(mask, landmarks, geometry)
 
     def wall(slice_index, direction):
         lps = geometry.ijk_to_lps()
@@ -170,14 +174,12 @@ def reoriented(array, geometry, transpose, flips):
 @pytest.mark.parametrize("tilt", [0.0, 0.2])  # without a tilt, some pixels lie exactly on borders
 def test_a_stack_stored_in_any_orientation_has_the_same_segments(transpose, flips, tilt):
     mask, landmarks, geometry = short_axis_stack(tilt)
-    levels = levels_along_stack(range(5), geometry)
-    labels = label_stack(mask, landmarks, [levels[n] for n in range(5)], geometry)
+    labels = divided(mask, landmarks, geometry)
 
     turned_mask, turned_geometry, move = reoriented(mask, geometry, transpose, flips)
     order = range(4, -1, -1) if flips[2] else range(5)
     points = [SliceLandmarks(move(landmarks[n].lv_center), move(landmarks[n].rv_insertion)) for n in order]
-    turned_levels = levels_along_stack(range(5), turned_geometry)
-    result = label_stack(turned_mask, points, [turned_levels[n] for n in range(5)], turned_geometry)
+    result = divided(turned_mask, points, turned_geometry)
 
     expected, _, _ = reoriented(labels, geometry, transpose, flips)
     np.testing.assert_array_equal(result, expected)
@@ -253,13 +255,6 @@ def test_levels_know_gaps_and_nothing():
     assert levels_along_stack([]) == {}
 
 
-def test_slices_without_landmarks_or_myocardium_are_left_out():
-    mask, landmarks, geometry = short_axis_stack()
-    mask[1] = False
-    labels = label_stack(mask, [*landmarks[:3], None, landmarks[4]], ["basal", "basal", None, "mid", "mid"], geometry)
-    assert [bool(image.any()) for image in labels] == [True, False, False, False, True]
-
-
 def test_statistics_of_every_segment():
     labels = label_slice(ring(), STANDARD, "mid")
     values = np.where(labels > 0, 900.0 + 10 * labels, np.nan)
@@ -317,12 +312,6 @@ def test_what_is_no_short_axis_stack_is_refused():
             question()
     with pytest.raises(InputError, match="choose equal or insertions"):
         segment_borders(STANDARD, "mid", rule="thirds")
-    with pytest.raises(InputError, match="one stack"):
-        label_stack(np.stack([ring()] * 2), [STANDARD], ["mid", "mid"])
-    with pytest.raises(InputError, match="Slice 1: The LV centre"):
-        label_stack(np.stack([ring()] * 2), [STANDARD, replace(STANDARD, lv_center=(0, 0))], ["mid", "mid"])
-    with pytest.raises(InputError, match="No slice has both"):
-        label_stack(np.stack([ring()] * 2), [None, None], ["mid", "mid"])
     with pytest.raises(InputError, match="do not match the map"):
         segment_statistics(np.zeros((3, 3)), np.zeros((3, 4)))
 

@@ -16,7 +16,6 @@ from CMRT1MappingLib.research.irw_evaluation import (  # noqa: E402
     EVALUATION_SETS,
     evaluation_set,
     severity_of_set,
-    tuning_set,
 )
 
 __all__ = ["patients"]
@@ -97,14 +96,11 @@ def test_the_same_number_gives_the_same_set(severe):
     assert np.array_equal(again.displacement, severe.displacement)
 
 
-def test_odd_numbers_show_test_patients_and_tuning_others(patients):
+def test_odd_numbers_show_test_patients(patients):
     tested = [evaluation_set(n, patients) for n in (1, 3, 5)]
     assert [item.subject for item in tested] == ["patient005", "patient010", "patient010"]
     assert all(split_of(item.subject) == "test" for item in tested)
     assert not np.array_equal(tested[1].labels, tested[2].labels)
-    tuned = tuning_set(1, patients)
-    assert tuned.subject == "patient001"
-    assert tuning_set(2).subject == "SIM800002"
 
 
 def test_a_fifth_is_molli():

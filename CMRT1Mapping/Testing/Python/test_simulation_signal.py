@@ -78,7 +78,7 @@ def bloch_readout(mz, t1, t2, readout):
     sign = -1.0
     for pulse in range(readout.pulses):
         m = relax(rotate(m, sign * angle), readout.tr_ms / 2)
-        if pulse == readout.centre_pulse:
+        if pulse == readout.center_pulse:
             center = abs(m[1]) * np.sign(m[2]) / np.sin(angle / 2)
         m = relax(m, readout.tr_ms / 2)
         sign = -sign

@@ -72,7 +72,6 @@ class FrameHeader:
 
     path: Path
     index: int
-    frames_in_file: int
     sop_uid: str
     study_uid: str
     series_uid: str
@@ -161,10 +160,10 @@ def _headers_of_file(path: Path) -> list[FrameHeader]:
     fault = fault_of_file(dataset, class_uid, count, len(per_frame), bytes_left)
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     groups = [[frame, shared, dataset] for frame in per_frame] if per_frame and not fault else [[dataset]]
-    return [_frame_header(path, index, count, sources, fault) for index, sources in enumerate(groups)]
+    return [_frame_header(path, index, sources, fault) for index, sources in enumerate(groups)]
 
 
-def _frame_header(path: Path, index: int, count: int, sources: list[Dataset], fault: str) -> FrameHeader:
+def _frame_header(path: Path, index: int, sources: list[Dataset], fault: str) -> FrameHeader:
     """One frame's header; ``sources`` are searched in order: the frame's groups, the shared groups, the file."""
     dataset = sources[-1]
     image_type = as_texts(
@@ -178,7 +177,6 @@ def _frame_header(path: Path, index: int, count: int, sources: list[Dataset], fa
     return FrameHeader(
         path=path,
         index=index,
-        frames_in_file=count,
         sop_uid=str(dataset.get("SOPInstanceUID", "")),
         study_uid=str(dataset.get("StudyInstanceUID", "")),
         series_uid=str(dataset.get("SeriesInstanceUID", "")),
