@@ -48,7 +48,8 @@ class LandmarkPrediction:
         slice: its number, from 0.
         lv_center, rv_insertion, inferior_rv_insertion: (row, column) in source pixels, pixel centres at whole
             numbers; None in a blank slice.
-        confidence: for each name in `CMRLandmarksLib.LANDMARKS`, the probability that its error is below 10 mm.
+        confidence: for each name in `CMRLib.anatomy.landmarks.LANDMARKS`, the probability that its error is below
+            10 mm.
         heart: probability that there is a heart in the image.
         flagged: whether someone should look at it.
         reason: why, or "".
@@ -105,7 +106,7 @@ def predict_landmarks(
 
     Raises:
         InputError: the image has other axes or no pixels.
-        MissingDependencyError, DeviceError: see `load_landmark_model`.
+        MissingDependencyError, DeviceError: see `CMRLandmarksLib.model.load_landmark_model`.
     """
     image = np.asarray(image)
     if image.ndim != 3 or 0 in image.shape:
@@ -181,7 +182,7 @@ def predict_on_grid(
 
     Args:
         grids: float32 (image, row, column) after `CMRLandmarksLib.grid.rescaled`.
-        model: see `load_landmark_model`.
+        model: see `CMRLandmarksLib.model.load_landmark_model`.
         batch, progress: see `predict_landmarks`.
     """
     steps = 2 + model.passes

@@ -16,7 +16,7 @@ __all__ = ["centroids", "points_in_target", "sample", "standardised"]
 
 
 def points_in_target(points: Tensor, matrix: Tensor, offset: Tensor, shift: Tensor | None = None) -> Tensor:
-    """Where source ``points`` (image, landmark, 2) lie in the target of `sample`."""
+    """Where source ``points`` (image, landmark, 2) lie in the target of `CMRLib.networks.sampling.sample`."""
     place = torch.linalg.solve(matrix[:, None], (points - offset[:, None])[..., None])[..., 0]
     if shift is None:
         return place

@@ -107,8 +107,8 @@ def cross_checked(observations: Observations, folds: int = 5) -> dict[str, dict[
 
     Returns:
         For each contrast of the usual images that show a centre and an anterior insertion: how many ``images`` there
-        are and how many of them ``failures`` (one of both beyond `FAILURE_MM`), and the shares ``failures_flagged`` and
-        ``right_flagged``.
+        are and how many of them ``failures`` (one of both beyond `CMRLandmarksLib.confidence.FAILURE_MM`), and the
+        shares ``failures_flagged`` and ``right_flagged``.
     """
     subjects, usual = np.array(observations.subjects), np.array(observations.usual)
     names = sorted(set(subjects[usual != ""]))

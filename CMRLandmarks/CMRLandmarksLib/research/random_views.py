@@ -60,7 +60,7 @@ def crops(points: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor
     Where the anterior insertion is unknown, the line is about as long and steep as in an upright image.
 
     Returns:
-        Matrices (image, 2, 2) and offsets (image, 2) as in `sample`.
+        Matrices (image, 2, 2) and offsets (image, 2) as in `CMRLandmarksLib.sampling.sample`.
     """
     count = len(points)
     center = points[:, 0]

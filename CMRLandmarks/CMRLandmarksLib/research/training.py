@@ -70,7 +70,7 @@ def _appearance(
 def _seen(
     channels: Tensor, points: Tensor, matrix: Tensor, offset: Tensor, size: int, shift: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """A view of images and their landmarks, see `sample`.
+    """A view of images and their landmarks, see `CMRLandmarksLib.sampling.sample`.
 
     A deformation moves the centre of the LV cavity otherwise than the tissue there, so the LV centre, which is that of
     the cavity, goes with the cavity.

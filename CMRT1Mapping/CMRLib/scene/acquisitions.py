@@ -71,8 +71,8 @@ def addSeries(name: str, series: Series, images: SeriesImages) -> Any:
 
     Returns:
         The magnitude's sequence node; where the inversion times are not known, or not all different, a volume whose
-        slices are the frames, for which the panel shows or asks for them. An unknown scheme is `OTHER`: all samples
-        count until the user chooses.
+        slices are the frames, for which the panel shows or asks for them. An unknown scheme is
+        `CMRLib.study.schemes.OTHER`: all samples count until the user chooses.
     """
     attributes = {SCHEME: series.scheme or OTHER, STATE: series.state, SLICE: series.slice}
     if series.field_strength_t is not None:

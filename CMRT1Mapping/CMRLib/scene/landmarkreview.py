@@ -26,8 +26,10 @@ class LandmarkReview(SliceReview):
     """What is known about the landmarks of one slice.
 
     Attributes:
-        confidences: of each landmark, 0 to 1, in the order of `LANDMARKS`; empty for a slice never given to a model.
-        model: the model's answer, (row, column) in pixels or None, in the order of `LANDMARKS`; may be empty.
+        confidences: of each landmark, 0 to 1, in the order of `CMRLib.anatomy.landmarks.LANDMARKS`; empty for a slice
+            never given to a model.
+        model: the model's answer, (row, column) in pixels or None, in the order of
+            `CMRLib.anatomy.landmarks.LANDMARKS`; may be empty.
         judged: where the landmarks were when the analyst accepted or rejected them, as ``model``; empty before.
         verdict: "accepted" or "rejected", or empty before.
         level: "basal", "mid", "apical" or "none" (left out) as the analyst chose; empty for automatic.
@@ -45,7 +47,7 @@ class LandmarkReview(SliceReview):
         return len(self.model) == len(LANDMARKS) and None not in self.model[:2]
 
     def statusAt(self, points: Sequence[Point | None]) -> Status:
-        """The status when the landmarks are at these places, in the order of `LANDMARKS`."""
+        """The status when the landmarks are at these places, in the order of `CMRLib.anatomy.landmarks.LANDMARKS`."""
         if points[0] is None or points[1] is None:
             return Status.MISSING
         if self.verdict and _areSame(points, self.judged):

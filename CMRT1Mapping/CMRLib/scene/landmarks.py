@@ -1,8 +1,8 @@
 """The landmarks of a volume's slices: one markups node, with a review of every slice, and the RV entry lines.
 
-Every slice has its three control points, in the order of `LANDMARKS`, so control point ``3 * slice + kind`` is always
-the same landmark; one that has not been placed is an undefined point. The model's own answer and the state of the
-review are kept with the node, see `CMRLib.scene.landmarkreview`.
+Every slice has its three control points, in the order of `CMRLib.anatomy.landmarks.LANDMARKS`, so control point
+``3 * slice + kind`` is always the same landmark; one that has not been placed is an undefined point. The model's own
+answer and the state of the review are kept with the node, see `CMRLib.scene.landmarkreview`.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def createByHand(volumeNode: Any) -> Any:
 
 
 def slicePoints(landmarksNode: Any, volumeNode: Any) -> list[tuple[Point | None, ...]]:
-    """(row, column) in the volume's pixels of every slice's landmarks, in the order of `LANDMARKS`, or None."""
+    """(row, column) in the volume's pixels of the landmarks of every slice, in their own order, or None."""
     worlds = _worldPoints(landmarksNode)
     pixels = worldToIJK(volumeNode, np.nan_to_num(worlds))
     points = [
@@ -130,7 +130,8 @@ def judge(landmarksNode: Any, volumeNode: Any, slices: Iterable[int], verdict: S
     Args:
         landmarksNode, volumeNode: the landmarks, and the volume whose they are.
         slices: indices.
-        verdict: `Status.ACCEPTED`, or `Status.REJECTED` for a slice that is not to be measured.
+        verdict: `CMRLib.review.Status.ACCEPTED`, or `CMRLib.review.Status.REJECTED` for a slice that is not to be
+            measured.
         reviewer: who says so.
     """
     entries, points = readReview(landmarksNode), slicePoints(landmarksNode, volumeNode)
@@ -182,7 +183,7 @@ def placeByHand(landmarksNode: Any, volumeNode: Any, index: int, reviewer: str =
 
 
 def movePoints(landmarksNode: Any, volumeNode: Any, index: int, points: Sequence[Point | None]) -> None:
-    """Move the landmarks of a slice to (row, column) in pixels, in the order of `LANDMARKS`; None takes one away."""
+    """Move the landmarks of a slice to (row, column) in pixels, in their own order; None takes one away."""
     for kind, point in enumerate(points):
         number = index * len(LANDMARKS) + kind
         if point is None:

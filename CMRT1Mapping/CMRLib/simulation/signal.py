@@ -161,14 +161,14 @@ def simulate_pixels(
 
     Args:
         t1_ms, t2_ms: (tissue,) or scalars, broadcast.
-        rr_ms, scheme: see `schedule`.
+        rr_ms, scheme: see `CMRLib.simulation.schedule.schedule`.
         snr: signal of the fully relaxed tissue over the noise's standard deviation in one channel.
         n: repetitions.
         rng: a generator, or the seed of one.
         ideal: use S = A - B exp(-TI/T1*) exactly (see `ideal_signals`) instead of tracking the magnetisation.
 
     Raises:
-        InputError: see `schedule` and `inversion_recovery_signals`; SNR not positive.
+        InputError: see `CMRLib.simulation.schedule.schedule` and `inversion_recovery_signals`; SNR not positive.
     """
     if not snr > 0:
         raise InputError("The signal-to-noise ratio must be positive.")

@@ -50,7 +50,9 @@ def curve_at(
     scheme: str = "shmolli",
     options: FitOptions | None = None,
 ) -> PixelCurve:
-    """Fit one pixel of a stack with axes (frame, row, column); arguments as for `reconstruct`.
+    """Fit one pixel of a stack with axes (frame, row, column).
+
+    Arguments as for `CMRT1MappingLib.fit.reconstruction.reconstruct`.
 
     Give ``options.noise_sd`` (of the T1Maps of the whole image) to get the same standard error as in the map: one pixel
     alone does not know the noise.

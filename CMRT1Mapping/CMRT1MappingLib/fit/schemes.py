@@ -60,7 +60,10 @@ def shmolli_rr_ms(sorted_times: torch.Tensor) -> float:
 
 
 def fit_all_samples(magnitude: torch.Tensor, known_signs: torch.Tensor, times: torch.Tensor) -> SchemeFit:
-    """Three-parameter fit of every sample (all schemes but ShMOLLI); arguments as for `fit_with_polarity`."""
+    """Three-parameter fit of every sample (all schemes but ShMOLLI).
+
+    Arguments as for `CMRT1MappingLib.fit.polarity.fit_with_polarity`.
+    """
     import torch
 
     signed = fit_with_polarity(magnitude, known_signs, times)
@@ -82,7 +85,8 @@ def fit_shmolli(
     - 7 samples replace those where T1 < RR so far and chi_7 T1_7 < chi_6 0.4 RR.
 
     Args:
-        magnitude, known_signs, times: as for `fit_with_polarity`, 7 samples in the order of inversion time.
+        magnitude, known_signs, times: as for `CMRT1MappingLib.fit.polarity.fit_with_polarity`, 7 samples in the order
+            of inversion time.
         last_test: ``scanner`` compares chi_7 with chi_6; ``paper`` compares it with chi_5.
     """
     import torch

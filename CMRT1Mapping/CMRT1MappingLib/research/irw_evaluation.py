@@ -89,7 +89,7 @@ def evaluation_set(number: int, acdc: Path | str | None = None) -> EvaluationSet
 
     Args:
         number: 0 to 199.
-        acdc: folder with labelled images (see `images_of_split`), needed for odd numbers.
+        acdc: folder with labelled images (see `CMRLib.training.splits.images_of_split`), needed for odd numbers.
 
     Raises:
         InputError: another number, or no test patients for an odd one.

@@ -3,7 +3,8 @@
 As in the thesis (2.2.5 and 2.2.7): random smooth displacements with no mean over the frames, quantile normalisation,
 and zero padding (where a crop reaches beyond an image). What was changed because it learns faster: AdamW with a
 cosine schedule and averaged weights instead of Adam with a falling rate, crops instead of whole images, simulated
-signals that are moved before their magnitude is taken instead of measured images, and the loss (see `motion_loss`).
+signals that are moved before their magnitude is taken instead of measured images, and the loss (see
+`CMRT1MappingLib.motion.moconet.motion_loss`).
 
 torch is needed, so import this module inside functions.
 """
@@ -158,7 +159,7 @@ class PaperMoconetTask(MoconetTask):
 
 
 def normalised_sets(images: Tensor) -> Tensor:
-    """Every frame of (set, frame, row, column) after `quantile_normalise`."""
+    """Every frame of (set, frame, row, column) after `CMRLib.networks.normalise.quantile_normalise`."""
     return quantile_normalise(images.flatten(0, 1)).unflatten(0, images.shape[:2])
 
 
