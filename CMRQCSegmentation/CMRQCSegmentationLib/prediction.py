@@ -313,7 +313,8 @@ def _answer(
 ) -> SliceSegmentation:
     if isinstance(found, str):
         nothing = np.zeros(shape, dtype=np.uint8)
-        return SliceSegmentation(number, nothing, np.nan, np.nan, found == BLANK, "", "", None, ())
+        reason = BLANK if found == BLANK else ""
+        return SliceSegmentation(number, nothing, np.nan, np.nan, bool(reason), reason, "", None, ())
     predictions = quality.predict(found.matrix())
     best = int(np.argmax(predictions))
     predicted = float(predictions[best])

@@ -5,28 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import slicer
-
 from CMRLib.batch.step import StepResult
 from CMRLib.provenance import result_attributes
 from CMRLib.scene.landmarks import ROLE, storeLandmarks, updateEntryLines
-from CMRLib.scene.volumes import setVolumeArray
+from CMRLib.scene.volumes import addVolume
 
 
 def addNodes(results: Sequence[StepResult], volumes: dict[str, Any]) -> None:
     """Add landmarks, and the images in which they were found where no other step did; see `CMRLib.scene.studies`."""
     for made in results:
-        volume = volumes.get(made.key) or _addVolume(made)
+        volume = volumes.get(made.key) or addVolume(made.key, made.images, made.geometry)
         volumes[made.key] = volume
         found = made.value
         attributes = result_attributes(
             ROLE, source=volume.GetID(), device=found.device, model=found.model, model_sha256=found.model_sha256
         )
         updateEntryLines(storeLandmarks(volume, found.predictions, attributes))
-
-
-def _addVolume(made: StepResult) -> Any:
-    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", made.key)
-    setVolumeArray(volume, made.images, made.geometry)
-    volume.CreateDefaultDisplayNodes()
-    return volume

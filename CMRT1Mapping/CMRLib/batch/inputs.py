@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from CMRLib.files.segmentations import LABELS_ENDING, SEGMENTATION_ENDING
 from CMRLib.networks.models import file_sha256
 from CMRLib.study.reading import read_study
 from CMRLib.study.series import Series, Study
@@ -74,9 +75,11 @@ def is_same_place(recorded: Mapping[str, Any], study: Study) -> bool:
 
 
 def _files(study: Study) -> list[Path]:
-    """Every file that the study was read from, or that was left out of it."""
+    """Every file that the study was read from, that was left out of it, or that may correct a result."""
     series = [file for one in study.series for file in (*one.files, *one.phase_files)]
     files = {*series, *(file for item in study.unrecognised for file in item.files), study.path / STUDY_FILE}
+    for ending in (SEGMENTATION_ENDING, LABELS_ENDING):  # which someone may have corrected
+        files |= set(study.path.glob(f"*{ending}"))
     for file in series:
         if file.suffix.lower() in _DETACHED_HEADERS:
             files |= {other for other in file.parent.iterdir() if other.suffix.lower() not in _NO_PIXELS}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -62,3 +65,25 @@ def write_image(
     for key, value in (metadata or {}).items():
         image.SetMetaData(key, value)
     return write_atomically(path, lambda partial: sitk.WriteImage(image, str(partial), useCompression=True))
+
+
+@contextlib.contextmanager
+def readable_path(path: Path) -> Iterator[str]:
+    """A path that SimpleITK can open: its own, or a link to it where its name is no valid text.
+
+    SimpleITK ends the program where a path holds bytes that are not UTF-8.
+    """
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory() as folder:
+            # The folder is linked whole, as some formats have their pixels in a second file.
+            linked = Path(folder, "images")
+            os.symlink(os.path.abspath(path.parent), linked)
+            name = path.name.encode("utf-8", "replace").decode()
+            if name != path.name:
+                os.symlink(os.path.abspath(path), Path(folder, name))
+                linked = Path(folder)
+            yield str(linked / name)
+    else:
+        yield str(path)

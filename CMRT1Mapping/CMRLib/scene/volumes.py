@@ -88,3 +88,11 @@ def ijkToWorld(volumeNode: Any, indices: np.ndarray) -> np.ndarray:
     toWorld = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(volumeNode.GetParentTransformNode(), None, toWorld)
     return np.array([toWorld.TransformPoint(point) for point in points])
+
+
+def addVolume(name: str, array: np.ndarray, geometry: Geometry) -> Any:
+    """A new volume of that name with these pixels, (slice, row, column), ready to be shown."""
+    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    setVolumeArray(volume, array, geometry)
+    volume.CreateDefaultDisplayNodes()
+    return volume

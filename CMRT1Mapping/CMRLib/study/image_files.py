@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 (the name its users know)
 
 from CMRLib.errors import InputError
+from CMRLib.files.images import readable_path
 from CMRLib.geometry import Geometry
 
 _FRAME_ROLES = ("irw", "cine")  # whose third axis counts frames of one slice
@@ -176,28 +173,6 @@ def _third_axis(size: tuple[int, int, int], geometry: Geometry, role: str, frame
     # The axis counts frames, so its spacing says nothing.
     fitting = [axis for axis in range(3) if size[axis] == images]
     return fitting[0] if len(fitting) == 1 else 2
-
-
-@contextlib.contextmanager
-def readable_path(path: Path) -> Iterator[str]:
-    """A path that SimpleITK can open: its own, or a link to it where its name is no valid text.
-
-    SimpleITK ends the program where a path holds bytes that are not UTF-8.
-    """
-    try:
-        str(path).encode("utf-8")
-    except UnicodeEncodeError:
-        with tempfile.TemporaryDirectory() as folder:
-            # The folder is linked whole, as some formats have their pixels in a second file.
-            linked = Path(folder, "images")
-            os.symlink(os.path.abspath(path.parent), linked)
-            name = path.name.encode("utf-8", "replace").decode()
-            if name != path.name:
-                os.symlink(os.path.abspath(path), Path(folder, name))
-                linked = Path(folder)
-            yield str(linked / name)
-    else:
-        yield str(path)
 
 
 @dataclass(frozen=True)

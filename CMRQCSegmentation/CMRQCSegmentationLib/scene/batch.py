@@ -1,0 +1,24 @@
+"""The nodes of the batch's step ``segmentation``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from CMRLib.batch.step import StepResult
+from CMRLib.provenance import result_attributes
+from CMRLib.scene.volumes import addVolume
+from CMRQCSegmentationLib.scene.segmentations import storeSegmentation
+from CMRQCSegmentationLib.segments import ROLE
+
+
+def addNodes(results: Sequence[StepResult], volumes: dict[str, Any]) -> None:
+    """Add segmentations, and the images that they are of where no other step did; see `CMRLib.scene.studies`."""
+    for made in results:
+        volume = volumes.get(made.key) or addVolume(made.key, made.images, made.geometry)
+        volumes[made.key] = volume
+        found = made.value
+        attributes = result_attributes(
+            ROLE, source=volume.GetID(), device=found.device, model=found.model, model_sha256=found.model_sha256
+        )
+        storeSegmentation(volume, found.slices, attributes)

@@ -1,0 +1,191 @@
+"""The step ``segmentation`` of a batch: myocardium and blood pool in every short-axis image, with predicted Dice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from CMRLib.batch.results import series_entry
+from CMRLib.batch.step import Step, StepReport, StepResult, StepTask
+from CMRLib.errors import InputError
+from CMRLib.files.images import write_image
+from CMRLib.files.segmentations import LABELS_ENDING, SEGMENTATION_ENDING, read_segmentation, write_segmentation
+from CMRLib.networks.models import model_entry
+from CMRLib.provenance import result_attributes
+from CMRLib.study.series import STACK, Series
+from CMRQCSegmentationLib import prediction
+from CMRQCSegmentationLib.prediction import DEFAULT_MODEL, TASK, SegmentationModel, SliceSegmentation
+from CMRQCSegmentationLib.segments import CORRECTED, ROLE, SEGMENTS
+
+
+@dataclass(frozen=True)
+class SegmentationOfImages:
+    """The segmentation of one series or of one T1 map of the same run.
+
+    Attributes:
+        slices: the answer for every slice or frame.
+        device, model, model_sha256: where and by which weights it was made; "" for a corrected one.
+    """
+
+    slices: tuple[SliceSegmentation, ...]
+    device: str = ""
+    model: str = ""
+    model_sha256: str = ""
+
+    @property
+    def is_corrected(self) -> bool:
+        """Whether it was laid beside the study rather than made by a model."""
+        return not self.model
+
+    def labels(self) -> np.ndarray:
+        """uint8 (slice, row, column): 1 myocardium, 2 blood pool."""
+        return np.stack([answer.labels for answer in self.slices])
+
+
+class SegmentationStep(Step):
+    """Myocardium and blood pool of the left ventricle."""
+
+    name = "segmentation"
+    roles = ("t1", "lge", "vne", "cine")
+    after = ("t1",)
+    nothing = "No short-axis image was found to segment; check the folder, or describe its files in a study.json."
+    columns = ("segmentation_file", "predicted_dice", "flagged", "candidate")
+    counts = {"segmented slices": "candidate"}
+    scene = "CMRQCSegmentationLib.scene.batch"
+
+    def weights(self, choices: Mapping[str, Any]) -> dict[str, str]:
+        """See `CMRLib.batch.step.Step`."""
+        return {TASK: model_entry(DEFAULT_MODEL).sha256}
+
+    def check(self, choices: Mapping[str, Any], device: str) -> None:
+        """See `CMRLib.batch.step.Step`."""
+        prediction.load_segmentation_model(device=device)
+
+    def run(self, task: StepTask) -> StepReport:
+        """See `CMRLib.batch.step.Step`; T1 maps made in the same run are taken as well as the series.
+
+        Where ``KEY.seg.nrrd`` or ``KEY_labels.nrrd`` lies in the study's folder, KEY naming the result as its own files
+        do, it is taken instead of the model's answer: someone corrected it.
+        """
+        model = prediction.load_segmentation_model(device=task.device)
+        report = StepReport(device=str(model.device))
+        report.models[TASK] = {"id": model.entry.id, "sha256": model.entry.sha256}
+        sources = self._sources(task)
+        report.warnings += _strays(task.study.path, [source.key for source in sources])
+        for source in sources:
+            start = time.perf_counter()
+            try:
+                corrected = _corrected_file(task.study.path, source.key)
+                made = _segmented(source, model) if corrected is None else _corrected(source, corrected)
+            except InputError as error:
+                report.errors.append(f"{source.key}: {error}")
+                continue
+            if made.value.is_corrected:
+                report.notes.append(f"{source.key}: the corrected segmentation beside the study was taken.")
+            files = write_labels(made, task.folder)
+            seconds = (time.perf_counter() - start) / len(made.images)
+            report.entries += _entries(made, source.role, files, seconds)
+            report.made.append(made)
+        return report
+
+    def _sources(self, task: StepTask) -> list[StepResult | Series]:
+        """T1 maps of the same run, and series."""
+        maps = [made for results in task.earlier.values() for made in results if made.role in self.roles]
+        return [*maps, *(series for series in task.study.series if series.role in self.roles)]
+
+
+STEP = SegmentationStep()
+
+
+def _corrected_file(folder: Path, key: str) -> Path | None:
+    """The corrected segmentation of a result in the study's folder, or None."""
+    files = [folder / f"{key}{ending}" for ending in (SEGMENTATION_ENDING, LABELS_ENDING)]
+    there = [file for file in files if file.is_file()]
+    if len(there) > 1:
+        raise InputError("There are two corrected segmentations of it beside the study; leave one of them there.")
+    return there[0] if there else None
+
+
+def _strays(folder: Path, keys: list[str]) -> list[str]:
+    """What is to be said of segmentations in the study's folder that belong to none of its results."""
+    own = {f"{key}{SEGMENTATION_ENDING}" for key in keys}
+    if all(file.name in own for file in folder.glob(f"*{SEGMENTATION_ENDING}")):
+        return []
+    # Their names may be patients', so only those that they should have are told.
+    return [
+        "A segmentation beside the study belongs to none of its images and was not used; a corrected one is called "
+        f"{' or '.join(sorted(own))}."
+    ]
+
+
+def _images_of(source: StepResult | Series) -> StepResult:
+    """The images to be segmented, with no value yet."""
+    loaded = source if isinstance(source, StepResult) else source.load()
+    series = source.series if isinstance(source, StepResult) else source
+    return StepResult(source.key, series, "", loaded.images, loaded.geometry, None)
+
+
+def _segmented(source: StepResult | Series, model: SegmentationModel) -> StepResult:
+    made = _images_of(source)
+    column_mm, row_mm, _thickness = made.geometry.spacing
+    answers = prediction.segment_slices(made.images, (row_mm, column_mm), model=model)
+    return replace(
+        made,
+        value=SegmentationOfImages(tuple(answers), str(model.device), model.entry.id, model.entry.sha256),
+    )
+
+
+def _corrected(source: StepResult | Series, file: Path) -> StepResult:
+    made = _images_of(source)
+    slices, rows, columns = made.images.shape
+    labels = read_segmentation(file, SEGMENTS, made.geometry, (slices, rows, columns))
+    answers = (
+        SliceSegmentation(number, plane, np.nan, np.nan, False, "", CORRECTED, None, ())
+        for number, plane in enumerate(labels)
+    )
+    return replace(made, value=SegmentationOfImages(tuple(answers)))
+
+
+def write_labels(made: StepResult, folder: Path) -> dict[str, str]:
+    """Write the label map, and the segmentation that Slicer loads; the names of the files by their keys in the results.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    found: SegmentationOfImages = made.value
+    labels = found.labels()
+    attributes = result_attributes(
+        ROLE, source=made.key, device=found.device, model=found.model, model_sha256=found.model_sha256
+    )
+    label_map = write_image(folder / f"{made.key}{LABELS_ENDING}", labels, made.geometry, attributes)
+    segmentation = write_segmentation(folder / f"{made.key}{SEGMENTATION_ENDING}", labels, made.geometry, SEGMENTS)
+    return {"labels_file": label_map.name, "segmentation_file": segmentation.name}
+
+
+def _entries(made: StepResult, role: str, files: Mapping[str, str], seconds: float) -> list[dict[str, Any]]:
+    are_frames = role == "cine" and made.series.slice != STACK
+    found: SegmentationOfImages = made.value
+    return [
+        {
+            "role": role,
+            **series_entry(made.series, answer.slice),
+            **({"frame": answer.slice} if are_frames else {}),
+            **files,
+            "predicted_dice": _rounded(answer.predicted_dice),
+            "dice_lower_bound": _rounded(answer.lower_bound),
+            "candidate": answer.candidate or None,
+            "flagged": answer.flagged,
+            "reason": answer.reason,
+            "seconds": round(seconds, 3),
+        }
+        for answer in found.slices
+    ]
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 4) if np.isfinite(value) else None
