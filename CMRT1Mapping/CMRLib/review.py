@@ -115,10 +115,19 @@ def from_attributes(attribute: Callable[[str], str | None]) -> list[SliceReview]
     return [SliceReview(**{**row, "slice": index, "status": Status(row["status"])}) for index, row in enumerate(rows)]
 
 
-def changes(before: Sequence[SliceReview], after: Sequence[SliceReview], time: str, note: str = "") -> list[Change]:
-    """The changes of status from one review of the same slices to another."""
+def changes(
+    before: Sequence[SliceReview], after: Sequence[SliceReview], time: str, note: str | Mapping[int, str] = ""
+) -> list[Change]:
+    """The changes of status from one review of the same slices to another.
+
+    Args:
+        before, after: the reviews.
+        time: when, see `Change`.
+        note: to every change, or to that of each slice.
+    """
+    notes = {new.slice: note for new in after} if isinstance(note, str) else note
     return [
-        Change(time, new.slice, old.status, new.status, new.reviewer, note)
+        Change(time, new.slice, old.status, new.status, new.reviewer, notes.get(new.slice, ""))
         for old, new in zip(before, after, strict=False)
         if old.status is not new.status
     ]

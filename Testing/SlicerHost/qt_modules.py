@@ -9,7 +9,7 @@ from typing import Any
 import slicer
 from PySide6 import QtCore
 
-from . import ctk_widgets, qmrml_widgets  # noqa: F401  (their classes register themselves)
+from . import ctk_widgets, qmrml_widgets, segment_editor  # noqa: F401  (their classes register themselves)
 from .names import is_known
 from .pythonqt import wrapper_class
 from .stand_ins import qt_class, stand_ins

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from slicer.i18n import tr as _
 
 from CMRLib.anatomy.axis import LEVELS
@@ -13,7 +12,6 @@ from CMRLib.review import SliceReview, Status
 from CMRLib.scene import aha, display, landmarks
 from CMRLib.scene.landmarkreview import LandmarkReview, readReview
 from CMRLib.scene.reviewlist import ReviewList
-from CMRLib.scene.volumes import ijkToWorld
 
 LEVEL_CHOICES = {"Automatic": "", "Basal": "basal", "Mid": "mid", "Apical": "apical", "Left out": aha.LEFT_OUT}
 
@@ -53,11 +51,7 @@ class LandmarkReviewList(ReviewList):
 
     def goTo(self, index: int) -> None:
         """Go to a slice in every slice view that shows the images."""
-        columns, rows, _slices = self._volume.GetImageData().GetDimensions()
-        middle = ijkToWorld(self._volume, np.array([[(columns - 1) / 2, (rows - 1) / 2, index]]))[0]
-        for view in display.sliceLogics():
-            if view.GetSliceCompositeNode().GetBackgroundVolumeID() == self._volume.GetID():
-                view.GetSliceNode().JumpSliceByOffsetting(*middle)
+        display.goToSlice(self._volume, index)
 
     def judge(self, slices: list[int], verdict: Status) -> None:
         """Accept or reject the landmarks of slices where they are."""

@@ -97,7 +97,7 @@ def test_the_scene_holds_segments_and_their_review(study, tmp_path):
     slicer.mrmlScene.ReadFromMRB(str(tmp_path / "scene.mrb"))
     (node,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
     entries = readReview(node)
-    assert [entry.status.value for entry in entries] == ["auto", "auto", "missing"]
+    assert [entry.status.value for entry in entries] == ["auto", "auto", "flagged"]
     assert json.loads(node.GetAttribute("CMR.QC.PredictedDice"))[2] is None
     assert node.GetAttribute("CMR.Role") == "segmentation" and node.GetAttribute("CMR.Model") == "ring"
     slicer.mrmlScene.Clear(False)

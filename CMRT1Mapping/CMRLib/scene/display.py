@@ -202,6 +202,15 @@ def showInSliceViews(volumeNode: Any, overlay: Any = None) -> None:
     _refreshLegends()
 
 
+def goToSlice(volumeNode: Any, index: int) -> None:
+    """Go to a slice of a volume in every slice view that shows the volume."""
+    columns, rows, _slices = volumeNode.GetImageData().GetDimensions()
+    middle = ijkToWorld(volumeNode, np.array([[(columns - 1) / 2, (rows - 1) / 2, index]]))[0]
+    for view in sliceLogics():
+        if view.GetSliceCompositeNode().GetBackgroundVolumeID() == volumeNode.GetID():
+            view.GetSliceNode().JumpSliceByOffsetting(*middle)
+
+
 def showSideBySide(leftVolume: Any, rightVolume: Any) -> None:
     """Show two maps of the same place in two slice views beside each other, which move and zoom together."""
     manager = slicer.app.layoutManager()

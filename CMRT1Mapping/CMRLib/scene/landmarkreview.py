@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -53,10 +53,6 @@ class LandmarkReview(SliceReview):
         return self.untouched if _areSame(points, self.model) else Status.CORRECTED
 
 
-_SHARED_FIELDS = {field.name for field in fields(SliceReview)}
-_OWN_FIELDS = [field.name for field in fields(LandmarkReview) if field.name not in _SHARED_FIELDS]
-
-
 def readReview(landmarksNode: Any) -> list[LandmarkReview]:
     """The review of every slice, in the order of slices; empty for a node that holds none.
 
@@ -64,22 +60,17 @@ def readReview(landmarksNode: Any) -> list[LandmarkReview]:
         InputError: what the node holds is damaged.
     """
     try:
-        entries = review.readReview(landmarksNode)
-        if not entries:
-            return _readEarlier(landmarksNode.GetAttribute(EARLIER_ATTRIBUTE))
-        own = json.loads(landmarksNode.GetAttribute(ATTRIBUTE) or "")
-        return [_entry({**asdict(entry), **answer}) for entry, answer in zip(entries, own, strict=True)]
+        entries = review.readExtended(landmarksNode, ATTRIBUTE, _entry)
+        return entries or _readEarlier(landmarksNode.GetAttribute(EARLIER_ATTRIBUTE))
     except (ValueError, TypeError, KeyError) as error:
         raise review.damaged(landmarksNode) from error
 
 
 def writeReview(landmarksNode: Any, entries: Sequence[LandmarkReview], note: str = "") -> None:
     """Keep the review of every slice with the landmarks; see `CMRLib.scene.review.writeReview`."""
-    own = [{name: getattr(entry, name) for name in _OWN_FIELDS} for entry in entries]
     wasModifying = landmarksNode.StartModify()
-    landmarksNode.SetAttribute(ATTRIBUTE, json.dumps(own))
     landmarksNode.RemoveAttribute(EARLIER_ATTRIBUTE)
-    review.writeReview(landmarksNode, entries, note)
+    review.writeExtended(landmarksNode, ATTRIBUTE, entries, note)
     landmarksNode.EndModify(wasModifying)
 
 

@@ -98,6 +98,14 @@ class ReviewList(Part):
         """What is listed of a slice under `extraTitle`."""
         return ""
 
+    def confidenceText(self, entry: SliceReview) -> str:
+        """The model's confidence as it is listed."""
+        return "–" if entry.confidence is None else f"{100 * entry.confidence:.0f} %"
+
+    def hint(self, entry: SliceReview) -> str:
+        """What the tool tip of a slice's row says."""
+        return ""
+
     def remark(self, entry: SliceReview) -> str:
         """What is to be known of a slice: why it is to be looked at."""
         return entry.reason if entry.needs_a_look else ""
@@ -150,13 +158,14 @@ class ReviewList(Part):
         entries = self.entries()
         for row, index in enumerate(self._rows):
             entry = entries[index]
-            confidence = "–" if entry.confidence is None else f"{100 * entry.confidence:.0f} %"
-            texts = [str(index), self.extraText(entry), confidence, _(entry.status.value), self.remark(entry)]
+            texts = [str(index), self.extraText(entry), self.confidenceText(entry), _(entry.status.value)]
+            texts.append(self.remark(entry))
             texts.append(entry.comment)
             colors = {2: _confidenceColor(entry.confidence), 3: STATUS_COLORS[entry.status]}
             for column, which in enumerate(self._columns):
                 item = self.ui.reviewTable.item(row, column)
                 item.setText(texts[which])
+                item.setToolTip(self.hint(entry))
                 if colors.get(which):
                     item.setBackground(qt.QBrush(qt.QColor(colors[which])))
                     item.setForeground(qt.QBrush(qt.QColor("black")))
