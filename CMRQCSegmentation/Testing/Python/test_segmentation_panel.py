@@ -17,7 +17,6 @@ from CMRLib.geometry import Geometry
 from CMRLib.review import Status, history_to_csv
 from CMRLib.scene import regions
 from CMRLib.scene.review import readHistory
-from CMRLib.scene.reviewlist import NEXT_KEY, PREVIOUS_KEY
 from CMRLib.scene.volumes import addVolume, ijkToWorld
 from CMRQCSegmentationLib import prediction
 from CMRQCSegmentationLib.scene import candidatepreview, segmentationrun, segmentations
@@ -164,6 +163,8 @@ def test_selecting_a_row_goes_to_its_slice_ready_to_be_corrected(host, applied):
 
 
 def test_keys_go_through_the_flagged_slices(host, applied):
+    from CMRLib.scene.reviewlist import NEXT_KEY, PREVIOUS_KEY
+
     review, seen = applied.panel.review, []
     select(host, applied.panel, GOOD)
     for key in (NEXT_KEY, NEXT_KEY, NEXT_KEY, PREVIOUS_KEY):
