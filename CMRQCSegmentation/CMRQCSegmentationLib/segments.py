@@ -12,7 +12,7 @@ SEGMENTS = (
     Segment(
         label=MYOCARDIUM,
         name="Myocardium",
-        color=(0.80, 0.35, 0.35),
+        color=(1.00, 0.85, 0.15),
         category=Code("123037004", "Anatomical Structure"),
         kind=Code("74281007", "Myocardium"),
         region=_LEFT_VENTRICLE,
@@ -20,7 +20,7 @@ SEGMENTS = (
     Segment(
         label=BLOOD_POOL,
         name="Blood pool",
-        color=(0.95, 0.80, 0.35),
+        color=(1.00, 0.45, 0.20),
         category=Code("91720002", "Body Substance"),
         kind=Code("87612001", "Blood"),
         region=_LEFT_VENTRICLE,

@@ -2,8 +2,8 @@
 
 A simulated ShMOLLI acquisition is opened in the module's own panel, mapped with its Apply button, hovered and measured,
 and what an analyst then sees is saved; so are the quality of the fit before and after the motion of another one is
-corrected, and the landmarks and segments of simulated T1 maps. Slicer's Qt side is played by ``Testing/SlicerHost``;
-panels, slice views, color legend and plot are the modules' and Slicer's own.
+corrected, the landmarks and segments of simulated T1 maps, and the segmentation of these maps under review. Slicer's Qt
+side is played by ``Testing/SlicerHost``; panels, slice views, color legend and plot are the modules' and Slicer's own.
 """
 
 from __future__ import annotations
@@ -18,12 +18,16 @@ import environment
 
 MODULE = environment.ROOT / "CMRT1Mapping" / "CMRT1Mapping.py"
 LANDMARKS_MODULE = environment.ROOT / "CMRLandmarks" / "CMRLandmarks.py"
+SEGMENTATION_MODULE = environment.ROOT / "CMRQCSegmentation" / "CMRQCSegmentation.py"
 WINDOW_SIZE = (1400, 1310)
 FIELD_OF_VIEW_MM = 190.0
 MOTION_WINDOW_SIZE = (1600, 910)
 MOTION_FIELD_OF_VIEW_MM = 135.0
 LANDMARKS_WINDOW_SIZE = (1600, 1040)
 LANDMARKS_FIELD_OF_VIEW_MM = 130.0
+MID = 1  # of apical, mid and basal slice
+SEGMENTATION_WINDOW_SIZE = (1600, 910)
+SEGMENTATION_FIELD_OF_VIEW_MM = 160.0
 
 
 def main() -> int:
@@ -32,7 +36,8 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=environment.ROOT / "Resources" / "Screenshots", metavar="DIR")
     options = parser.parse_args()
     environment.enter()
-    sys.path[:0] = [str(environment.ROOT / "Testing"), str(MODULE.parent), str(LANDMARKS_MODULE.parent)]
+    modules = (MODULE, LANDMARKS_MODULE, SEGMENTATION_MODULE)
+    sys.path[:0] = [str(environment.ROOT / "Testing"), *(str(module.parent) for module in modules)]
     options.output.mkdir(parents=True, exist_ok=True)
     for picture in draw(options.output):
         print(picture)
@@ -43,6 +48,7 @@ def draw(folder: Path) -> list[Path]:
     """Draw the pictures into an existing folder and return their files."""
     host = importlib.import_module("SlicerHost").start()
     pictures = [*draw_t1(host, folder), *draw_motion(host, folder), draw_landmarks(host, folder)]
+    pictures.append(draw_segmentation(host, folder))
     host.stop()
     return pictures
 
@@ -128,7 +134,6 @@ def draw_landmarks(host: Any, folder: Path) -> Path:
     import numpy as np
     import slicer
 
-    from CMRLib.scene.volumes import ijkToWorld
     from CMRLib.simulation import simulate_study
 
     host.reset()
@@ -145,16 +150,50 @@ def draw_landmarks(host: Any, folder: Path) -> Path:
     window.resize(*LANDMARKS_WINDOW_SIZE)
     host.processEvents()
     host.click(panel.ui.layoutButton)
-    mid = 1
-    for row in range(panel.ui.reviewTable.rowCount):
-        if panel.ui.reviewTable.item(row, 0).text() == str(mid):
-            panel.ui.reviewTable.setCurrentCell(row, 0)
+    _select_row(panel, MID)
     host.processEvents()
-    y, x = slices[mid].truth.landmarks.lv_center
-    center = ijkToWorld(volume, np.array([[x, y, mid]]))[0]
-    _center(layout.sliceWidget("Red").mrmlSliceNode(), center, LANDMARKS_FIELD_OF_VIEW_MM)
+    _center(layout.sliceWidget("Red").mrmlSliceNode(), _center_of(slices, volume), LANDMARKS_FIELD_OF_VIEW_MM)
     host.processEvents()
     return Path(host.grabWidget(window, folder / "CMRLandmarks.png"))
+
+
+def draw_segmentation(host: Any, folder: Path) -> Path:
+    """Draw the picture of CMR QC Segmentation: outlines on a T1 map, the review list, the Segment Editor."""
+    import slicer
+
+    from CMRLib.simulation import simulate_study
+
+    host.reset()
+    layout, window = slicer.app.layoutManager(), slicer.util.mainWindow()
+    layout.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
+    slices: Any = simulate_study(seed=3, slices=("apical", "mid", "basal"), snr=60.0).acquisitions
+    panel = host.loadModule(SEGMENTATION_MODULE)
+    volume = _stack_of_t1_maps(slices)
+    host.setNode(panel.ui.inputSelector, volume)
+    host.click(panel.ui.applyButton)
+    window.resize(*SEGMENTATION_WINDOW_SIZE)
+    _select_row(panel, MID)
+    host.processEvents()
+    _center(layout.sliceWidget("Red").mrmlSliceNode(), _center_of(slices, volume), SEGMENTATION_FIELD_OF_VIEW_MM)
+    host.processEvents()
+    return Path(host.grabWidget(window, folder / "CMRQCSegmentation.png"))
+
+
+def _select_row(panel: Any, index: int) -> None:
+    """Select the row of a slice in a review list."""
+    for row in range(panel.ui.reviewTable.rowCount):
+        if panel.ui.reviewTable.item(row, 0).text() == str(index):
+            panel.ui.reviewTable.setCurrentCell(row, 0)
+
+
+def _center_of(slices: Any, volume: Any) -> Any:
+    """RAS position of the LV's centre in the middle slice of a stack."""
+    import numpy as np
+
+    from CMRLib.scene.volumes import ijkToWorld
+
+    y, x = slices[MID].truth.landmarks.lv_center
+    return ijkToWorld(volume, np.array([[x, y, MID]]))[0]
 
 
 def _stack_of_t1_maps(slices: Any) -> Any:

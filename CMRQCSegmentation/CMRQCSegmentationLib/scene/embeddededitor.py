@@ -27,7 +27,8 @@ class EmbeddedEditor:
         self._widget.setSegmentationNode(segmentationNode)
         if segmentationNode is None:
             return
-        self._widget.setSourceVolumeNode(volumeNode)
+        if self._widget.segmentationNode() is segmentationNode:  # not yet while a scene is being loaded
+            self._widget.setSourceVolumeNode(volumeNode)
         if segmentationNode.GetSegmentation().GetSegment(self._widget.currentSegmentID() or "") is None:
             self._widget.setCurrentSegmentID(SEGMENTS[0].name)
 

@@ -34,7 +34,6 @@ from CMRQCSegmentationLib.scene.segmentpixels import segmentMask, setSegmentMask
 from CMRQCSegmentationLib.segments import ROLE, SEGMENTS
 
 CLASS = "vtkMRMLSegmentationNode"
-FILL_OPACITY = 0.15  # outlines are what is judged, and the image under them must be seen
 
 
 def findSegmentation(volumeNode: Any) -> Any:
@@ -132,6 +131,8 @@ def noticeEdits(node: Any, volumeNode: Any, reviewer: str = "") -> list[int]:
     """
     entries, labels = readReview(node), readLabels(node, volumeNode)
     changed, notes = list[int](), dict[int, str]()
+    if len(entries) != len(labels):  # the volume is not what was segmented any more
+        return changed
     for index, drawn in enumerate(labels):
         entry, shown = entries[index], digest(drawn)
         if shown == entry.shown:
@@ -249,7 +250,8 @@ def _newNode(volumeNode: Any) -> Any:
     name = slicer.mrmlScene.GenerateUniqueName(f"{volumeNode.GetName()} segmentation")
     node = slicer.mrmlScene.AddNewNodeByClass(CLASS, name)
     node.CreateDefaultDisplayNodes()
-    node.GetDisplayNode().SetOpacity2DFill(FILL_OPACITY)
+    node.GetDisplayNode().SetOpacity2DFill(0.0)  # outlines are what is judged, over the image as it is
+    node.GetDisplayNode().SetSliceIntersectionThickness(2)
     node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
     return node
 

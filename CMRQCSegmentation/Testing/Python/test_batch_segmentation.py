@@ -1,5 +1,6 @@
 """The batch's step ``segmentation``: entries of the results, label maps, and segmentations that Slicer loads."""
 
+import csv
 import json
 import runpy
 from pathlib import Path
@@ -14,7 +15,7 @@ from CMRLib.batch.run import BatchOptions, run_batch
 from CMRLib.batch.step import StepTask
 from CMRLib.errors import MissingDependencyError, OutputError
 from CMRLib.files.images import read_image, write_image
-from CMRLib.files.segmentations import write_segmentation
+from CMRLib.files.segmentations import read_segmentation, write_segmentation
 from CMRLib.geometry import Geometry
 from CMRLib.scene.review import readReview
 from CMRLib.scene.studies import saveStudyScene
@@ -34,6 +35,7 @@ def model(monkeypatch):
     """Networks that tell the drawn ring's tissues by their brightness."""
     loaded = ring_model()
     monkeypatch.setattr(prediction, "load_segmentation_model", lambda device: loaded)
+    monkeypatch.setattr("CMRQCSegmentationLib.step.model_entry", lambda model: loaded.entry)
 
 
 @pytest.fixture
@@ -232,6 +234,28 @@ def test_a_stack_without_a_heart_is_flagged_and_its_files_are_empty(study, tmp_p
     assert {entry["reason"] for entry in report.entries} == {prediction.NO_HEART}
     written, _geometry = read_image(tmp_path / report.entries[0]["labels_file"])
     assert not written.any()
+
+
+def test_the_command_writes_the_files_of_the_contract(study, tmp_path, capsys):
+    _read, labels = study
+    main = runpy.run_path(str(SCRIPT))["main"]
+    arguments = ["--input", str(tmp_path), "--output", str(tmp_path / "out"), "--steps", "segmentation", "--scene"]
+    assert main(arguments) == 0
+    assert "P001: ok (segmented slices: 2" in capsys.readouterr().out
+    folder = tmp_path / "out" / "P001"
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    first, second, blank = results["segmentation"]
+    assert results["models"] == {"segmentation": {"id": "ring", "sha256": ""}} and results["device"] == "cpu"
+    assert first.keys() >= {"role", "slice", "labels_file", "segmentation_file", "predicted_dice", "flagged", "seconds"}
+    assert (first["flagged"], blank["flagged"], blank["reason"]) == (False, True, prediction.BLANK)
+    written, geometry = read_image(folder / second["labels_file"])
+    assert geometry.is_close(GEOMETRY) and set(np.unique(written[1])) == {0, 1, 2}
+    corrected = read_segmentation(folder / second["segmentation_file"], SEGMENTS, GEOMETRY, written.shape)
+    np.testing.assert_array_equal(corrected, written)
+    assert (folder / "scene.mrb").is_file()
+    with open(tmp_path / "out" / "summary.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["segmentation"] * 3 and rows[0]["candidate"] == first["candidate"]
 
 
 def test_the_command_says_in_one_sentence_that_the_model_is_missing(study, tmp_path, monkeypatch, capsys):

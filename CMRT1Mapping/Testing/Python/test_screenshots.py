@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-FOLDERS = [ROOT / "Resources" / "Scripts", ROOT / "Testing", ROOT / "CMRT1Mapping", ROOT / "CMRLandmarks"]
+MODULES = ["CMRT1Mapping", "CMRLandmarks", "CMRQCSegmentation"]
+FOLDERS = [ROOT / "Resources" / "Scripts", ROOT / "Testing", *(ROOT / module for module in MODULES)]
 
 
 @pytest.mark.slow
