@@ -22,7 +22,7 @@ from CMRQCSegmentationLib.scene import segmentations
 from CMRQCSegmentationLib.scene.segmentationreview import readAnswer, readReview
 from CMRQCSegmentationLib.scene.segmentpixels import segmentMask, setSegmentMask
 
-GEOMETRY = Geometry((-31.0, 12.5, 40.0), (1.2, 1.4, 8.0), (0.8, 0.0, 0.6, 0.0, 1.0, 0.0, -0.6, 0.0, 0.8))
+GEOMETRY = Geometry((31.0, 12.5, 40.0), (1.2, 1.4, 8.0), (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))
 
 
 @given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=3, max_side=6), elements=st.integers(0, 2)))
