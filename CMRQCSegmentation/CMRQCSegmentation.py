@@ -158,19 +158,23 @@ class CMRQCSegmentationWidget(Panel):
             if not ensureTorch(TITLE):
                 self.say(_("PyTorch is not installed, so there is no segmentation yet."))
                 return
-            parameters = self._parameterNode
-            volume, arguments = parameters.inputVolume, {"device": parameters.device, "threshold": parameters.threshold}
+            volume = self._parameterNode.inputVolume
+            arguments = {"device": self._parameterNode.device, "threshold": self._parameterNode.threshold}
             self.review.notice()
-            keep = self._slicesToKeep(volume)
-            with self.review.writing():
+            arguments |= {"keep": self._slicesToKeep(volume), "aboutToStore": self._onAboutToStore}
+            with self.review.writing(canUndo=False):
                 self._run(
                     volume,
-                    lambda: self.logic.process(volume, keep=keep, progress=self._onProgress, **arguments),
+                    lambda: self.logic.process(volume, progress=self._onProgress, **arguments),
                     self._showSegmented,
                 )
             if not self._isClosed and self._parameterNode is not None:
                 self._showAll()
                 self.review.selectFirst()
+
+    def _onAboutToStore(self) -> None:
+        if self._parameterNode is not None and self.segmentationNode() is not None:
+            self.review.saveState()
 
     def _slicesToKeep(self, volume: Any) -> list[int]:
         """The slices that someone has dealt with, if the user wants to keep them."""

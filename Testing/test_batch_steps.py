@@ -135,8 +135,10 @@ def test_results_whose_files_are_gone_are_not_complete(install, tmp_path):
 
 
 def test_steps_that_are_not_there_are_told(tmp_path):
-    with pytest.raises(InputError, match="the step stress is not part of this version; choose from t1, landmarks"):
+    with pytest.raises(
+        InputError, match="the step stress is not part of this version; choose from t1, segmentation, landmarks"
+    ):
         registry.load_step("stress")
-    with pytest.raises(InputError, match='there is no step "t2"; choose from t1, landmarks'):
+    with pytest.raises(InputError, match='there is no step "t2"; choose from t1, segmentation, landmarks'):
         run(write_study(tmp_path / "in", "P001"), tmp_path / "out", steps=("t2",))
     assert not (tmp_path / "out").exists()

@@ -23,6 +23,12 @@ times = [100.0, 1100.0, 2100.0, 3100.0, 4100.0, 180.0, 260.0]
 correct_and_reconstruct(images, times, None, (1.4, 1.4), scheme="shmolli", model=load_motion_model(device="cpu"),
                         device="cpu")
 """,
+    "segmentation": """
+from CMRQCSegmentationLib.prediction import load_segmentation_model, segment_slices
+import numpy as np
+segment_slices(np.random.default_rng(0).random((2, 96, 96), dtype=np.float32),
+               model=load_segmentation_model(device="cpu"))
+""",
     "landmarks": """
 from CMRLandmarksLib.prediction import load_landmark_model, predict_landmarks
 from CMRLib.geometry import Geometry
@@ -52,7 +58,7 @@ def test_a_batch_loads_neither_simulation_nor_training(tmp_path):
 import sys
 from pathlib import Path
 from CMRLib.batch.run import BatchOptions, run_batch
-run_batch([Path(sys.argv[1])], Path(sys.argv[2]), BatchOptions(steps=("t1", "landmarks"), device="cpu"))
+run_batch([Path(sys.argv[1])], Path(sys.argv[2]), BatchOptions(steps=("t1", "segmentation", "landmarks"), device="cpu"))
 """
     assert foreign_modules(run, str(study), str(tmp_path / "out")) == []
     assert (tmp_path / "out" / "P001" / "results.json").is_file()

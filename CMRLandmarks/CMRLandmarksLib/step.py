@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from CMRLandmarksLib import prediction
 from CMRLandmarksLib.prediction import DEFAULT_MODEL, TASK
 from CMRLib.anatomy.landmarks import LANDMARK_NAMES, LANDMARKS, LEAST_HEART
 from CMRLib.batch.results import series_entry
-from CMRLib.batch.step import Step, StepReport, StepResult, StepTask
+from CMRLib.batch.step import Step, StepReport, StepResult, StepTask, images_of
 from CMRLib.errors import InputError
 from CMRLib.files.markups import MarkupPoint, write_markups
 from CMRLib.networks.models import model_entry
@@ -63,7 +63,7 @@ class LandmarksStep(Step):
         model = prediction.load_landmark_model(device=task.device)
         report = StepReport(device=str(model.device))
         report.models[TASK] = {"id": model.entry.id, "sha256": model.entry.sha256}
-        for source in self._sources(task):
+        for source in task.sources(self.roles):
             start = time.perf_counter()
             try:
                 made = _found(source, model)
@@ -76,26 +76,20 @@ class LandmarksStep(Step):
             report.made.append(made)
         return report
 
-    def _sources(self, task: StepTask) -> list[StepResult | Series]:
-        """T1 maps of the same run, and series."""
-        maps = [made for results in task.earlier.values() for made in results if made.role in self.roles]
-        return [*maps, *(series for series in task.study.series if series.role in self.roles)]
-
 
 STEP = LandmarksStep()
 
 
 def _found(source: StepResult | Series, model: LandmarkModel) -> StepResult:
-    loaded = source if isinstance(source, StepResult) else source.load()
-    series = source.series if isinstance(source, StepResult) else source
+    made = images_of(source)
     found = LandmarksOfImages(
-        frames=source.role == "cine" and series.slice != STACK,
-        predictions=tuple(prediction.predict_landmarks(loaded.images, loaded.geometry, model=model)),
+        frames=source.role == "cine" and made.series.slice != STACK,
+        predictions=tuple(prediction.predict_landmarks(made.images, made.geometry, model=model)),
         device=str(model.device),
         model=model.entry.id,
         model_sha256=model.entry.sha256,
     )
-    return StepResult(source.key, series, "", loaded.images, loaded.geometry, found)
+    return replace(made, value=found)
 
 
 def _entries(made: StepResult, role: str, file: str, seconds: float) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from CMRLib.batch.results import series_entry
-from CMRLib.batch.step import Step, StepReport, StepResult, StepTask
+from CMRLib.batch.step import Step, StepReport, StepResult, StepTask, images_of
 from CMRLib.errors import InputError
 from CMRLib.files.images import write_image
 from CMRLib.files.segmentations import LABELS_ENDING, SEGMENTATION_ENDING, read_segmentation, write_segmentation
@@ -74,8 +74,7 @@ class SegmentationStep(Step):
         """
         model = prediction.load_segmentation_model(device=task.device)
         report = StepReport(device=str(model.device))
-        report.models[TASK] = {"id": model.entry.id, "sha256": model.entry.sha256}
-        sources = self._sources(task)
+        sources = task.sources(self.roles)
         report.warnings += _strays(task.study.path, [source.key for source in sources])
         for source in sources:
             start = time.perf_counter()
@@ -87,16 +86,13 @@ class SegmentationStep(Step):
                 continue
             if made.value.is_corrected:
                 report.notes.append(f"{source.key}: the corrected segmentation beside the study was taken.")
+            else:
+                report.models[TASK] = {"id": model.entry.id, "sha256": model.entry.sha256}
             files = write_labels(made, task.folder)
             seconds = (time.perf_counter() - start) / len(made.images)
             report.entries += _entries(made, source.role, files, seconds)
             report.made.append(made)
         return report
-
-    def _sources(self, task: StepTask) -> list[StepResult | Series]:
-        """T1 maps of the same run, and series."""
-        maps = [made for results in task.earlier.values() for made in results if made.role in self.roles]
-        return [*maps, *(series for series in task.study.series if series.role in self.roles)]
 
 
 STEP = SegmentationStep()
@@ -123,15 +119,8 @@ def _strays(folder: Path, keys: list[str]) -> list[str]:
     ]
 
 
-def _images_of(source: StepResult | Series) -> StepResult:
-    """The images to be segmented, with no value yet."""
-    loaded = source if isinstance(source, StepResult) else source.load()
-    series = source.series if isinstance(source, StepResult) else source
-    return StepResult(source.key, series, "", loaded.images, loaded.geometry, None)
-
-
 def _segmented(source: StepResult | Series, model: SegmentationModel) -> StepResult:
-    made = _images_of(source)
+    made = images_of(source)
     column_mm, row_mm, _thickness = made.geometry.spacing
     answers = prediction.segment_slices(made.images, (row_mm, column_mm), model=model)
     return replace(
@@ -141,7 +130,7 @@ def _segmented(source: StepResult | Series, model: SegmentationModel) -> StepRes
 
 
 def _corrected(source: StepResult | Series, file: Path) -> StepResult:
-    made = _images_of(source)
+    made = images_of(source)
     slices, rows, columns = made.images.shape
     labels = read_segmentation(file, SEGMENTS, made.geometry, (slices, rows, columns))
     answers = (

@@ -61,7 +61,9 @@ class SegmentationReviewList(ReviewList):
     def judge(self, slices: list[int], verdict: Status) -> None:
         """Accept or reject what slices show."""
         self.notice()
-        with self.writing():
+        entries = self.entries()
+        changesPixels = verdict is Status.REJECTED or any(entries[i].status is Status.REJECTED for i in slices)
+        with self.writing(canUndo=changesPixels):
             segmentations.judge(self.node(), self._volume, slices, verdict, self.reviewer)
 
     def reset(self, slices: list[int]) -> None:
@@ -170,15 +172,24 @@ class SegmentationReviewList(ReviewList):
         return [(segmentation, event, self.onSegmentsModified) for event in events]
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
-        """What changes now is no drawing of the analyst's; Undo brings back what was shown before."""
-        self.panel.editor.show(self.node(), self._volume)
-        self.panel.editor.saveState()
+    def writing(self, canUndo: bool = True) -> Iterator[None]:
+        """What changes now is no drawing of the analyst's.
+
+        Args:
+            canUndo: the editor's Undo brings back what was shown before.
+        """
+        if canUndo:
+            self.saveState()
         self._isWriting = True
         try:
             yield
         finally:
             self._isWriting = False
+
+    def saveState(self) -> None:
+        """Let the editor's Undo bring back what is shown now."""
+        self.panel.editor.show(self.node(), self._volume)
+        self.panel.editor.saveState()
 
     def onSegmentsModified(self, caller: Any, event: Any) -> None:
         """The analyst draws: look at it once all segments have been changed, as Undo changes one after the other."""

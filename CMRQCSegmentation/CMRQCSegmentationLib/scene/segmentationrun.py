@@ -23,6 +23,7 @@ def segmentVolume(
     threshold: float = THRESHOLD,
     keep: Collection[int] = (),
     progress: Callable[[float], None] | None = None,
+    aboutToStore: Callable[[], None] = lambda: None,
 ) -> Any:
     """Segment every slice of a volume.
 
@@ -33,6 +34,7 @@ def segmentVolume(
         threshold: of the predicted Dice, below which a slice is flagged.
         keep: slices whose segmentation stays as it is.
         progress: called with the fraction done; what it raises ends the run, with all nodes as they were.
+        aboutToStore: called before a node is changed.
 
     Returns:
         The segmentation node.
@@ -56,4 +58,5 @@ def segmentVolume(
         model=loaded.entry.id,
         model_sha256=loaded.entry.sha256,
     )
+    aboutToStore()
     return storeSegmentation(volumeNode, results, attributes, keep, threshold)

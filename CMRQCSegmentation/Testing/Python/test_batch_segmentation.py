@@ -128,7 +128,7 @@ def test_a_corrected_segmentation_beside_the_study_is_taken_and_said_so(study, t
     laid_beside(tmp_path, corrected, "lge_psir_stack.seg.nrrd")
     (tmp_path / "out").mkdir()
     report = STEP.run(StepTask(read, tmp_path / "out"))
-    assert report.errors == [] and report.warnings == []
+    assert report.errors == [] and report.warnings == [] and report.models == {}
     assert report.notes == ["lge_psir_stack: the corrected segmentation beside the study was taken."]
     assert [entry["candidate"] for entry in report.entries] == ["corrected"] * 3
     assert {entry["predicted_dice"] for entry in report.entries} == {None}

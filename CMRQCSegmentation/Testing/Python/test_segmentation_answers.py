@@ -15,6 +15,7 @@ from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.review import Status
 from CMRLib.scene import landmarks, regions, segmentmeasurement
+from CMRLib.scene.tables import measureRegions
 from CMRLib.scene.volumes import addVolume
 from CMRQCSegmentationLib.answers import Answer, digest, labels_from_text, labels_to_text
 from CMRQCSegmentationLib.prediction import UNSURE, SliceSegmentation, segment_slices
@@ -103,6 +104,14 @@ def test_the_aha_table_takes_the_segmentation_as_it_is_and_no_rejected_slice(sto
     assert sum(values.pixels for values in first.values()) == np.count_nonzero(rings() == 1)
     segmentations.judge(node, volume, [1], Status.REJECTED, "AB")
     assert sum(values.pixels for values in measured().values()) == np.count_nonzero(rings(2) == 1)
+
+
+def test_region_statistics_take_the_segmentation_as_it_is(stored):
+    volume, node = stored
+    table = measureRegions(volume, node).GetTable()
+    names = [table.GetValueByName(row, "Region").ToString() for row in range(table.GetNumberOfRows())]
+    means = [table.GetValueByName(row, "Mean [ms]").ToDouble() for row in range(table.GetNumberOfRows())]
+    assert dict(zip(names, means, strict=True)) == pytest.approx({"Myocardium": 1000.0, "Blood pool": 300.0})
 
 
 def test_predicted_dice_is_an_attribute_of_its_own(stored):

@@ -253,6 +253,12 @@ def test_accepting_a_correction_says_by_whom_and_goes_on_to_the_next(host, appli
     paint(host, applied, THIN, CORNER)
     host.click(applied.ui.acceptButton)
     assert statuses(applied.panel)[THIN] == "accepted"
+    applied.ui.segmentEditor.undo()
+    host.processEvents()
+    assert statuses(applied.panel)[THIN] == "flagged", "Undo takes back the stroke: accepting drew nothing"
+    applied.ui.segmentEditor.redo()
+    host.processEvents()
+    assert statuses(applied.panel)[THIN] == "accepted"
     entry = readReview(applied.node)[THIN]
     assert entry.reviewer == "AB" and applied.panel.review.selectedSlice() == BLANK
     assert "Dice with the model's answer" in history(applied.node)[-1]["note"]

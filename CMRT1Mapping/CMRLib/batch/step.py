@@ -74,6 +74,22 @@ class StepTask:
     choices: Mapping[str, Any] = field(default_factory=dict)
     progress: Callable[[float], None] = lambda fraction: None
 
+    def sources(self, roles: Collection[str]) -> list[StepResult | Series]:
+        """What there is of these roles: images made by earlier steps, and series."""
+        made = [result for results in self.earlier.values() for result in results if result.role in roles]
+        return [*made, *(series for series in self.study.series if series.role in roles)]
+
+
+def images_of(source: StepResult | Series) -> StepResult:
+    """The images of a series, or of an earlier result, as a result that has no value yet.
+
+    Raises:
+        InputError: the series cannot be read.
+    """
+    loaded = source if isinstance(source, StepResult) else source.load()
+    series = source.series if isinstance(source, StepResult) else source
+    return StepResult(source.key, series, "", loaded.images, loaded.geometry, None)
+
 
 @dataclass
 class StepReport:
