@@ -43,3 +43,5 @@ def test_pictures_are_drawn(tmp_path):
     assert np.ptp(np.argwhere(points)[:, 0]) > 0.2 * len(whole), "from the anterior to the inferior insertion"
     red, green, blue = np.moveaxis(right_side, -1, 0)
     assert np.mean((green > 1.3 * red) & (green > 1.3 * blue)) > 0.1, "the bull's-eye of normal myocardium is green"
+    outlines = np.all(np.abs(pictures["CMRQCSegmentation.png"] - (1.0, 0.85, 0.15)) < 0.02, axis=-1)
+    assert np.count_nonzero(outlines) > 300, "the myocardium has a yellow outline"
