@@ -45,7 +45,7 @@ def read_reviews(path: Path) -> tuple[Reviewed, ...]:
 def _nodes(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Name and attributes of every node."""
     with zipfile.ZipFile(path) as bundle:
-        member = next(one for one in bundle.infolist() if one.filename.endswith(".mrml"))
+        member = next(member for member in bundle.infolist() if member.filename.endswith(".mrml"))
         if member.file_size > LARGEST_SCENE:
             raise ValueError("too large")
         root = ElementTree.fromstring(bundle.read(member))
