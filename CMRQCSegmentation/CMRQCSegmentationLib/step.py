@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,11 @@ from CMRLib.provenance import result_attributes
 from CMRLib.study.series import STACK, Series
 from CMRQCSegmentationLib import prediction
 from CMRQCSegmentationLib.prediction import DEFAULT_MODEL, TASK, SegmentationModel, SliceSegmentation
+from CMRQCSegmentationLib.report import MEASURES, segmentation_section
 from CMRQCSegmentationLib.segments import CORRECTED, ROLE, SEGMENTS
+
+if TYPE_CHECKING:
+    from CMRLib.export.report.items import ReportSource, Section
 
 # DICOM has no term for it.
 _PREDICTED_DICE = Term("predicted-dice", OWN_SCHEME, "Predicted Dice similarity coefficient of the myocardium")
@@ -60,6 +64,7 @@ class SegmentationStep(Step):
     nothing = "No short-axis image was found to segment; check the folder, or describe its files in a study.json."
     columns = ("segmentation_file", "predicted_dice", "flagged", "candidate")
     counts = {"segmented slices": "candidate"}
+    measures = MEASURES
     scene = "CMRQCSegmentationLib.scene.batch"
 
     def weights(self, choices: Mapping[str, Any]) -> dict[str, str]:
@@ -115,6 +120,10 @@ class SegmentationStep(Step):
             if np.isfinite(answer.predicted_dice)
         )
         return Exports(labels=(labels,), findings=tuple(findings), are_frames=_are_frames(made))
+
+    def show(self, entries: Sequence[Mapping[str, Any]], source: ReportSource) -> Section:
+        """See `CMRLib.batch.step.Step`: every slice with the borders of its segments."""
+        return segmentation_section(entries, source)
 
 
 STEP = SegmentationStep()
