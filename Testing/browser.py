@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import itertools
 import json
 import os
@@ -13,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+PROGRAMS = ("chromium", "google-chrome")
 KEYS = {"Tab": 9, "Enter": 13, " ": 32}
 
 
@@ -36,6 +35,8 @@ class Browser:
         self._size = (width, height)
 
     def __enter__(self) -> Browser:
+        import fcntl  # Windows has none, and can load this file all the same
+
         self._profile = tempfile.TemporaryDirectory(prefix="cmr-browser-", ignore_cleanup_errors=True)
         command_read, command_write = os.pipe()
         answer_read, answer_write = os.pipe()

@@ -14,7 +14,7 @@ def key_figures(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     Args:
         results: content of the result files, by name without suffix.
     """
-    return [*t1_rows(results), *motion_rows(results), *landmark_rows(results)]
+    return [*t1_rows(results), *motion_rows(results), *landmark_rows(results), *segmentation_rows(results)]
 
 
 def t1_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -57,4 +57,21 @@ def landmark_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         ("slices flagged for review", cine_slices, f"{cine['flagged']:.0%}"),
         ("LV centre within 10 px of the expert's", late_slices, f"{late['within_10']:.1%}"),
         ("time of the landmarks of a slice", "2 processor threads", f"{seconds:.2f} s"),
+    ]
+
+
+def segmentation_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The segmentation of the shipped model on patients that it never saw, its flags, and its time."""
+    model, patients = "segmentation-ensemble", "patients it never saw"
+    cine, late = (results[f"segmentation_{name}"]["summary"][model]["all"] for name in ("acdc", "emidec"))
+    speed = results["segmentation_speed"]["summary"]
+    rows = []
+    for name, found in (("cine slices of ACDC", cine), ("late enhancement slices of EMIDEC", late)):
+        measured_on = f"{found['images']} {name}, {patients}"
+        dice = f"{found['myocardium']:.2f} and {found['blood']:.2f}"
+        rows.append(("Dice of the myocardium and the blood pool", measured_on, dice))
+        rows.append(("error of the predicted Dice", measured_on, f"{found['error']:.3f}"))
+    return [
+        *rows,
+        ("time of the segmentation of a slice", f"{speed['threads']} processor threads", f"{speed['stack']:.2f} s"),
     ]

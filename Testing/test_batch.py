@@ -2,7 +2,6 @@
 
 import csv
 import json
-import multiprocessing
 import os
 import runpy
 import signal
@@ -20,7 +19,6 @@ import SimpleITK as sitk  # noqa: N813 (the name its users know)
 from batch_studies import GEOMETRY, true_t1, write_study
 
 from CMRLandmarksLib.step import LandmarksStep
-from CMRLib.batch.processes import in_processes
 from CMRLib.batch.step import StepReport
 from CMRLib.errors import MissingDependencyError
 from CMRLib.files.images import read_image
@@ -329,12 +327,13 @@ def test_acquisition_without_one_of_its_images(cmr_batch, tmp_path, capsys, miss
     assert told[0] in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
-def test_nothing_written_or_printed_tells_who_the_patient_is(tmp_path, workers):
-    """Headers that break the rules make pydicom quote them in its warnings, and damaged files end in error messages."""
+@pytest.fixture(scope="module")
+def secret_studies(tmp_path_factory):
+    """Folders whose names and headers tell who the patient is; the headers break the rules, and a file is damaged."""
+    folder = tmp_path_factory.mktemp("secrets")
     for number in (1, 2):
         simulated = simulate_study(seed=number, slices=("mid",), shape=(48, 64))
-        files = write_dicom_study(simulated, tmp_path / f"SECRET^NAME {number}")
+        files = write_dicom_study(simulated, folder / f"SECRET^NAME {number}")
         for file in files:
             header = pydicom.dcmread(file)
             with warnings.catch_warnings():
@@ -343,12 +342,17 @@ def test_nothing_written_or_printed_tells_who_the_patient_is(tmp_path, workers):
                 header.PatientBirthDate, header.PatientAge = "SECRET", "SECRET"
                 header.save_as(file)
     files[0].write_bytes(files[0].read_bytes()[:-2000])
-    folders = [str(path) for path in tmp_path.glob("SECRET*")]
+    return [str(path) for path in folder.glob("SECRET*")]
+
+
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_nothing_written_or_printed_tells_who_the_patient_is(secret_studies, tmp_path, workers):
+    """Headers that break the rules make pydicom quote them in its warnings, and damaged files end in error messages."""
     command = [
         sys.executable,
         str(SCRIPT),
         "--input",
-        *folders,
+        *secret_studies,
         "--output",
         str(tmp_path / "out"),
         "--workers",
@@ -360,18 +364,6 @@ def test_nothing_written_or_printed_tells_who_the_patient_is(tmp_path, workers):
     for file in (tmp_path / "out").rglob("*"):
         assert "SECRET" not in file.name
         assert file.is_dir() or b"SECRET" not in file.read_bytes(), file.name
-
-
-def end_process(item):
-    if item == 2:
-        os._exit(9)
-    return item
-
-
-def test_items_of_a_process_that_was_ended_are_reported_lost():
-    results = dict(in_processes(end_process, [1, 2, 3], 2, lambda item: "lost"))
-    assert set(results) == {1, 2, 3} and results[2] == "lost"
-    assert multiprocessing.active_children() == []
 
 
 class FakeSlicer(types.ModuleType):

@@ -239,8 +239,18 @@ def test_programs_of_tests_are_installed_where_that_is_allowed_and_told_elsewher
     monkeypatch.setattr(environment.os, "geteuid", lambda: 1000)
     environment.install_test_tools()
     told = capsys.readouterr().out
-    assert told.startswith("Tests that need dicom3tools will be skipped.") and "As root, run: apt-get update &&" in told
+    assert told.startswith("Tests that need dciodvfy will be skipped.") and "As root, run: apt-get update &&" in told
     monkeypatch.setattr(environment.shutil, "which", lambda name: f"/usr/bin/{name}")
     called.clear()
     environment.install_test_tools()
     assert called == [] and capsys.readouterr().out == ""
+
+
+def test_a_program_of_tests_that_the_system_lacks_does_not_keep_the_others_out(environment, monkeypatch, capsys):
+    monkeypatch.setattr(environment.shutil, "which", lambda name: "/usr/bin/apt-get" if name == "apt-get" else None)
+    monkeypatch.setattr(environment.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(environment.subprocess, "call", lambda command, **rest: 100 * ("dicom3tools" in command))
+    environment.install_test_tools()
+    told = capsys.readouterr().out
+    assert "Tests that need dciodvfy will be skipped. System packages could not be installed" in told
+    assert "depend on: chromium" in told and "need chromium" not in told

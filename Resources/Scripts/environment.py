@@ -49,7 +49,7 @@ PACKAGES = {
 }
 FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
 # Programs that tests ask for their opinion, and are skipped without: command -> Debian package.
-TEST_TOOLS = {"dciodvfy": "dicom3tools"}
+TEST_TOOLS = {"dciodvfy": "dicom3tools", "chromium": "chromium"}
 
 
 class EnvironmentProblem(Exception):
@@ -161,16 +161,17 @@ def _install(packages: list[str], manager: str) -> None:
 def install_test_tools() -> None:
     """Install the programs that tests use, where that is allowed; elsewhere say how, as tests do without them."""
     missing = {command: package for command, package in TEST_TOOLS.items() if shutil.which(command) is None}
-    if not missing or not sys.platform.startswith("linux"):
+    if not sys.platform.startswith("linux"):
         return
-    skipped = f"Tests that need {', '.join(missing)} will be skipped."
-    if shutil.which("apt-get") is None:
-        print(f"{skipped} Debian has it in {', '.join(missing.values())}.", flush=True)
-        return
-    try:
-        _install(list(missing.values()), "apt-get")
-    except EnvironmentProblem as problem:
-        print(f"{skipped} {problem}", flush=True)
+    for command, package in missing.items():  # each by itself, as a system may have one and not the other
+        skipped = f"Tests that need {command} will be skipped."
+        if shutil.which("apt-get") is None:
+            print(f"{skipped} Debian has it in {package}.", flush=True)
+            continue
+        try:
+            _install([package], "apt-get")
+        except EnvironmentProblem as problem:
+            print(f"{skipped} {problem}", flush=True)
 
 
 def _build() -> None:

@@ -148,9 +148,6 @@ class qSlicerModuleFactoryManager(StandIn, QtCore.QObject):
     def loadedModuleNames(self):
         return self.parent().modulesNames()
 
-    def isLoaded(self, name):
-        return name in self.parent().by_name
-
 
 @stand_in
 class qSlicerLoadableModule(StandIn, QtCore.QObject):

@@ -73,7 +73,7 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
 
     def __init__(self, parent=None):
         super().__init__(parent)
-        self._scene, self._nodes, self._current, self._filters, self._refilling = None, [], None, [], False
+        self._scene, self._nodes, self._current = None, [], None
         self._observer = SceneObserver(self._refill, self._remove_row)
         self._observed_names, self._filled, self._leaving = [], None, set()
         self._node_types, self._none_enabled, self._hidden_types = [], False, []
@@ -110,14 +110,6 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
         self._observer.observe(scene)
         self._refill()
 
-    def addAttribute(self, node_type, name, value=None):
-        self._filters.append((node_type, name, value))
-        self._refill()
-
-    def removeAttribute(self, node_type, name):
-        self._filters = [f for f in self._filters if f[:2] != (node_type, name)]
-        self._refill()
-
     def nodeCount(self):
         return len(self._nodes)
 
@@ -147,17 +139,11 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
 
     setCurrentNodeID = setCurrentNode
 
-    def setCurrentNodeIndex(self, index):
-        self.setCurrentNode(self.nodeFromIndex(index))
-
     currentNodeID = property(currentNodeId, setCurrentNode)
 
     def addNode(self, node_type=None):
         name = self._scene.GenerateUniqueName(self.baseName) if self.baseName else ""
         node = self._scene.AddNewNodeByClass(node_type or self._node_types[0], name)
-        for filtered_type, attribute, value in self._filters:
-            if node.IsA(filtered_type):
-                node.SetAttribute(attribute, str(value))
         if self.selectNodeUponCreation:
             self.setCurrentNode(node)
         self.fire("nodeAddedByUser(vtkMRMLNode*)", node)
@@ -174,13 +160,7 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
             return False
         if not self._show_children and node.GetClassName() not in self._node_types:
             return False
-        if any(node.IsA(t) for t in self._hidden_types):
-            return False
-        filters = [f for f in self._filters if node.IsA(f[0])]
-        return all(
-            node.GetAttribute(name) is not None and (value is None or node.GetAttribute(name) == str(value))
-            for _, name, value in filters
-        )
+        return not any(node.IsA(t) for t in self._hidden_types)
 
     def _index(self, node):
         if node in self._nodes:

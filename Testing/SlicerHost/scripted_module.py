@@ -129,8 +129,5 @@ class ScriptedLoadableModuleTest(unittest.TestCase):
     def delayDisplay(self, message: str, requestedDelay: int | None = None, msec: int | None = None) -> None:
         slicer.util.delayDisplay(message, getattr(self, "messageDelay", msec or requestedDelay or 100))
 
-    def takeScreenshot(self, name: str, description: str, type: int = -1) -> None:
-        self.delayDisplay(description)
-
     def runTest(self) -> None:
         logging.warning("No test is defined in %s", type(self).__name__)

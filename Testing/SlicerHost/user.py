@@ -73,13 +73,6 @@ class User:
         self._pointAt(viewName, ras, shift)
         self.processEvents()
 
-    def clickAt(self, viewName: str, ras: Any) -> None:
-        """Click into a slice view at a point in RAS mm with the left button."""
-        interactor = self._pointAt(viewName, ras)
-        interactor.LeftButtonPressEvent()
-        interactor.LeftButtonReleaseEvent()
-        self.processEvents()
-
     def drag(self, viewName: str, startRAS: Any, endRAS: Any, steps: int = 8) -> None:
         """Drag with the left button in a slice view from one point in RAS mm to another."""
         interactor = self._pointAt(viewName, startRAS)

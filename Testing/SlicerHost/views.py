@@ -34,9 +34,6 @@ class RenderedWidget(StandIn, QtWidgets.QWidget):
         self.draw()
         self.update()
 
-    def scheduleRender(self):
-        self.update()
-
     def setRenderPaused(self, pause):
         self.renderEnabled = not pause
         return 0
@@ -125,12 +122,6 @@ class qMRMLSliceView(RenderedWidget):
     def displayableManagerByClassName(self, name):
         return self.view.get_displayable_manager_by_class(name)
 
-    def convertDeviceToXYZ(self, xy):
-        return [float(xy[0]), float(xy[1]), 0.0]
-
-    def convertXYZToRAS(self, xyz):
-        return list(self.mrmlSliceNode().GetXYToRAS().MultiplyPoint((*xyz, 1))[:3])
-
     def convertRASToXYZ(self, ras):
         inverse = vtk.vtkMatrix4x4()
         vtk.vtkMatrix4x4.Invert(self.mrmlSliceNode().GetXYToRAS(), inverse)
@@ -183,14 +174,3 @@ class qMRMLSliceWidget(qMRMLWidget):
 
     def fitSliceToBackground(self):
         self.sliceLogic().FitSliceToBackground()
-
-    @property
-    def sliceViewName(self):
-        return self.mrmlSliceNode().GetLayoutName()
-
-    @property
-    def sliceOrientation(self):
-        return self.mrmlSliceNode().GetOrientation()
-
-    def setSliceOrientation(self, orientation):
-        self.mrmlSliceNode().SetOrientation(orientation)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from CMRLib.training import commands
 from CMRLib.training.commands import Subcommand
+from CMRQCSegmentationLib.prediction import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from CMRQCSegmentationLib.research.data import TrainingImages
@@ -102,8 +103,8 @@ def _add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--models",
         nargs="+",
-        required=True,
-        help="ids or weights files; the first is reported in full, the others beside it (none ships yet)",
+        default=[DEFAULT_MODEL],
+        help="ids or weights files; the first is reported in full, the others beside it (default: the one that ships)",
     )
     commands.add_data_option(parser, "with acdc-dev and emidec-dev")
     add("--parts", nargs="+", choices=TEST_PARTS, default=TEST_PARTS, help="what to measure (default: all)")

@@ -22,13 +22,12 @@ from CMRLib.batch.options import BatchOptions, Outcome
 from CMRLib.batch.plan import Plan, is_complete, plan_study
 from CMRLib.batch.registry import STEP_MODULES
 from CMRLib.batch.reporting import has_current_report, write_study_report
-from CMRLib.batch.results import new_results, read_results, write_results
+from CMRLib.batch.results import SCENE_FILE, new_results, read_results, write_results
 from CMRLib.batch.step import StepResult, StepTask
 from CMRLib.errors import CMRError, DeviceError, MissingDependencyError, OutputError
 from CMRLib.export.pseudonyms import Scrubber
 from CMRLib.study.series import Study
 
-SCENE_FILE = "scene.mrb"
 LOST = "Its process was ended from outside, perhaps for want of memory; run the command again with fewer workers."
 BUSY = "Another run is working on this study; run the command again when that has ended."
 OTHER_INPUT = (

@@ -10,10 +10,11 @@ from typing import Any
 
 from CMRLib import __version__
 from CMRLib.batch.registry import available_steps, load_step
-from CMRLib.batch.results import RESULTS_FILE, SUMMARY_PATIENCE_S, read_results
-from CMRLib.errors import CMRError, OutputError
+from CMRLib.batch.results import RESULTS_FILE, SCENE_FILE, SUMMARY_PATIENCE_S, read_results
+from CMRLib.errors import CMRError, InputError, OutputError
 from CMRLib.export.report.cohort import StepMeasure, cohort_page, cohort_study
 from CMRLib.export.report.items import ReportSource, Section
+from CMRLib.export.report.reviews import Reviewed, read_reviews
 from CMRLib.export.report.study import ShownStep, study_page
 from CMRLib.files.atomic import write_text
 from CMRLib.files.locks import locked
@@ -38,11 +39,12 @@ def write_study_report(folder: Path, study: Study, results: Mapping[str, Any]) -
     source = ReportSource(folder, study)
     done = results.get("made_from", {}).get("steps", {})
     steps = [_shown(name, results, source) for name in available_steps() if name in done or results[name]]
-    return write_text(folder / REPORT_FILE, study_page(results, steps, _fingerprint(folder)))
+    reviews, problem = _reviews(folder / SCENE_FILE)
+    return write_text(folder / REPORT_FILE, study_page(results, steps, _fingerprint(folder), reviews, problem))
 
 
 def has_current_report(folder: Path) -> bool:
-    """Whether the folder's report is made from the results that it holds, by this version."""
+    """Whether the folder's report is made from the results and the scene that it holds, by this version."""
     try:
         with open(folder / REPORT_FILE, "rb") as file:
             return _fingerprint(folder).encode() in file.read(_HEAD_BYTES)
@@ -80,7 +82,19 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def _fingerprint(folder: Path) -> str:
     content = (folder / RESULTS_FILE).read_bytes()
-    return hashlib.sha256(__version__.encode() + content).hexdigest()
+    scene = folder / SCENE_FILE
+    seen = f"{scene.stat().st_size} {scene.stat().st_mtime_ns}" if scene.is_file() else ""
+    return hashlib.sha256(f"{__version__} {seen} ".encode() + content).hexdigest()
+
+
+def _reviews(scene: Path) -> tuple[tuple[Reviewed, ...] | None, str]:
+    """The reviews in a saved scene, None where there is no scene; and why they cannot be read, "" where they can."""
+    if not scene.is_file():
+        return None, ""
+    try:
+        return read_reviews(scene), ""
+    except InputError as error:
+        return None, str(error)
 
 
 def _shown(name: str, results: Mapping[str, Any], source: ReportSource) -> ShownStep:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 RESULTS_SCHEMA = "cmr-results/1"
 RESULTS_FILE = "results.json"
 SUMMARY_FILE = "summary.csv"
+SCENE_FILE = "scene.mrb"
 SUMMARY_PATIENCE_S = 60.0  # for other runs that write it, which takes them milliseconds
 # Columns of the summary before and after those of the steps.
 FIRST_COLUMNS = ("id", "status", "step", "role", "state", "slice", "frame", "series_number", "series_description")

@@ -186,10 +186,10 @@ def test_a_report_holds_landmarks_quality_models_and_segment_means(stack, tmp_pa
 
     means = read.content.get_image_measurement_groups()
     expected = {
-        (findings.index, one.site.value): one.value
+        (findings.index, measurement.site.value): measurement.value
         for result in segment_means(results)
         for findings in result.offers.findings
-        for one in findings.measurements
+        for measurement in findings.measurements
     }
     assert len(expected) == 10 and {site for _, site in expected} <= {segment.code for segment in SEGMENTS}
     found = {}
@@ -209,7 +209,7 @@ def test_segment_means_are_those_of_the_myocardium(stack):
     _, _, results, _, _ = stack
     (result,) = segment_means(results)
     values, labels = results[0].offers.maps[0].values, ring(3)
-    by_slice = [[one.value for one in findings.measurements] for findings in result.offers.findings]
+    by_slice = [[measurement.value for measurement in findings.measurements] for findings in result.offers.findings]
     assert [len(means) for means in by_slice] == [6, 4] and [f.index for f in result.offers.findings] == [0, 1]
     muscle = values[0][labels[0] == 1]
     assert muscle.min() < min(by_slice[0]) < muscle.mean() < max(by_slice[0]) < muscle.max()
@@ -264,8 +264,8 @@ def test_an_enhanced_source_is_named_by_its_frames(tmp_path):
     instance = pydicom.dcmread(file).SOPInstanceUID
     read = pydicom.dcmread(tmp_path / "dicom" / f"{study.series[0].key}_segmentation.dcm")
     named = [frame.DerivationImageSequence[0].SourceImageSequence[0] for frame in read.PerFrameFunctionalGroupsSequence]
-    assert {one.ReferencedSOPInstanceUID for one in named} == {instance}
-    assert sorted(one.ReferencedFrameNumber for one in named) == [1, 1, 2, 2]
+    assert {item.ReferencedSOPInstanceUID for item in named} == {instance}
+    assert sorted(item.ReferencedFrameNumber for item in named) == [1, 1, 2, 2]
     for entry in written.entries:
         assert errors_of(tmp_path / entry["file"]) == []
 
@@ -281,7 +281,7 @@ def test_several_frames_of_reference_are_refused_for_their_series_alone(tmp_path
     mixed, single = study.series
     with pytest.raises(InputError, match="several frames of reference"):
         source_of(mixed, study)
-    results = [replace(one, key=mixed.key, series=mixed) for one in offered(single, 1)] + offered(single, 1)
+    results = [replace(made, key=mixed.key, series=mixed) for made in offered(single, 1)] + offered(single, 1)
     written = write_study(study, results, tmp_path)
     assert written.errors == [f"{mixed.key}: {SEVERAL_PLACES}"]
     places = {

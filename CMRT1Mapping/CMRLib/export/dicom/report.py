@@ -82,7 +82,7 @@ def _groups(sr: Any, new: NewObject, result: Exported, findings: Findings, place
         yield sr.MeasurementsAndQualitativeEvaluations(
             tracking_identifier=_tracking(sr, new, f"{name}: {site.meaning if site else 'all'}"),
             finding_sites=[sr.FindingSite(coded(site))] if site else None,
-            measurements=[_measurement(sr, one) for one in measurements],
+            measurements=[_measurement(sr, measurement) for measurement in measurements],
             **common,
         )
 
@@ -112,15 +112,15 @@ def _quality(sr: Any, findings: Findings) -> list[Any]:
 
 def _by_site(measurements: Sequence[Measurement]) -> dict[Term | None, list[Measurement]]:
     groups: dict[Term | None, list[Measurement]] = {}
-    for one in measurements:
-        groups.setdefault(one.site, []).append(one)
+    for measurement in measurements:
+        groups.setdefault(measurement.site, []).append(measurement)
     return groups
 
 
-def _measurement(sr: Any, one: Measurement) -> Any:
+def _measurement(sr: Any, measurement: Measurement) -> Any:
     return sr.Measurement(
-        name=coded(one.term),
-        value=float(np.round(one.value, 6)),
-        unit=coded(one.unit),
-        derivation=coded(one.derivation) if one.derivation else None,
+        name=coded(measurement.term),
+        value=float(np.round(measurement.value, 6)),
+        unit=coded(measurement.unit),
+        derivation=coded(measurement.derivation) if measurement.derivation else None,
     )

@@ -142,7 +142,7 @@ def _objects(
         made = parametric_map(new(kind, exported.name, exported.title, *content), exported, result.geometry)
         yield kind, exported.name, f"{file}_map.dcm", made
         images = image_series(new("image", exported.name, exported.title, *content), exported, result.geometry)
-        yield from (("image", exported.name, _numbered(f"{file}_image", one, images), one) for one in images)
+        yield from (("image", exported.name, _numbered(f"{file}_image", image, images), image) for image in images)
     for labels in result.offers.labels:
         if not labels.labels.any():
             continue  # there is no segmentation without a segment

@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from CMRLib import __version__
+from CMRLib.anatomy.aha import SEGMENTS
 from CMRLib.anatomy.bullseye_svg import bullseye_svg
 from CMRLib.errors import MissingDependencyError
 from CMRLib.export.report.items import Picture, SegmentsPicture
@@ -94,9 +95,10 @@ def drawn(picture: Picture) -> dict[str, Any]:
     return {"width": round(columns * picture.spacing[1] * scale, 1), "height": HEIGHT, "marks": marks}
 
 
-def values(item: SegmentsPicture) -> list[tuple[int, str]]:
-    """Number and value of each segment, as they are written."""
-    return [(sector.segment, sector.text) for sector in item.bullseye.sectors]
+def values(item: SegmentsPicture) -> list[tuple[str, str]]:
+    """Number and name, and value of each segment, as they are written."""
+    names = {segment.number: f"{segment.number} {segment.name}" for segment in SEGMENTS}
+    return [(names[sector.segment], sector.text) for sector in item.bullseye.sectors]
 
 
 def _hash(text: str) -> str:

@@ -10,6 +10,7 @@ from CMRLib.errors import CMRError
 from CMRLib.export.report.findings import findings, is_flagged
 from CMRLib.export.report.items import Measure, Section, series_of, title_of
 from CMRLib.export.report.pages import page
+from CMRLib.export.report.reviews import Reviewed
 from CMRLib.networks.models import model_entry
 
 TEMPLATE = "study.html"
@@ -55,13 +56,21 @@ class Model:
     known: Mapping[str, Any]
 
 
-def study_page(results: Mapping[str, Any], steps: Sequence[ShownStep], made_from: str) -> str:
+def study_page(
+    results: Mapping[str, Any],
+    steps: Sequence[ShownStep],
+    made_from: str,
+    reviews: Sequence[Reviewed] | None = None,
+    problem: str = "",
+) -> str:
     """The page.
 
     Args:
         results: as in ``results.json``.
         steps: in the order in which they are shown.
         made_from: a fingerprint of what the report is made from, which it carries.
+        reviews: what analysts made of the results; None where that is not known.
+        problem: why it cannot be told, "" where it can.
 
     Raises:
         MissingDependencyError: jinja2 or a template is not installed.
@@ -78,6 +87,8 @@ def study_page(results: Mapping[str, Any], steps: Sequence[ShownStep], made_from
             "steps": steps,
             "findings": findings(results, [step.name for step in steps]),
             "flagged": sum(is_flagged(entry) for step in steps for entry in step.entries),
+            "reviews": reviews,
+            "problem": problem,
             "models": models(results),
             "choices": [
                 (name, option, value)
