@@ -14,6 +14,7 @@ import SimpleITK as sitk  # noqa: N813 (the name its users know)
 from batch_studies import write_study as write_nrrd_study
 from dicom_tools import errors_of, is_placed, read_by_dcmqi
 
+from CMRLib.anatomy.aha import SEGMENTS
 from CMRLib.export.dicom.maps import NO_VALUE, as_whole_numbers
 from CMRLib.files.images import read_image
 from CMRLib.simulation import simulate_study
@@ -148,6 +149,25 @@ def test_a_written_t1_image_is_a_t1_map_to_this_software(output, results, tmp_pa
     expected, geometry = written_map(output, results, 0, "t1")
     loaded = series.load()
     assert np.abs(loaded.images - expected).max() <= 0.06 and loaded.geometry.is_close(geometry)
+
+
+@pytest.mark.slow
+def test_all_steps_together_fill_the_report_with_the_sixteen_segments(cmr_batch, tmp_path):
+    write_dicom_study(simulate_study(8, snr=60.0), tmp_path / "in")
+    assert cmr_batch(tmp_path / "in", tmp_path / "out", "--dicom") == 0
+    (folder,) = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
+    results = json.loads((folder / "results.json").read_text())
+    assert [errors_of(folder / entry["file"]) for entry in results["dicom"]] == [[]] * len(results["dicom"])
+    assert len(files_of(results, "segmentation")) == 3
+    (file,) = files_of(results, "report")
+    measured = [
+        (group.finding_sites[0].value.value, measurement.value)
+        for group in highdicom.sr.srread(folder / file).content.get_image_measurement_groups()
+        for measurement in group.get_measurements()
+        if measurement.name.value == "113063"
+    ]
+    assert sorted(site for site, _ in measured) == sorted(segment.code for segment in SEGMENTS)
+    assert all(500 < t1 < 1300 for _, t1 in measured)
 
 
 def test_whole_numbers_hold_gaps_and_large_values():
