@@ -26,6 +26,7 @@ from CMRLib.simulation.dicom_writer import write_dicom_study
 from CMRT1MappingLib.step import T1Step
 
 SCRIPT = Path(__file__).resolve().parents[1] / "Resources" / "Scripts" / "cmr_batch.py"
+STEPS = ("--steps", "t1,landmarks", "--no-motion-correction", "--device", "cpu")
 HOSTILE = '<script>document.title="run"</script><img src=x onerror="document.title=1">"\'&'
 WIDTHS = {"desktop": 1280, "tablet": 768}
 FOCUS = "document.activeElement.textContent.trim()"
@@ -51,7 +52,7 @@ def reported(cmr_batch, tmp_path_factory):
     broken = write_study(folder / "broken", "BROKEN")
     (broken / "mid.nrrd").write_bytes((broken / "mid.nrrd").read_bytes()[:900])
     given = ["--input", str(folder / "in"), str(broken), "--output", str(folder / "out")]
-    assert cmr_batch([*given, "--no-motion-correction", "--report", "--device", "cpu"]) == 1
+    assert cmr_batch([*given, *STEPS, "--report"]) == 1
     return folder
 
 
@@ -109,8 +110,7 @@ def copy_of(reported, tmp_path):
     output = tmp_path / "out"
     shutil.copytree(reported / "out", output)
     (study,) = output.glob("study-*")
-    command = ["--input", str(reported / "in"), "--output", str(output), "--no-motion-correction"]
-    return study, [*command, "--device", "cpu"]
+    return study, ["--input", str(reported / "in"), "--output", str(output), *STEPS]
 
 
 def test_only_the_report_is_made_of_complete_studies(cmr_batch, reported, tmp_path, monkeypatch, capsys):
@@ -161,7 +161,7 @@ def test_pictures_that_are_gone_leave_the_rest(cmr_batch, reported, tmp_path):
 def test_without_jinja_it_is_told_before_anything_is_computed(cmr_batch, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     study = write_study(tmp_path / "in", "P001")
-    assert cmr_batch(["--input", str(study), "--output", str(tmp_path / "out"), "--report"]) == 3
+    assert cmr_batch(["--input", str(study), "--output", str(tmp_path / "out"), *STEPS, "--report"]) == 3
     assert capsys.readouterr().err.strip() == pages.NO_JINJA
     assert not (tmp_path / "out").exists()
 
