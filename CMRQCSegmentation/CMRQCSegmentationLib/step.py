@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from CMRLib.batch.results import series_entry
 from CMRLib.batch.step import Step, StepReport, StepResult, StepTask, images_of
 from CMRLib.errors import InputError
+from CMRLib.export.report.items import ReportSource, Section
 from CMRLib.files.images import write_image
 from CMRLib.files.segmentations import LABELS_ENDING, SEGMENTATION_ENDING, read_segmentation, write_segmentation
 from CMRLib.networks.models import model_entry
@@ -20,6 +21,7 @@ from CMRLib.provenance import result_attributes
 from CMRLib.study.series import STACK, Series
 from CMRQCSegmentationLib import prediction
 from CMRQCSegmentationLib.prediction import DEFAULT_MODEL, TASK, SegmentationModel, SliceSegmentation
+from CMRQCSegmentationLib.report import MEASURES, segmentation_section
 from CMRQCSegmentationLib.segments import CORRECTED, ROLE, SEGMENTS
 
 
@@ -56,6 +58,7 @@ class SegmentationStep(Step):
     nothing = "No short-axis image was found to segment; check the folder, or describe its files in a study.json."
     columns = ("segmentation_file", "predicted_dice", "flagged", "candidate")
     counts = {"segmented slices": "candidate"}
+    measures = MEASURES
     scene = "CMRQCSegmentationLib.scene.batch"
 
     def weights(self, choices: Mapping[str, Any]) -> dict[str, str]:
@@ -93,6 +96,10 @@ class SegmentationStep(Step):
             report.entries += _entries(made, source.role, files, seconds)
             report.made.append(made)
         return report
+
+    def show(self, entries: Sequence[Mapping[str, Any]], source: ReportSource) -> Section:
+        """See `CMRLib.batch.step.Step`: every slice with its contours."""
+        return segmentation_section(entries, source)
 
 
 STEP = SegmentationStep()
