@@ -17,8 +17,10 @@ from report_pages import FAINT, REMOTE, Page, check_accessible, check_self_conta
 
 from CMRLib.anatomy.bullseye import ColorScale, make_bullseye
 from CMRLib.batch.reporting import has_current_report
+from CMRLib.batch.results import write_results
 from CMRLib.export.report import pages
 from CMRLib.export.report.items import Group, Section, SegmentsPicture
+from CMRLib.files.images import read_image, write_image
 from CMRLib.review import SliceReview, Status
 from CMRLib.scene.review import writeReview
 from CMRLib.simulation import simulate_study
@@ -26,7 +28,8 @@ from CMRLib.simulation.dicom_writer import write_dicom_study
 from CMRT1MappingLib.step import T1Step
 
 SCRIPT = Path(__file__).resolve().parents[1] / "Resources" / "Scripts" / "cmr_batch.py"
-HOSTILE = '<script>document.title="run"</script><img src=x onerror="document.title=1">"\'&'
+STEPS = ("--steps", "t1,landmarks", "--no-motion-correction", "--device", "cpu")
+HOSTILE = "<script>document.title=1</script>\"'&"
 WIDTHS = {"desktop": 1280, "tablet": 768}
 FOCUS = "document.activeElement.textContent.trim()"
 FIRST_COLUMN = "[...document.querySelectorAll('.sortable tbody tr')].map((row) => row.cells[0].textContent.trim())"
@@ -40,18 +43,22 @@ def cmr_batch():
     return runpy.run_path(str(SCRIPT))["main"]
 
 
+def simulated():
+    return simulate_study(seed=1, slices=("basal", "mid", "apical"), shape=(96, 128))
+
+
 @pytest.fixture(scope="module")
 def reported(cmr_batch, tmp_path_factory):
     """The output of one run over a simulated study whose series are called something hostile, and one that fails."""
     folder = tmp_path_factory.mktemp("reported")
-    for file in write_dicom_study(simulate_study(seed=1, slices=("basal", "mid"), shape=(96, 128)), folder / "in"):
+    for file in write_dicom_study(simulated(), folder / "in"):
         header = pydicom.dcmread(file)
-        header.SeriesDescription, header.PatientName = f"{header.SeriesDescription} {HOSTILE}"[:64], "SECRET^NAME"
+        header.SeriesDescription, header.PatientName = f"{HOSTILE} {header.SeriesDescription}", "SECRET^NAME"
         header.save_as(file)
     broken = write_study(folder / "broken", "BROKEN")
     (broken / "mid.nrrd").write_bytes((broken / "mid.nrrd").read_bytes()[:900])
     given = ["--input", str(folder / "in"), str(broken), "--output", str(folder / "out")]
-    assert cmr_batch([*given, "--no-motion-correction", "--report", "--device", "cpu"]) == 1
+    assert cmr_batch([*given, *STEPS, "--report"]) == 1
     return folder
 
 
@@ -76,8 +83,8 @@ def test_study_report_needs_nothing_but_itself(page):
 
 def test_study_report_shows_maps_landmarks_tables_and_what_made_them(page, study):
     results = results_of(study)
-    assert results["status"] == "ok" and len(results["t1"]) == 2 and len(results["landmarks"]) == 2
-    assert len(page.values("href", "image")) == 3 * 2 + 2 and page.tags.count("lineargradient") == 6
+    assert results["status"] == "ok" and len(results["t1"]) == 3 and len(results["landmarks"]) == 3
+    assert len(page.values("href", "image")) == 3 * 3 + 3 and page.tags.count("lineargradient") == 9
     spots = [value for value in page.values("class", "circle") if value == "spot"]
     found = [e for e in results["landmarks"] if e["lv_center_px"] is not None]
     assert found and len(spots) == 3 * len(found)
@@ -109,8 +116,7 @@ def copy_of(reported, tmp_path):
     output = tmp_path / "out"
     shutil.copytree(reported / "out", output)
     (study,) = output.glob("study-*")
-    command = ["--input", str(reported / "in"), "--output", str(output), "--no-motion-correction"]
-    return study, [*command, "--device", "cpu"]
+    return study, ["--input", str(reported / "in"), "--output", str(output), *STEPS]
 
 
 def test_only_the_report_is_made_of_complete_studies(cmr_batch, reported, tmp_path, monkeypatch, capsys):
@@ -155,13 +161,13 @@ def test_pictures_that_are_gone_leave_the_rest(cmr_batch, reported, tmp_path):
     page = Page(study / "report.html")
     first = results_of(study)["t1"][0]["r2_file"]
     assert f"Pictures cannot be shown: {first} cannot be read as an image" in page.text
-    assert len(page.values("href", "image")) == 2
+    assert len(page.values("href", "image")) == 3
 
 
 def test_without_jinja_it_is_told_before_anything_is_computed(cmr_batch, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     study = write_study(tmp_path / "in", "P001")
-    assert cmr_batch(["--input", str(study), "--output", str(tmp_path / "out"), "--report"]) == 3
+    assert cmr_batch(["--input", str(study), "--output", str(tmp_path / "out"), *STEPS, "--report"]) == 3
     assert capsys.readouterr().err.strip() == pages.NO_JINJA
     assert not (tmp_path / "out").exists()
 
@@ -210,6 +216,29 @@ def test_a_step_shows_what_it_likes_by_its_hook_alone(cmr_batch, reported, tmp_p
     check_accessible(page)
     assert "Stress & reactivity" in page.text and "Of <i>everything</i>." in page.text and "b" not in page.tags
     assert page.text.count("6.1") == 2 * 2 + 2 and len(page.values("id", "lineargradient")) == 2
+
+
+def test_contours_and_the_bulls_eye_of_t1(cmr_batch, reported, tmp_path):
+    """With label maps as the step segmentation writes them; here they hold the truth."""
+    study, command = copy_of(reported, tmp_path)
+    results, truths = results_of(study), {one.slice: one.truth for one in simulated().acquisitions}
+    for entry in results["t1"]:
+        truth, (_, geometry) = truths[entry["slice"]], read_image(study / entry["t1_file"])
+        file = entry["t1_file"].replace("_t1.nrrd", "_labels.nrrd")
+        write_image(study / file, np.where(truth.labels > 2, 0, truth.labels).astype(np.uint8), geometry)
+        told = {"role": "t1", "state": "rest", "slice": entry["slice"], "labels_file": file, "predicted_dice": 0.871}
+        flagged = entry["slice"] == "mid"
+        results["segmentation"].append({**told, "candidate": "ccs-3", "flagged": flagged, "reason": flagged * "low"})
+    write_results(study, results)
+    assert cmr_batch([*command, "--report"]) == 0
+    page = Page(study / "report.html")
+    check_accessible(page)
+    assert "T1 rest mid – predicted Dice 0.87 – flagged" in page.text and "Segmentation, T1 rest mid: low" in page.text
+    assert len(page.values("href", "image")) == 3 * 3 + 3 + 3
+    assert "T1 rest: mean of each segment [ms]" in page.text
+    myocardium = np.concatenate([truth.t1[truth.labels == 1] for truth in truths.values()])
+    means = [float(text) for text in re.findall(r"\d+ (?:Basal|Mid|Apical) \w+ (\d+)", page.text)]
+    assert len(means) == 16 and abs(np.mean(means) - myocardium.mean()) < 0.1 * myocardium.mean()
 
 
 def test_what_was_corrected_by_whom_comes_from_the_saved_scene(cmr_batch, reported, tmp_path, scene):

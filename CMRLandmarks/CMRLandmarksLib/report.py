@@ -13,10 +13,15 @@ from CMRLib.anatomy.axis import LEVELS, levels_along_stack
 from CMRLib.anatomy.landmarks import LANDMARKS, Point, SliceLandmarks
 from CMRLib.errors import InputError
 from CMRLib.export.report.items import Group, Mark, Measure, Picture, ReportSource, Section, title_of
-from CMRLib.export.report.pixels import colored, grey
+from CMRLib.export.report.pixels import around, grey, t1_pixels
+from CMRLib.export.report.segments import SegmentValues
 from CMRLib.files.color_tables import T1_COLOR_TABLES, read_color_table, t1_colors_for_field
+from CMRLib.files.images import read_image
+from CMRLib.files.segmentations import LABELS_ENDING
 from CMRLib.geometry import Geometry
 
+MYOCARDIUM = 1  # in label maps of results
+LANDMARKS_ENDING = "_landmarks.mrk.json"
 SIDE_MM = 130.0  # of what is shown around the LV centre
 BORDERS_MM = (14.0, 42.0)  # from the LV centre to the begin and the end of a border between segments
 NUMBERS_MM = 47.0
@@ -47,27 +52,40 @@ def landmarks_section(entries: Sequence[Mapping[str, Any]], source: ReportSource
         InputError: the images cannot be read.
     """
     pictures: dict[str, list[Picture]] = {}
-    left_out = 0
+    segments: dict[str, SegmentValues] = {}
+    scale, left_out = read_color_table(T1_COLOR_TABLES[t1_colors_for_field(None)], "T1 [ms]"), 0
     for file, found in groupby(entries, key=lambda entry: entry["markups_file"]):
         slices = list(found)
-        key = file.removesuffix("_landmarks.mrk.json")
-        images, geometry = source.images(key, slices[0]["role"])
-        field = next((series.field_strength_t for series in source.study.series if series.key == key), None)
-        levels = _levels(slices, geometry)
+        key, role = file.removesuffix(LANDMARKS_ENDING), slices[0]["role"]
+        images, geometry = source.images(key, role)
+        levels, field_t = _levels(slices, geometry), source.field_strength_t(key)
         shown = [n for n, entry in enumerate(slices) if "frame" not in entry or n == 0 or entry["flagged"]]
         left_out += len(slices) - len(shown)
-        pictures.setdefault(title_of({"role": slices[0]["role"], "state": slices[0]["state"]}), []).extend(
-            _picture(slices[n], _pixels(images[n], slices[n]["role"], field), geometry, levels.get(n)) for n in shown
+        title = title_of({"role": role, "state": slices[0]["state"]})
+        drawn = [t1_pixels(images[n], field_t) if role == "t1" else grey(images[n]) for n in shown]
+        pictures.setdefault(title, []).extend(
+            _picture(slices[n], pixels, geometry, levels.get(n)) for n, pixels in zip(shown, drawn, strict=True)
         )
+        labels = source.folder / f"{key}{LABELS_ENDING}"
+        if role == "t1" and labels.is_file():
+            scale = read_color_table(T1_COLOR_TABLES[t1_colors_for_field(field_t)], "T1 [ms]")
+            myocardium = np.rint(read_image(labels)[0]) == MYOCARDIUM
+            segments.setdefault(title, SegmentValues()).add(
+                images, myocardium, [_landmarks(entry) for entry in slices], levels, geometry
+            )
     text = TEXT + (f" {left_out} frames of cines that are not flagged are left out here." if left_out else "")
-    groups = tuple(Group(title, tuple(shown)) for title, shown in pictures.items())
-    return Section("Landmarks and segments", text if groups else "", groups)
+    groups = [Group(title, tuple(shown)) for title, shown in pictures.items()]
+    for title, gathered in segments.items():
+        bullseye = gathered.picture(f"{title}: mean of each segment [ms]", scale)
+        if bullseye is not None:
+            groups.append(Group(f"{title} by segment", (bullseye,)))
+    return Section("Landmarks and segments", text if groups else "", tuple(groups))
 
 
-def _pixels(image: np.ndarray, role: str, field_t: float | None) -> np.ndarray:
-    return (
-        colored(image, read_color_table(T1_COLOR_TABLES[t1_colors_for_field(field_t)])) if role == "t1" else grey(image)
-    )
+def _landmarks(entry: Mapping[str, Any]) -> SliceLandmarks | None:
+    center = entry["lv_center_px"]
+    others = [entry["rv_insertion_px"], entry["inferior_rv_insertion_px"]]
+    return None if center is None else SliceLandmarks(tuple(center), *(point and tuple(point) for point in others))
 
 
 def _levels(slices: Sequence[Mapping[str, Any]], geometry: Geometry) -> dict[int, str]:
@@ -86,7 +104,7 @@ def _picture(entry: Mapping[str, Any], pixels: np.ndarray, geometry: Geometry, l
     center = entry["lv_center_px"]
     if center is None:
         return Picture(f"{title} – no heart found", "The image, in which no heart was found", pixels, spacing)
-    cut, corner = _around(pixels, center, spacing)
+    cut, corner = around(pixels, center, spacing, SIDE_MM)
     found = {mark.name: entry[f"{mark.name}_px"] for mark in LANDMARKS if entry[f"{mark.name}_px"] is not None}
     points = {name: (point[0] - corner[0], point[1] - corner[1]) for name, point in found.items()}
     marks = [Mark("spot", (points[mark.name],), mark.label) for mark in LANDMARKS if mark.name in points]
@@ -94,16 +112,6 @@ def _picture(entry: Mapping[str, Any], pixels: np.ndarray, geometry: Geometry, l
         marks = [*_borders(points, level, geometry), *marks]
     words = ", ".join(mark.title for mark in LANDMARKS if mark.name in points)
     return Picture(title, f"{words} on {title_of(entry)}", cut, spacing, tuple(marks))
-
-
-def _around(pixels: np.ndarray, center: Point, spacing: tuple[float, float]) -> tuple[np.ndarray, Point]:
-    """The part of an image around a point, and the (row, column) where it begins."""
-    bounds = []
-    for place, mm, size in zip(center, spacing, pixels.shape[:2], strict=True):
-        first = max(0, round(place - SIDE_MM / 2 / mm))
-        bounds.append((first, max(first + 1, min(size, round(place + SIDE_MM / 2 / mm)))))
-    (top, bottom), (left, right) = bounds
-    return pixels[top:bottom, left:right], (float(top), float(left))
 
 
 def _borders(points: Mapping[str, Point], level: str, geometry: Geometry) -> Iterator[Mark]:

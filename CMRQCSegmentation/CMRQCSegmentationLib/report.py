@@ -1,4 +1,4 @@
-"""What the report of a study shows of its segmentations: every slice around the heart, with the borders."""
+"""What the report of a study shows of its segmentations: every slice with the contours of myocardium and blood pool."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from CMRLib.errors import InputError
 from CMRLib.export.report.items import Group, Measure, Picture, ReportSource, Section, title_of
-from CMRLib.export.report.pixels import grey
+from CMRLib.export.report.pixels import around, grey, outlined, t1_pixels
 from CMRLib.files.images import read_image
 from CMRLib.files.segmentations import LABELS_ENDING
 from CMRQCSegmentationLib.segments import CORRECTED, SEGMENTS
 
-MARGIN_MM = 40.0  # of what is shown around the heart
+SIDE_MM = 150.0  # of what is shown around the segmentation
 TEXT = (
-    "Myocardium and blood pool of the left ventricle, with the Dice that the model predicts for the myocardium. Slices "
-    "that are likely to be wrong are flagged; look at all of them."
+    "Edge of the myocardium (yellow) and of the blood pool (orange), and the Dice coefficient that the model predicts "
+    "for each slice. Slices with a low prediction are flagged; look at all of them."
 )
 MEASURES = (
     Measure("Predicted Dice", lambda entry: entry.get("predicted_dice"), worst="low"),
     Measure("At least, with 90 % certainty", lambda entry: entry.get("dice_lower_bound")),
-    Measure("Made by", lambda entry: entry.get("candidate")),
+    Measure("Candidate", lambda entry: entry.get("candidate")),
     Measure("To be looked at because", lambda entry: entry.get("reason") or None),
 )
 
@@ -35,48 +34,36 @@ def segmentation_section(entries: Sequence[Mapping[str, Any]], source: ReportSou
     Raises:
         InputError: the images or the label map cannot be read.
     """
-    groups: dict[str, list[Picture]] = {}
-    left_out = 0
+    pictures: dict[str, list[Picture]] = {}
     for file, found in groupby(entries, key=lambda entry: entry["labels_file"]):
         slices = list(found)
-        images, geometry = source.images(file.removesuffix(LABELS_ENDING), slices[0]["role"])
-        labels, _ = read_image(source.folder / file)
+        key, role = file.removesuffix(LABELS_ENDING), slices[0]["role"]
+        images, geometry = source.images(key, role)
+        labels = np.rint(read_image(source.folder / file)[0])
         if labels.shape != images.shape:
-            raise InputError(f"{file} does not belong to the images any more, so it is not shown.")
+            raise InputError(f"{file} is not that of its images, so it is not shown.")
         spacing = (geometry.spacing[1], geometry.spacing[0])
-        shown = [n for n, entry in enumerate(slices) if "frame" not in entry or n == 0 or entry["flagged"]]
-        left_out += len(slices) - len(shown)
-        groups.setdefault(title_of({"role": slices[0]["role"], "state": slices[0]["state"]}), []).extend(
-            _picture(slices[n], images[n], labels[n], spacing) for n in shown
-        )
-    text = TEXT + (f" {left_out} frames of cines that are not flagged are left out here." if left_out else "")
-    return Section(
-        "Segmentation", text if groups else "", tuple(Group(title, tuple(shown)) for title, shown in groups.items())
-    )
+        title = title_of({"role": role, "state": slices[0]["state"]})
+        for index, entry in enumerate(slices):
+            if "frame" not in entry or index == 0 or entry["flagged"]:
+                image = images[index]
+                pixels = t1_pixels(image, source.field_strength_t(key)) if role == "t1" else grey(image)
+                pictures.setdefault(title, []).append(_picture(entry, pixels, labels[index], spacing))
+    groups = tuple(Group(title, tuple(shown)) for title, shown in pictures.items())
+    return Section("Segmentation", TEXT if groups else "", groups)
 
 
-def _picture(entry: Mapping[str, Any], image: np.ndarray, labels: np.ndarray, spacing: tuple[float, float]) -> Picture:
-    title = title_of(entry) + (" – flagged" if entry["flagged"] else "")
-    if not labels.any():
-        return Picture(f"{title} – no heart found", "The image, in which no heart was segmented", grey(image), spacing)
-    if entry["candidate"] == CORRECTED:
-        title += " – corrected by hand"
-    elif entry["predicted_dice"] is not None:
-        title += f" – predicted Dice {entry['predicted_dice']:.2f}"
-    pixels = grey(image)
+def _picture(entry: Mapping[str, Any], pixels: np.ndarray, labels: np.ndarray, spacing: tuple[float, float]) -> Picture:
     for segment in SEGMENTS:
-        within = labels >= segment.label  # the wall's outer border goes around the blood pool, too
-        border = within & ~ndimage.binary_erosion(within)
-        pixels[border] = np.round(255 * np.array(segment.color)).astype(np.uint8)
-    names = " and ".join(segment.name.lower() for segment in SEGMENTS)
-    return Picture(title, f"Borders of {names} on {title_of(entry)}", _around(pixels, labels > 0, spacing), spacing)
-
-
-def _around(pixels: np.ndarray, heart: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
-    """The part of an image around what was segmented."""
-    (rows, columns) = ndimage.find_objects(heart.astype(np.int8))[0]
-    parts = [
-        slice(max(0, part.start - round(MARGIN_MM / mm)), part.stop + round(MARGIN_MM / mm))
-        for part, mm in zip((rows, columns), spacing, strict=True)
-    ]
-    return pixels[parts[0], parts[1]]
+        pixels = outlined(pixels, labels == segment.label, segment.color)
+    dice = entry.get("predicted_dice")
+    words = "corrected by an analyst" if entry.get("candidate") == CORRECTED else ""
+    words = words or ("" if dice is None else f"predicted Dice {dice:.2f}")
+    parts = (title_of(entry), words, "flagged" if entry["flagged"] else "")
+    if labels.any():
+        row, column = np.argwhere(labels > 0).mean(axis=0).tolist()
+        pixels, _ = around(pixels, (row, column), spacing, SIDE_MM)
+    else:
+        parts = (title_of(entry), "nothing found", "")
+    description = f"Myocardium and blood pool on {title_of(entry)}"
+    return Picture(" – ".join(part for part in parts if part), description, pixels, spacing)

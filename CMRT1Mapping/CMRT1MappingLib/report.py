@@ -54,8 +54,7 @@ def _maps(entry: Mapping[str, Any], source: ReportSource) -> Group:
     title, key = title_of(entry), entry["t1_file"].removesuffix("_t1.nrrd")
     maps = {role: source.images(key, role) for role in ("t1", "r2", "t1_error", "flags")}
     column_mm, row_mm, _ = maps["t1"][1].spacing
-    field = next((series.field_strength_t for series in source.study.series if series.key == key), None)
-    t1_scale = read_color_table(T1_COLOR_TABLES[t1_colors_for_field(field)], "T1 [ms]")
+    t1_scale = read_color_table(T1_COLOR_TABLES[t1_colors_for_field(source.field_strength_t(key))], "T1 [ms]")
     r2_scale = read_color_table("CMR_R2", "R²", "{:.2f}")
     error_scale = ColorScale(ERROR_WINDOW_MS, ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), "SE [ms]")
     r2 = colored(maps["r2"][0][0], r2_scale)

@@ -12,6 +12,7 @@ from CMRLib import __version__
 from CMRLib.batch.registry import available_steps, load_step
 from CMRLib.batch.results import RESULTS_FILE, SCENE_FILE, SUMMARY_PATIENCE_S, read_results
 from CMRLib.errors import CMRError, InputError, OutputError
+from CMRLib.export.pseudonyms import Scrubber
 from CMRLib.export.report.cohort import StepMeasure, cohort_page, cohort_study
 from CMRLib.export.report.items import ReportSource, Section
 from CMRLib.export.report.reviews import Reviewed, read_reviews
@@ -39,7 +40,7 @@ def write_study_report(folder: Path, study: Study, results: Mapping[str, Any]) -
     source = ReportSource(folder, study)
     done = results.get("made_from", {}).get("steps", {})
     steps = [_shown(name, results, source) for name in available_steps() if name in done or results[name]]
-    reviews, problem = _reviews(folder / SCENE_FILE)
+    reviews, problem = _reviews(folder / SCENE_FILE, study)
     return write_text(folder / REPORT_FILE, study_page(results, steps, _fingerprint(folder), reviews, problem))
 
 
@@ -87,12 +88,17 @@ def _fingerprint(folder: Path) -> str:
     return hashlib.sha256(f"{__version__} {seen} ".encode() + content).hexdigest()
 
 
-def _reviews(scene: Path) -> tuple[tuple[Reviewed, ...] | None, str]:
+def _clean(sentence: str, study: Study) -> str:
+    """A sentence without what it quotes of a patient who is to have a pseudonym."""
+    return Scrubber.of(study).sentences([sentence])[0] if study.secret else sentence
+
+
+def _reviews(scene: Path, study: Study) -> tuple[tuple[Reviewed, ...] | None, str]:
     """The reviews in a saved scene, None where there is no scene; and why they cannot be read, "" where they can."""
     if not scene.is_file():
         return None, ""
     try:
-        return read_reviews(scene), ""
+        return read_reviews(scene, lambda text: _clean(text, study)), ""
     except InputError as error:
         return None, str(error)
 
@@ -102,5 +108,5 @@ def _shown(name: str, results: Mapping[str, Any], source: ReportSource) -> Shown
     try:
         section, problem = step.show(entries, source), ""
     except CMRError as error:
-        section, problem = Section(name.capitalize()), f"Pictures cannot be shown: {error}"
+        section, problem = Section(name.capitalize()), f"Pictures cannot be shown: {_clean(str(error), source.study)}"
     return ShownStep(name, entries, step.measures, section, problem)

@@ -138,6 +138,10 @@ class ReportSource:
     folder: Path
     study: Study
 
+    def field_strength_t(self, key: str) -> float | None:
+        """Of the scanner, for a result of that key, in tesla; None where it is not known."""
+        return next((series.field_strength_t for series in self.study.series if series.key == key), None)
+
     def images(self, key: str, role: str) -> tuple[np.ndarray, Geometry]:
         """The images of a result's file ``<key>_<role>.nrrd``, or where there is none, of the series of that key.
 

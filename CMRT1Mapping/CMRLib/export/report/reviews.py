@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -30,14 +30,20 @@ class Reviewed:
     history: tuple[Change, ...]
 
 
-def read_reviews(path: Path) -> tuple[Reviewed, ...]:
+def read_reviews(path: Path, clean: Callable[[str], str] = str) -> tuple[Reviewed, ...]:
     """The reviews that a scene bundle (``.mrb``) holds, in the order of its nodes.
+
+    Args:
+        path: of the bundle.
+        clean: takes out of what analysts wrote what is not to be told.
 
     Raises:
         InputError: it cannot be read.
     """
     try:
-        return tuple(_reviewed(name, attributes) for name, attributes in _nodes(path) if HISTORY in attributes)
+        return tuple(
+            _reviewed(clean(name), attributes, clean) for name, attributes in _nodes(path) if HISTORY in attributes
+        )
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, ElementTree.ParseError) as error:
         raise InputError(f"The reviews in {path.name} cannot be read; save the scene again.") from error
 
@@ -55,5 +61,7 @@ def _nodes(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
         yield node.get("name", ""), {unquote(name): unquote(value) for name, _, value in pairs}
 
 
-def _reviewed(name: str, attributes: dict[str, str]) -> Reviewed:
-    return Reviewed(name, tuple(from_attributes(attributes.get)), tuple(history_from_text(attributes[HISTORY])))
+def _reviewed(name: str, attributes: dict[str, str], clean: Callable[[str], str]) -> Reviewed:
+    slices = (replace(one, comment=clean(one.comment)) for one in from_attributes(attributes.get))
+    history = (replace(one, note=clean(one.note)) for one in history_from_text(attributes[HISTORY]))
+    return Reviewed(name, tuple(slices), tuple(history))
