@@ -215,13 +215,13 @@ def test_a_step_shows_what_it_likes_by_its_hook_alone(cmr_batch, reported, tmp_p
     page = Page(study / "report.html")
     check_accessible(page)
     assert "Stress & reactivity" in page.text and "Of <i>everything</i>." in page.text and "b" not in page.tags
-    assert page.text.count("6.1") == 2 * 2 + 2 and len(page.values("id", "lineargradient")) == 2
+    assert len(re.findall(r"(?<![\d.])6\.1(?![\d.])", page.text)) == 2 * 2 + 2 and len(page.values("id", "lineargradient")) == 2
 
 
 def test_contours_and_the_bulls_eye_of_t1(cmr_batch, reported, tmp_path):
     """With label maps as the step segmentation writes them; here they hold the truth."""
     study, command = copy_of(reported, tmp_path)
-    results, truths = results_of(study), {one.slice: one.truth for one in simulated().acquisitions}
+    results, truths = results_of(study), {made.slice: made.truth for made in simulated().acquisitions}
     for entry in results["t1"]:
         truth, (_, geometry) = truths[entry["slice"]], read_image(study / entry["t1_file"])
         file = entry["t1_file"].replace("_t1.nrrd", "_labels.nrrd")
@@ -238,7 +238,8 @@ def test_contours_and_the_bulls_eye_of_t1(cmr_batch, reported, tmp_path):
     assert "T1 rest: mean of each segment [ms]" in page.text
     myocardium = np.concatenate([truth.t1[truth.labels == 1] for truth in truths.values()])
     means = [float(text) for text in re.findall(r"\d+ (?:Basal|Mid|Apical) \w+ (\d+)", page.text)]
-    assert len(means) == 16 and abs(np.mean(means) - myocardium.mean()) < 0.1 * myocardium.mean()
+    # ShMOLLI reads T1 about a tenth too low.
+    assert len(means) == 16 and 0.8 < np.mean(means) / myocardium.mean() < 1.05
 
 
 def test_what_was_corrected_by_whom_comes_from_the_saved_scene(cmr_batch, reported, tmp_path, scene):
