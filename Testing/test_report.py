@@ -215,7 +215,10 @@ def test_a_step_shows_what_it_likes_by_its_hook_alone(cmr_batch, reported, tmp_p
     page = Page(study / "report.html")
     check_accessible(page)
     assert "Stress & reactivity" in page.text and "Of <i>everything</i>." in page.text and "b" not in page.tags
-    assert len(re.findall(r"(?<![\d.])6\.1(?![\d.])", page.text)) == 2 * 2 + 2 and len(page.values("id", "lineargradient")) == 2
+    assert (
+        len(re.findall(r"(?<![\d.])6\.1(?![\d.])", page.text)) == 2 * 2 + 2
+        and len(page.values("id", "lineargradient")) == 2
+    )
 
 
 def test_contours_and_the_bulls_eye_of_t1(cmr_batch, reported, tmp_path):
