@@ -25,11 +25,11 @@ class Place:
     Images that were resized to a square show it as one; a crop makes it round again.
 
     Attributes:
-        centre_mm: float64 (2,), (row, column) in source pixels times their spacing.
+        center_mm: float64 (2,), (row, column) in source pixels times their spacing.
         radii_mm: float64 (2,), half axes along rows and columns.
     """
 
-    centre_mm: np.ndarray
+    center_mm: np.ndarray
     radii_mm: np.ndarray
 
     @property
@@ -68,8 +68,8 @@ def place_in(maps: np.ndarray, view: View, spacing: tuple[float, float]) -> Plac
     extent = extent_of(regions == 1 + int(np.argmax(mass)))
     if extent is None:
         return None
-    centre, radii = extent
-    return Place(view.to_source(centre) * np.array(spacing), radii * view.scale * np.array(spacing))
+    center, radii = extent
+    return Place(view.to_source(center) * np.array(spacing), radii * view.scale * np.array(spacing))
 
 
 def places_of_stack(places: Sequence[Place | None]) -> list[Place | None]:
@@ -83,18 +83,18 @@ def places_of_stack(places: Sequence[Place | None]) -> list[Place | None]:
     if not known:
         return list(places)
     found = [place for place in places if place is not None]
-    centres = np.array([place.centre_mm for place in found])
+    centers = np.array([place.center_mm for place in found])
     sizes = np.array([place.size_mm for place in found])
     median = float(np.median(sizes))
     ratio = float(np.exp(np.median([np.log(place.radii_mm[0] / place.radii_mm[1]) for place in found])))
     shape = np.array([np.sqrt(ratio), 1.0 / np.sqrt(ratio)])
-    believed = dict(zip(known, zip(centres, sizes, strict=True), strict=True))
+    believed = dict(zip(known, zip(centers, sizes, strict=True), strict=True))
     if len(known) >= 3:
-        away = np.linalg.norm(centres - np.median(centres, axis=0), axis=1)
+        away = np.linalg.norm(centers - np.median(centers, axis=0), axis=1)
         far = away > max(4.0 * float(np.median(away)), FARTHEST * median)
         believed = {i: believed[i] for i, jumps in zip(known, far, strict=True) if not jumps}
     result: list[Place | None] = []
     for i in range(len(places)):
-        centre, size = believed[min(believed, key=lambda j: abs(j - i))]
-        result.append(Place(centre, max(float(size), SMALLEST_SHARE * median) * shape))
+        center, size = believed[min(believed, key=lambda j: abs(j - i))]
+        result.append(Place(center, max(float(size), SMALLEST_SHARE * median) * shape))
     return result

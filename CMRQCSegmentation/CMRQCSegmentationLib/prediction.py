@@ -265,7 +265,7 @@ def _candidates_of(
 
 
 def _crop(place: Place, spacing: tuple[float, float], radius_px: float, size: int) -> View:
-    return View.around(place.centre_mm / np.array(spacing), place.radii_mm / radius_px / np.array(spacing), size)
+    return View.around(place.center_mm / np.array(spacing), place.radii_mm / radius_px / np.array(spacing), size)
 
 
 def _shares(

@@ -94,9 +94,9 @@ def fit_regressions(matrices: np.ndarray, truths: np.ndarray) -> tuple[np.ndarra
     for i in range(candidates):
         features, wanted = matrices[:, i], truths[:, i]
         mean, target = features.mean(axis=0), wanted.mean()
-        centred = features - mean
-        gram = centred.T @ centred + _RIDGE * len(features) * np.eye(candidates)
-        weights[i] = np.linalg.solve(gram, centred.T @ (wanted - target))
+        centered = features - mean
+        gram = centered.T @ centered + _RIDGE * len(features) * np.eye(candidates)
+        weights[i] = np.linalg.solve(gram, centered.T @ (wanted - target))
         bias[i] = target - mean @ weights[i]
     return weights, bias
 

@@ -1,6 +1,6 @@
 """Square views of a slice: the whole of it, and a crop around the heart; their intensities; the way back.
 
-Positions are (row, column) in pixels, pixel centres at whole numbers. Pixels need not be square: a view's are, in
+Positions are (row, column) in pixels, pixel centers at whole numbers. Pixels need not be square: a view's are, in
 millimetres, where the spacing is known.
 """
 
@@ -29,9 +29,9 @@ class View:
     size: int
 
     @classmethod
-    def around(cls, centre: np.ndarray, scale: np.ndarray, size: int) -> View:
-        """A view whose middle is the source's ``centre``."""
-        return cls(np.asarray(scale, dtype=float), centre - np.asarray(scale) * (size - 1) / 2.0, size)
+    def around(cls, center: np.ndarray, scale: np.ndarray, size: int) -> View:
+        """A view whose middle is the source's ``center``."""
+        return cls(np.asarray(scale, dtype=float), center - np.asarray(scale) * (size - 1) / 2.0, size)
 
     @classmethod
     def whole(cls, shape: tuple[int, int], spacing: tuple[float, float], size: int) -> View:

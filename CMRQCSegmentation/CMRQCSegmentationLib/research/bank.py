@@ -27,7 +27,7 @@ class Bank(CMRLib.training.banks.Bank):
         images: uint8 (image, row, column); 0 is what the scanner or the padding left at zero.
         labels: uint8 (label map, row, column): 1 RV cavity, 2 LV myocardium, 3 LV cavity.
         label_of: int (image,), label map of each image.
-        centres: float32 (image, 2), (row, column) of the left ventricle, or of where it would be.
+        centers: float32 (image, 2), (row, column) of the left ventricle, or of where it would be.
         radii: float32 (image, 2), half axes along rows and columns of the left ventricle with its wall, in pixels.
         contrasts: contrast of each image; for real images the data set.
         subjects: subject of each image.
@@ -36,7 +36,7 @@ class Bank(CMRLib.training.banks.Bank):
     images: np.ndarray
     labels: np.ndarray
     label_of: np.ndarray
-    centres: np.ndarray
+    centers: np.ndarray
     radii: np.ndarray
     contrasts: tuple[str, ...]
     subjects: tuple[str, ...]
@@ -51,7 +51,7 @@ class Bank(CMRLib.training.banks.Bank):
             self.images[chosen],
             self.labels,
             self.label_of[chosen],
-            self.centres[chosen],
+            self.centers[chosen],
             self.radii[chosen],
             tuple(self.contrasts[i] for i in chosen),
             tuple(self.subjects[i] for i in chosen),
@@ -65,7 +65,7 @@ class Bank(CMRLib.training.banks.Bank):
             np.concatenate([bank.images for bank in banks]),
             np.concatenate([bank.labels for bank in banks]),
             np.concatenate([bank.label_of + start for bank, start in zip(banks, starts, strict=True)]),
-            np.concatenate([bank.centres for bank in banks]),
+            np.concatenate([bank.centers for bank in banks]),
             np.concatenate([bank.radii for bank in banks]),
             tuple(c for bank in banks for c in bank.contrasts),
             tuple(s for bank in banks for s in bank.subjects),

@@ -61,11 +61,11 @@ class Drawn(NamedTuple):
 
     Attributes:
         channels: (image, 4, row, column) from 0 to 1: the image, RV cavity, myocardium, LV cavity.
-        centres, radii: (image, 2), see `Bank`.
+        centers, radii: (image, 2), see `Bank`.
     """
 
     channels: Tensor
-    centres: Tensor
+    centers: Tensor
     radii: Tensor
 
 
@@ -80,7 +80,7 @@ class Examples:
         self.images = torch.from_numpy(bank.images)
         self.labels = torch.from_numpy(bank.labels)
         self.label_of = torch.from_numpy(bank.label_of)
-        self.centres = torch.from_numpy(bank.centres)
+        self.centers = torch.from_numpy(bank.centers)
         self.radii = torch.from_numpy(bank.radii)
 
     def draw(self, count: int, generator: torch.Generator) -> Drawn:
@@ -92,7 +92,7 @@ class Examples:
         """The images with these numbers."""
         labels = self.labels[self.label_of[chosen]]
         channels = [self.images[chosen].float() / 255.0, *((labels == value).float() for value in (1, 2, 3))]
-        return Drawn(torch.stack(channels, dim=1), self.centres[chosen], self.radii[chosen])
+        return Drawn(torch.stack(channels, dim=1), self.centers[chosen], self.radii[chosen])
 
 
 def _turned(scale: Tensor, spread: float, generator: torch.Generator) -> Tensor:
@@ -108,14 +108,14 @@ def _turned(scale: Tensor, spread: float, generator: torch.Generator) -> Tensor:
     return affine(angle, scale, stretch, chance(0.5, count, generator))
 
 
-def _elsewhere(centres: Tensor, radii: Tensor, size: int, generator: torch.Generator) -> Tensor:
+def _elsewhere(centers: Tensor, radii: Tensor, size: int, generator: torch.Generator) -> Tensor:
     """Random places that lie clear of the heart where the image leaves room for that."""
-    tries = uniform(0.1, 0.9, 8, len(centres), 2, generator=generator) * size
-    away = (tries - centres).norm(dim=2) / radii.mean(dim=1)
+    tries = uniform(0.1, 0.9, 8, len(centers), 2, generator=generator) * size
+    away = (tries - centers).norm(dim=2) / radii.mean(dim=1)
     best = away.argmax(dim=0)
     clear = (away > 3.2).float().argmax(dim=0)
     chosen = torch.where((away > 3.2).any(dim=0), clear, best)
-    return tries[chosen, torch.arange(len(centres))]
+    return tries[chosen, torch.arange(len(centers))]
 
 
 def crop_batch(
@@ -127,9 +127,9 @@ def crop_batch(
     axes = drawn.radii.clamp_min(3.0) / CROP_RADIUS_PX
     matrix = axes[:, :, None] * _turned(factor, CROP_STRETCH, generator)
     jitter = torch.randn(count, 2, generator=generator) * 0.5 * CROP_SHIFT_PX
-    middle = drawn.centres + jitter.clamp(-1.5 * CROP_SHIFT_PX, 1.5 * CROP_SHIFT_PX) * axes
+    middle = drawn.centers + jitter.clamp(-1.5 * CROP_SHIFT_PX, 1.5 * CROP_SHIFT_PX) * axes
     away = chance(HEARTLESS, count, generator)
-    middle = torch.where(away[:, None], _elsewhere(drawn.centres, drawn.radii, size, generator), middle)
+    middle = torch.where(away[:, None], _elsewhere(drawn.centers, drawn.radii, size, generator), middle)
     offset = middle - matrix.sum(dim=2) * (CROP_SIZE - 1) / 2.0
     shift = elastic(count, CROP_SIZE, CROP_ELASTIC * CROP_SIZE, generator)
     seen = sample(drawn.channels, matrix, offset, CROP_SIZE, shift)
@@ -144,17 +144,17 @@ def whole_batch(
     view: int = WHOLE_SIZE,
 ) -> Batch:
     """Views of the whole image or of a part of it, the heart anywhere in them; a few without it."""
-    channels, centres, radii = drawn.channels, drawn.centres, drawn.radii
+    channels, centers, radii = drawn.channels, drawn.centers, drawn.radii
     base = channels.shape[-1] / view
     if base > 1.0 and torch.rand(1, generator=generator) < 0.6:
         channels = functional.avg_pool2d(channels, 2)
-        centres, radii, base = (centres - 0.5) / 2.0, radii / 2.0, base / 2.0
+        centers, radii, base = (centers - 0.5) / 2.0, radii / 2.0, base / 2.0
     count, size = len(radii), channels.shape[-1]
     scale = base * uniform(math.log(WHOLE_SCALE[0]), math.log(WHOLE_SCALE[1]), count, generator=generator).exp()
     matrix = _turned(scale, WHOLE_STRETCH, generator)
     wander = uniform(-0.34, 0.34, count, 2, generator=generator) * view * scale[:, None]
     away = chance(HEARTLESS, count, generator)
-    middle = torch.where(away[:, None], _elsewhere(centres, radii, size, generator), centres + wander)
+    middle = torch.where(away[:, None], _elsewhere(centers, radii, size, generator), centers + wander)
     offset = middle - matrix.sum(dim=2) * (view - 1) / 2.0
     shift = elastic(count, view, WHOLE_ELASTIC * view, generator)
     seen = sample(channels, matrix, offset, view, shift)
@@ -168,7 +168,7 @@ def fixed_crops(drawn: Drawn, seed: int) -> Batch:
     factor = uniform(0.9, 1.2, count, 1, generator=generator)
     scale = drawn.radii.clamp_min(3.0) / CROP_RADIUS_PX * factor
     matrix = torch.diag_embed(scale)
-    middle = drawn.centres + torch.randn(count, 2, generator=generator) * 3.0 * scale
+    middle = drawn.centers + torch.randn(count, 2, generator=generator) * 3.0 * scale
     offset = middle - matrix.sum(dim=2) * (CROP_SIZE - 1) / 2.0
     return _normalised(sample(drawn.channels, matrix, offset, CROP_SIZE))
 

@@ -21,7 +21,6 @@ from CMRLib.training.splits import images_of_split, subject_of
 DATA_SETS = {data_set.name: data_set for data_set in (ACDC, EMIDEC)}
 EMIDEC_LESIONS = (3, 4)  # its labels of infarct and no-reflow
 SPACINGS = "spacing.csv"
-LGE_LIKE = ("lge_magnitude", "lge_psir", "vne")
 LESION_CHANCE = 0.55  # share of the simulated hearts with a scar
 LESION_FEWEST_MM2 = 30.0  # below which a heart counts as healthy
 

@@ -29,10 +29,10 @@ class Brightness(nn.Module):
         return 12.0 * classes
 
 
-def drawn_ring(shape=(120, 150), centre=(60.0, 80.0), inner=12.0, outer=20.0, stretch=(1.0, 1.0)):
+def drawn_ring(shape=(120, 150), center=(60.0, 80.0), inner=12.0, outer=20.0, stretch=(1.0, 1.0)):
     """An image with a dark ring around a bright disk, and its labels; ``stretch`` widens rows and columns."""
     rows, columns = np.indices(shape)
-    distance = np.hypot((rows - centre[0]) / stretch[0], (columns - centre[1]) / stretch[1])
+    distance = np.hypot((rows - center[0]) / stretch[0], (columns - center[1]) / stretch[1])
     labels = np.where(distance < inner, 2, np.where(distance < outer, 1, 0)).astype(np.uint8)
     image = np.choose(labels, [AROUND, WALL, BLOOD]).astype(np.float32)
     return image + 0.01 * np.random.default_rng(0).random(shape).astype(np.float32), labels

@@ -167,7 +167,7 @@ def test_place_of_the_larger_part():
     view = View.around(np.array([100.0, 100.0]), np.array([2.0, 2.0]), 96)
     maps = np.stack([labels > 0, labels == 2]).astype(np.float32)
     place = place_in(maps, view, (1.5, 1.5))
-    np.testing.assert_allclose(place.centre_mm, 1.5 * view.to_source(np.array([60.0, 40.0])), atol=2.0)
+    np.testing.assert_allclose(place.center_mm, 1.5 * view.to_source(np.array([60.0, 40.0])), atol=2.0)
     np.testing.assert_allclose(place.radii_mm, 20.0 * 2.0 * 1.5, rtol=0.03)
     assert place_in(np.zeros_like(maps), view, (1.0, 1.0)) is None
 
@@ -175,8 +175,8 @@ def test_place_of_the_larger_part():
 @pytest.mark.parametrize("stretch", [(1.0, 1.0), (1.8, 1.0), (1.0, 1.5)])
 def test_extent_of_an_ellipse(stretch):
     _, labels = drawn_ring((120, 120), (60, 50), outer=20.0, stretch=stretch)
-    centre, radii = extent_of(labels > 0)
-    np.testing.assert_allclose(centre, [60, 50], atol=0.2)
+    center, radii = extent_of(labels > 0)
+    np.testing.assert_allclose(center, [60, 50], atol=0.2)
     np.testing.assert_allclose(radii, 20.0 * np.array(stretch), rtol=0.02)
 
 
@@ -195,7 +195,7 @@ def test_a_stack_s_places_agree():
     places = [None, at(50, 50), at(52, 51), at(150, 10), at(55, 53, 8.0), None]
     agreed = places_of_stack(places)
     assert all(place is not None for place in agreed)
-    np.testing.assert_array_equal(agreed[0].centre_mm, [50, 50])
-    assert np.linalg.norm(agreed[3].centre_mm - [53, 52]) < 5.0
+    np.testing.assert_array_equal(agreed[0].center_mm, [50, 50])
+    assert np.linalg.norm(agreed[3].center_mm - [53, 52]) < 5.0
     assert agreed[4].size_mm > 8.0
     assert places_of_stack([None, None]) == [None, None]

@@ -87,9 +87,9 @@ def test_nothing_to_train_on_is_told():
 
 
 def test_a_bank_knows_where_the_heart_is_and_survives_its_file(bank, tmp_path):
-    for labels, centre, radii in zip(bank.labels[bank.label_of], bank.centres, bank.radii, strict=True):
+    for labels, center, radii in zip(bank.labels[bank.label_of], bank.centers, bank.radii, strict=True):
         heart = (labels == MYOCARDIUM) | (labels == LEFT_VENTRICLE)
-        assert heart[tuple(np.rint(centre).astype(int))]
+        assert heart[tuple(np.rint(center).astype(int))]
         assert np.pi * radii.prod() == pytest.approx(heart.sum(), rel=0.01)
     bank.save(tmp_path / "bank.npz")
     again = Bank.load(tmp_path / "bank.npz")
@@ -104,8 +104,8 @@ def test_a_slice_without_heart_takes_its_neighbour_s_place():
     empty = LabelledSlice(image, np.zeros_like(ours), (1.0, 1.0), "a1", "acdc", "a1")
     alone = LabelledSlice(image, np.zeros_like(ours), (1.0, 1.0), "b2", "acdc", "b2")
     bank = bank_of([shown, empty, alone])
-    np.testing.assert_array_equal(bank.centres[0], bank.centres[1])
-    np.testing.assert_allclose(bank.centres[2], 127.5)
+    np.testing.assert_array_equal(bank.centers[0], bank.centers[1])
+    np.testing.assert_allclose(bank.centers[2], 127.5)
 
 
 @pytest.mark.parametrize(("make", "size"), [(crop_batch, CROP_SIZE), (whole_batch, WHOLE_SIZE)])
@@ -229,7 +229,7 @@ def _rings():
     """Drawn hearts at several places, for fitting the quality of networks that have learnt nothing yet."""
     items = []
     for i in range(6):
-        image, labels = drawn_ring(centre=(50.0 + 3 * i, 70.0))
+        image, labels = drawn_ring(center=(50.0 + 3 * i, 70.0))
         ours = np.where(labels == 1, MYOCARDIUM, np.where(labels == 2, LEFT_VENTRICLE, 0)).astype(np.uint8)
         items.append(LabelledSlice(image, ours, (1.0, 1.0), f"a{i}", "acdc", f"a{i}"))
     return items
