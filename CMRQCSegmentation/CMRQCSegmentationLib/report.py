@@ -10,7 +10,7 @@ import numpy as np
 
 from CMRLib.errors import InputError
 from CMRLib.export.report.items import Group, Measure, Picture, ReportSource, Section, title_of
-from CMRLib.export.report.pixels import around, grey, outlined, t1_pixels
+from CMRLib.export.report.pixels import around, grey, outlined
 from CMRLib.files.images import read_image
 from CMRLib.files.segmentations import LABELS_ENDING
 from CMRQCSegmentationLib.segments import CORRECTED, SEGMENTS
@@ -24,7 +24,6 @@ MEASURES = (
     Measure("Predicted Dice", lambda entry: entry.get("predicted_dice"), worst="low"),
     Measure("At least, with 90 % certainty", lambda entry: entry.get("dice_lower_bound")),
     Measure("Candidate", lambda entry: entry.get("candidate")),
-    Measure("To be looked at because", lambda entry: entry.get("reason") or None),
 )
 
 
@@ -46,9 +45,7 @@ def segmentation_section(entries: Sequence[Mapping[str, Any]], source: ReportSou
         title = title_of({"role": role, "state": slices[0]["state"]})
         for index, entry in enumerate(slices):
             if "frame" not in entry or index == 0 or entry["flagged"]:
-                image = images[index]
-                pixels = t1_pixels(image, source.field_strength_t(key)) if role == "t1" else grey(image)
-                pictures.setdefault(title, []).append(_picture(entry, pixels, labels[index], spacing))
+                pictures.setdefault(title, []).append(_picture(entry, grey(images[index]), labels[index], spacing))
     groups = tuple(Group(title, tuple(shown)) for title, shown in pictures.items())
     return Section("Segmentation", TEXT if groups else "", groups)
 
