@@ -221,7 +221,7 @@ def test_a_step_shows_what_it_likes_by_its_hook_alone(cmr_batch, reported, tmp_p
 def test_contours_and_the_bulls_eye_of_t1(cmr_batch, reported, tmp_path):
     """With label maps as the step segmentation writes them; here they hold the truth."""
     study, command = copy_of(reported, tmp_path)
-    results, truths, pixels = results_of(study), {one.slice: one.truth for one in simulated().acquisitions}, []
+    results, truths, pixels = results_of(study), {made.slice: made.truth for made in simulated().acquisitions}, []
     for entry in results["t1"]:
         truth, (t1, geometry) = truths[entry["slice"]], read_image(study / entry["t1_file"])
         pixels.append(t1[0][truth.labels == 1])
