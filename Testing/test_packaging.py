@@ -42,7 +42,7 @@ MODULES = [
 
 
 # Libraries that pip installs for their training, while the extension has no panel, no step and no weights of them yet.
-IN_TRAINING = [ROOT / "CMRQCSegmentation"]
+IN_TRAINING = [ROOT / "CMRQCSegmentation", ROOT / "CMRStressReactivity"]
 
 
 def cmake_lists(folder):
