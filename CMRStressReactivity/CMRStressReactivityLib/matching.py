@@ -1,4 +1,4 @@
-"""Which stress slice belongs to which rest slice, and a stress map on its rest map's grid before anything is registered.
+"""Which stress slice belongs to which rest slice, and a stress map on its rest map's grid before registration.
 
 Slices are matched by where they lie in the patient, whatever their order; where the images do not say, by their order.
 """
@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
 from CMRLib.anatomy.axis import along_axis
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.study.slice_order import Plane
+from CMRStressReactivityLib.registration import sampled_at
 
 # How far apart along their normal, and how much turned, planes may be: within the first they show the same slice
 # (a quarter and three quarters of the usual 8 mm of thickness), within the second the match is doubtful.
@@ -165,9 +165,8 @@ def on_rest_grid(
         shape: rows and columns of the rest map.
 
     Returns:
-        float32 of that shape; 0 outside the stress map and where its value would be mixed with none.
+        float32 of that shape; see `CMRStressReactivityLib.registration.sampled_at`.
     """
-    values = np.asarray(stress, dtype=np.float64)
     rows, columns = np.indices(shape, dtype=float)
     if _is_placed(stress_geometry) and _is_placed(rest_geometry):
         index = np.stack([columns, rows, np.zeros(shape), np.ones(shape)])
@@ -180,15 +179,11 @@ def on_rest_grid(
             for grid, n, m, fixed, moving in zip(
                 (rows, columns),
                 shape,
-                values.shape,
+                stress.shape,
                 rest_geometry.spacing[1::-1],
                 stress_geometry.spacing[1::-1],
                 strict=True,
             )
         ]
     # Going to the patient and back rounds; a pixel that stays keeps its value.
-    place = [np.where(np.abs(p - np.rint(p)) < 1e-4, np.rint(p), p) for p in place]
-    known = np.isfinite(values) & (values > 0)
-    sampled = ndimage.map_coordinates(np.where(known, values, 0.0), place, order=1, cval=0.0)
-    share = ndimage.map_coordinates(known.astype(float), place, order=1, cval=0.0)
-    return np.where(share > 0.999, sampled, 0.0).astype(np.float32)
+    return sampled_at(stress, [np.where(np.abs(p - np.rint(p)) < 1e-4, np.rint(p), p) for p in place])

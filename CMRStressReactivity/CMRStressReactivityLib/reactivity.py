@@ -1,7 +1,7 @@
 """Stress T1 reactivity: dT1 = (T1 stress - T1 rest) / T1 rest x 100 %, and how sure of it one can be.
 
-Liu et al., JACC Cardiovasc Imaging 2016;9:27-36 call it T1 reactivity; the thresholds of 3, 6 and 9 % are those of the thesis's
-bull's-eye (chapter 3). The standard error follows from those of the two T1 maps by first-order propagation,
+The measure is that of Liu et al., JACC Cardiovasc Imaging 2016;9:27-36; the thresholds of 3, 6 and 9 % are those of the
+thesis's bull's-eye (chapter 3). The standard error follows from those of the two T1 maps by first-order propagation,
 
     error(dT1) = 100 % (T1 stress / T1 rest) sqrt((error stress / T1 stress)² + (error rest / T1 rest)²).
 """
