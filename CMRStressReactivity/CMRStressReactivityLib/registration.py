@@ -1,10 +1,11 @@
 """The displacement that brings a stress T1 map onto its rest map.
 
-The network looks at both maps on a grid of its own around the left ventricle, twice: the second time at what it has
-aligned itself. Its displacement moves anatomy only. That the true change of T1 survives is seen to in three ways: the
-network learns displacements that are known, with responses of every sign and kind, so that it gains nothing from making
-the maps equal; what is compared afterwards (`CMRStressReactivityLib.refinement`) is blind to how high T1 is and how
-strong its contrast; and the displacement is smooth and does not fold.
+A network looks at both maps on a grid of its own around the left ventricle, twice: the second time at what it has
+aligned itself; then its answer is made better on the maps themselves. Without a network the maps are aligned from
+coarse to fine. That the true change of T1 survives is seen to in three ways: the network learns displacements that are
+known, with responses of every sign and kind, so that it gains nothing from making the maps equal; what is compared
+afterwards (`CMRStressReactivityLib.refinement`) is blind to how high T1 is and how strong its contrast; and the
+displacement is smooth and does not fold.
 """
 
 from __future__ import annotations
@@ -57,12 +58,12 @@ class Registration:
     Attributes:
         displacement: float32 (2, row, column), (row, column) shift in pixels of the rest map: the stress map at
             x + displacement(x) shows what the rest map shows at x.
-        model: what estimated it.
-        device: where.
+        model: the network that it began with, None without one.
+        device: where that computed.
     """
 
     displacement: np.ndarray
-    model: ModelEntry
+    model: ModelEntry | None
     device: str
 
 
@@ -89,7 +90,7 @@ def register(
     spacing_mm: tuple[float, float],
     center: tuple[float, float] | None = None,
     *,
-    model: RegistrationModel,
+    model: RegistrationModel | None,
     passes: int = PASSES,
     refined: bool = True,
 ) -> Registration:
@@ -100,27 +101,34 @@ def register(
             there is none.
         spacing_mm: distance of rows and of columns.
         center: (row, column) of the left ventricle in the rest map, within some 2 cm; by default the image's middle.
-        model: see `load_registration_model`.
+        model: see `load_registration_model`; None aligns the maps from coarse to fine.
         passes: how often the network looks.
-        refined: whether its answer is made better on the maps themselves.
+        refined: whether its answer is made better on the maps themselves; needed without one.
 
     Raises:
-        InputError: the maps differ in size, or the spacing is not that of a heart image.
+        InputError: the maps differ in size, the spacing is not that of a heart image, or there is nothing to do.
     """
     check_maps(rest, stress, spacing_mm)
     import torch
 
-    from CMRStressReactivityLib.networks import in_pixels
-    from CMRStressReactivityLib.refinement import refine
+    from CMRStressReactivityLib.networks import PATCH, in_pixels
+    from CMRStressReactivityLib.refinement import AFTER_NETWORK, FROM_NOTHING, refine
 
+    if model is None and not refined:
+        raise InputError("Without a network the maps can only be aligned on themselves; choose a network or refine.")
     grid = NetworkGrid.around(center or tuple((n - 1) / 2.0 for n in rest.shape), spacing_mm)
     with torch.inference_mode():
         maps = torch.stack([grid.sampled(image) for image in (rest, stress)], dim=1)
-        displacement = estimate(maps, model.network, model.device, passes)
+        if model is not None:
+            displacement = estimate(maps, model.network, model.device, passes)
+        else:
+            displacement = torch.zeros(1, 2, SIZE // PATCH, SIZE // PATCH)
     if refined:
-        displacement = refine(maps, displacement)
+        displacement = refine(maps, displacement, AFTER_NETWORK if model is not None else FROM_NOTHING)
     with torch.inference_mode():
         found = grid.on_image(in_pixels(displacement), rest.shape)
+    if model is None:
+        return Registration(found, None, "cpu")
     return Registration(found, model.entry, str(model.device))
 
 
