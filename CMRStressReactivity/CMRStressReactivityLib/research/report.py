@@ -15,6 +15,7 @@ from CMRLib.training.tables import markdown_table
 from CMRStressReactivityLib.registration import SPACING_MM
 from CMRStressReactivityLib.research.agreement import area_under_curve, icc
 from CMRStressReactivityLib.research.evaluation import (
+    REVERSED_EVERY,
     EvaluationPair,
     Method,
     PairErrors,
@@ -45,8 +46,9 @@ NOTE = (
 )
 CHANGE_NOTE = (
     "Errors of mean dT1 in percentage points, mean ± SD, against maps without errors and motion; ICC is that of "
-    "absolute agreement. Reversed: the rest map is registered to the stress map. No response: median over the pairs "
-    "with identical T1 of the slice's |dT1|. Defect AUC: of the segments of slices with a territorial defect, those "
+    "absolute agreement. Reversed: the rest map is registered to the stress map, of one pair in "
+    f"{REVERSED_EVERY}. No response: median over the pairs with identical T1 of the slice's |dT1|. Defect AUC: of the "
+    "segments of slices with a territorial defect, those "
     f"with a true dT1 below {DEFECT_BELOW:g} % against the others. The last row is what noise and interpolation leave."
 )
 
@@ -109,7 +111,7 @@ def summarised(results: Sequence[PairResult], name: str) -> dict[str, float]:
     errors = [result.errors[name] for result in results]
     dice, px = ([getattr(e, field) for e in errors] for field in ("dice", "displacement_px"))
     slices = np.array([(e.found, e.true) for e in errors])
-    reverse = np.array([(e.found_reversed, e.true_reversed) for e in errors])
+    reverse = np.array([e.reversed for e in errors if e.reversed is not None]).reshape(-1, 2)
     segments = np.array([pair for e in errors for pair in e.segments.values()]).reshape(-1, 2)
     still = [abs(r.errors[name].found) for r in results if r.response == "none"]
     summary = {
@@ -202,7 +204,9 @@ def _rounded(errors: Mapping[str, PairErrors]) -> dict[str, Any]:
     def short(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: short(item) for key, item in value.items()}
-        return [short(v) for v in value] if isinstance(value, (list, tuple)) else round(value, 5)
+        if isinstance(value, (list, tuple)):
+            return [short(v) for v in value]
+        return None if value is None else round(value, 5)
 
     return {name: short(asdict(error)) for name, error in errors.items()}
 
