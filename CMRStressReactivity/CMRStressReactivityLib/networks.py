@@ -78,15 +78,15 @@ def window_mask(shape: tuple[int, int], inside: tuple[int, int], shift: int) -> 
         inside: without it.
         shift: of the windows; those that wrap around hold tokens of opposite edges, which must not see each other.
     """
-    region = torch.zeros(1, *shape, 1)
+    wrapped, padded = torch.zeros(1, *shape, 1), torch.zeros(1, *shape, 1)
     if shift:
-        spans = (slice(0, -WINDOW), slice(-WINDOW, -shift), slice(-shift, None))
-        for number, (rows, columns) in enumerate((r, c) for r in spans for c in spans):
-            region[:, rows, columns] = number
-    region[:, inside[0] :] = -1
-    region[:, :, inside[1] :] = -1
-    numbers = windows(region, shift)[..., 0]
-    return torch.where(numbers[:, :, None] == numbers[:, None], 0.0, -100.0)
+        # After the shift, the last rows and columns are those of the opposite edge.
+        wrapped[:, -shift:] += 1.0
+        wrapped[:, :, -shift:] += 2.0
+    padded[:, inside[0] :] = 4.0
+    padded[:, :, inside[1] :] = 4.0
+    regions = (windows(wrapped, 0) + windows(padded, shift))[..., 0]
+    return torch.where(regions[:, :, None] == regions[:, None], 0.0, -100.0)
 
 
 class WindowBlock(nn.Module):

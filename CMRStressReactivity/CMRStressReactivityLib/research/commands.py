@@ -48,6 +48,8 @@ def _add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", help="id or weights file; none is measured where it is left out (none ships yet)")
     add("--baseline", help="id or weights file of the U-Net that it is compared with")
+    add("--anatomies", type=int, default=170, help="simulated bodies to make them of (default: %(default)s)")
+    add("--stacks", type=int, default=20, help="real stacks to make them of (default: %(default)s)")
     add("--pairs", type=int, default=300, help="number of pairs (default: %(default)s)")
     add("--without-peers", action="store_true", help="leave elastix and greedy out")
     add("--cache", type=Path, help="folder in which anatomies and the slow answers of other software are kept")
@@ -69,7 +71,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     model, baseline = (
         load_registration_model(name, "cpu") if name else None for name in (options.model, options.baseline)
     )
-    scenes = unseen_scenes(acdc, options.cache)
+    scenes = unseen_scenes(acdc, options.cache, options.anatomies, options.stacks)
     answers = options.cache / "answers" if options.cache else None
     own = methods.own_methods(model, baseline)
     with _peers(options) as peers:
@@ -77,10 +79,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         timed = [evaluation_pair(scenes, number) for number in range(options.timed)]
         seconds = report.seconds_per_pair(timed, rows)
         results = report.measure_pairs(range(options.pairs), scenes, rows, methods.TRUE, answers, _tell)
-    timing = (
-        f"Times are wall-clock with {options.threads} threads, best of {report.TIMED_REPEATS} runs, median over "
-        f"{options.timed} pairs."
-    )
+    timing = report.timing_note(options.timed, options.threads)
     found = report.report(results, seconds, methods.OURS if model is not None else methods.ALIGNED, timing)
     found["models"] = {
         name: loaded.entry.sha256 for name, loaded in (("model", model), ("baseline", baseline)) if loaded is not None

@@ -113,18 +113,19 @@ class PairErrors:
     segments: dict[int, tuple[float, float]] = field(default_factory=dict)
 
 
-def unseen_scenes(acdc: Path | None, cache: Path | None = None, anatomies: int = TEST_ANATOMIES) -> SceneBank:
+def unseen_scenes(
+    acdc: Path | None, cache: Path | None = None, anatomies: int = TEST_ANATOMIES, stacks: int = TEST_STACKS
+) -> SceneBank:
     """Scenes that nothing was trained or tuned on.
 
     Args:
         acdc: folder of labelled cine stacks in ACDC's format, or None.
         cache: folder that keeps them between evaluations.
         anatomies: number of simulated bodies.
+        stacks: number of real ones.
     """
-    path = cache / f"stress-test-{anatomies}{'-acdc' if acdc else ''}.npz" if cache else None
-    return SceneBank.load_or_make(
-        path, lambda: make_scenes(seeds_of_split("test", anatomies), acdc, "test", TEST_STACKS)
-    )
+    path = cache / f"stress-test-{anatomies}{f'-acdc-{stacks}' if acdc else ''}.npz" if cache else None
+    return SceneBank.load_or_make(path, lambda: make_scenes(seeds_of_split("test", anatomies), acdc, "test", stacks))
 
 
 def evaluation_pair(scenes: SceneBank, number: int, response: str | None = None) -> EvaluationPair:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -104,6 +105,16 @@ def seconds_per_pair(pairs: Sequence[EvaluationPair], methods: Mapping[str, Meth
             best.append(min(runs))
         seconds[name] = statistics.median(best)
     return seconds
+
+
+def timing_note(count: int, threads: int) -> str:
+    """How the times of ``count`` pairs were measured."""
+    if not count:
+        return "Times were not measured."
+    return (
+        f"Times are wall-clock with {threads} threads, best of {TIMED_REPEATS} runs, median over {count} pairs; the "
+        f"load average was {os.getloadavg()[0] if hasattr(os, 'getloadavg') else 0.0:.1f} then."
+    )
 
 
 def summarised(results: Sequence[PairResult], name: str) -> dict[str, float]:
