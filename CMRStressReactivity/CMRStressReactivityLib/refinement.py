@@ -108,15 +108,28 @@ class LocalCorrelation:
         self._fixed = fixed
         self._mean = _averaged(fixed)
         self._variance = _averaged(fixed.square()) - self._mean.square()
-        self._weight = (self._variance / (self._variance + 4.0 * NOISE)) / WINDOW
+        self.weight = (self._variance / (self._variance + 4.0 * NOISE)) / WINDOW
 
     def of(self, moving: Tensor) -> Tensor:
-        """Its sum over all windows and pairs."""
+        """Its weighted sum over all windows and pairs."""
+        return (self.squared(moving) * self.weight).sum()
+
+    def squared(self, moving: Tensor) -> Tensor:
+        """The squared correlation in every window, (pair, 1, row, column)."""
         mean = _averaged(moving)
         variance = _averaged(moving.square()) - mean.square()
         covariance = _averaged(moving * self._fixed) - mean * self._mean
-        squared = covariance.square() / ((variance + NOISE) * (self._variance + NOISE))
-        return (squared * self._weight).sum()
+        return covariance.square() / ((variance + NOISE) * (self._variance + NOISE))
+
+
+def local_correlation(fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared correlation in the window around every pixel, and its weight, each (pair, 1, row, column).
+
+    Args:
+        fixed, moving: (pair, 1, row, column), after `CMRStressReactivityLib.registration.scaled_t1`.
+    """
+    similarity = LocalCorrelation(fixed)
+    return similarity.squared(moving), similarity.weight
 
 
 def _averaged(image: Tensor) -> Tensor:

@@ -9,26 +9,25 @@ import pytest
 
 pytest.importorskip("torch")
 
-from pairs_bank import small_bank  # noqa: E402
+from pairs_bank import small_bank
 
-from CMRStressReactivityLib.research import methods, report  # noqa: E402
-from CMRStressReactivityLib.research.agreement import area_under_curve, icc  # noqa: E402
-from CMRStressReactivityLib.research.evaluation import (  # noqa: E402
+from CMRStressReactivityLib.research import methods, report
+from CMRStressReactivityLib.research.agreement import area_under_curve, icc
+from CMRStressReactivityLib.research.evaluation import (
     Method,
     PairErrors,
     evaluation_pair,
     measure_pair,
     uncorrected,
 )
-from CMRStressReactivityLib.research.report import PairResult  # noqa: E402
+from CMRStressReactivityLib.research.report import PairResult
 
 SCRIPT = Path(__file__).parents[3] / "Resources/Scripts/cmr_evaluate.py"
 
 
-def test_icc_is_that_of_the_published_example():
-    """Shrout and Fleiss, Psychol Bull 1979;86:420: six subjects, ICC(2,1) of all four judges is 0.29."""
-    table = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]])
-    one, other = table[:, 0], table[:, 2]
+def test_icc_is_that_of_an_analysis_of_variance():
+    """The first and the third judge of Shrout and Fleiss's example, Psychol Bull 1979;86:420."""
+    one, other = np.array([9.0, 6, 8, 7, 10, 6]), np.array([5.0, 3, 6, 2, 6, 4])
     assert icc(one, other) == pytest.approx(_icc_by_hand(one, other))
     assert icc(one, one) == pytest.approx(1.0) and icc(one, one + 3.0) < icc(one, one + 0.1)
     assert np.isnan(icc(one[:1], other[:1]))
