@@ -112,7 +112,7 @@ def register(
     import torch
 
     from CMRStressReactivityLib.networks import PATCH, in_pixels
-    from CMRStressReactivityLib.refinement import AFTER_NETWORK, FROM_NOTHING, refine
+    from CMRStressReactivityLib.refinement import AFTER_NETWORK, FROM_NOTHING, refine, smoothed
 
     if model is None and not refined:
         raise InputError("Without a network the maps can only be aligned on themselves; choose a network or refine.")
@@ -124,7 +124,10 @@ def register(
         else:
             displacement = torch.zeros(1, 2, SIZE // PATCH, SIZE // PATCH)
     if refined:
-        displacement = refine(maps, displacement, AFTER_NETWORK if model is not None else FROM_NOTHING)
+        if model is not None:
+            displacement = refine(maps, smoothed(displacement), AFTER_NETWORK)
+        else:
+            displacement = refine(maps, displacement, FROM_NOTHING)
     with torch.inference_mode():
         found = grid.on_image(in_pixels(displacement), rest.shape)
     if model is None:
