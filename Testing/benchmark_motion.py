@@ -108,10 +108,11 @@ class Elastix:
         python: of the environment that has itk-elastix.
         threads: of elastix.
         worker: the script that registers; mdreg's registers by elastix, too.
+        arguments: of the script, after the threads.
     """
 
-    def __init__(self, python: Path, threads: int = 1, worker: Path | None = None) -> None:
-        self._command = [str(python), str(worker or WORKER), str(threads)]
+    def __init__(self, python: Path, threads: int = 1, worker: Path | None = None, *arguments: str) -> None:
+        self._command = [str(python), str(worker or WORKER), str(threads), *arguments]
         self._variables = {**os.environ, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads)}
 
     def __enter__(self) -> Elastix:

@@ -1,10 +1,10 @@
-"""Make the peers' own environment, ``.venv-peers``: the tools that benchmark_t1.py and ``cmr-evaluate moco`` measure.
+"""Make the peers' own environment, ``.venv-peers``: what benchmark_t1.py and ``cmr-evaluate`` measure.
 
 The T1 mapping tools need packages older than this project's, so they cannot share its environment. Together they cannot
 be resolved either: ukat pins versions for its kidney segmentation, TensorFlow among them. So the four are installed
 without their dependencies, and beside them what their T1 fits import, in the versions they ask for or, where they ask
-for none, the last ones that they still run with (sh_molli: NumPy 1, SciPy 1.11, pydicom 2). elastix is at home there
-because it is no dependency of this project.
+for none, the last ones that they still run with (sh_molli: NumPy 1, SciPy 1.11, pydicom 2). elastix and greedy are at
+home there because they are no dependencies of this project.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ IMPORTED = (
     "pydicom==2.4.4",
     "pillow>=10",
     "itk-elastix==0.25.4",
+    "picsl-greedy==1.4.0.3",
+    "SimpleITK==2.5.2",
     "scikit-image==0.22.0",
     "zarr<3",
     "dask>=2024",

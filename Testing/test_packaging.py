@@ -41,6 +41,10 @@ MODULES = [
 ]
 
 
+# Libraries that pip installs for their training, while the extension has no panel and no step of them yet.
+IN_TRAINING = [ROOT / "CMRStressReactivity"]
+
+
 def cmake_lists(folder):
     """Files that a CMakeLists.txt names in its lists of scripts and resources."""
     text = re.sub(r"#.*", "", (folder / "CMakeLists.txt").read_text(encoding="utf-8"))

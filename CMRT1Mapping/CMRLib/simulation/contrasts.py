@@ -153,6 +153,18 @@ def _scar(anatomy: SliceAnatomy, spacing_mm: float, rng: np.random.Generator) ->
     return (wall * ndimage.gaussian_filter(inside.astype(np.float32), 0.8 / spacing_mm)).astype(np.float32)
 
 
+def t1_without_errors(anatomy: SliceAnatomy, values: TissueValues) -> tuple[np.ndarray, np.ndarray]:
+    """T1 in ms as a map shows it that nothing disturbs: the signal-weighted mean of the tissues in a pixel.
+
+    Returns:
+        float32 (row, column), and the proton density that the pixel's signal comes from, likewise.
+    """
+    density = values.proton_density * (values.t1_ms > 0)
+    weight = _mixed(anatomy.fractions, density)
+    t1 = _mixed(anatomy.fractions, density * values.t1_ms) / np.maximum(weight, 1e-3)
+    return t1 * anatomy.t1_factor, weight
+
+
 def _t1_map(
     anatomy: SliceAnatomy,
     values: TissueValues,
@@ -161,11 +173,8 @@ def _t1_map(
     field: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """T1 in ms: the signal-weighted mean of the tissues in a pixel, with the errors of a fit at a finite SNR."""
-    density = values.proton_density * (values.t1_ms > 0)
-    weight = _mixed(anatomy.fractions, density)
-    t1 = _mixed(anatomy.fractions, density * values.t1_ms) / np.maximum(weight, 1e-3)
-    t1 = t1 * anatomy.t1_factor
+    """T1 in ms with the errors of a fit at a finite SNR."""
+    t1, weight = t1_without_errors(anatomy, values)
     scarred = _scar_t1(field, rng) if state == "post" else 1.25 * values.t1_ms[anatomy.tissues.index("myocardium")]
     t1 = t1 + scar * (scarred - t1)
     shape = t1.shape

@@ -22,6 +22,7 @@ RESEARCH_COMMANDS = (
     "CMRT1MappingLib.research.commands",
     "CMRQCSegmentationLib.research.commands",
     "CMRLandmarksLib.research.commands",
+    "CMRStressReactivityLib.research.commands",
 )
 REMEDY = 'run pip install "cmr-mapping[research]"'
 

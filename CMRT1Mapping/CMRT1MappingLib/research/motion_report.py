@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from CMRLib.files.atomic import write_atomically
+from CMRLib.training.answers import kept_displacement
 from CMRLib.training.tables import markdown_table
 from CMRT1MappingLib.fit.reconstruction import T1Maps, reconstruct
 from CMRT1MappingLib.motion.estimation import apply_motion
@@ -25,7 +24,6 @@ OWN = "MOCOnet"  # the method whose time the others' are compared with
 GROUPS = ("severe", "moderate", "mild", "none")
 TIMED_REPEATS = 3
 QUIET_LOAD = 0.5  # load average above which other programs lengthen the times
-STEPS_PER_PIXEL = 1000  # of displacements kept in a cache
 NOTE = (
     "Methods bring the frames to different grids, so errors are measured without one: the displacement error is the "
     f"distance, in pixels of {SPACING_MM} mm, between the anatomy that a corrected frame shows in a pixel and the mean "
@@ -101,14 +99,7 @@ def _kept(item: EvaluationSet, name: str, method: Method, cache: Path | None) ->
     if cache is None or not method.slow:
         return method.estimate(item)
     file = cache / f"{name.replace(' ', '-').replace(',', '')}-{item.number:03d}.npz"
-    key = f"{zlib.crc32(item.images.tobytes()):08x} {method.settings}"
-    if file.is_file():
-        with np.load(file) as kept:
-            if str(kept["key"]) == key:
-                return kept["steps"].astype(np.float32) / STEPS_PER_PIXEL
-    steps = np.round(method.estimate(item) * STEPS_PER_PIXEL).astype(np.int16)
-    write_atomically(file, lambda partial: np.savez_compressed(partial, steps=steps, key=key))
-    return steps.astype(np.float32) / STEPS_PER_PIXEL
+    return kept_displacement(file, item.images, method.settings, lambda: method.estimate(item))
 
 
 def seconds_per_set(
