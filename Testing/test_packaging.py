@@ -77,7 +77,8 @@ def test_cmake_builds_every_module():
     text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
     assert re.findall(r"^add_subdirectory\((\w+)\)", text, re.MULTILINE) == [module.name for module in MODULES]
     folders = {name.split("/")[0] for name in kept_files(ROOT) if re.fullmatch(r"CMR\w+/CMR\w+Lib/__init__.py", name)}
-    assert folders == {module.name for module in MODULES}
+    assert folders == {module.name for module in (*MODULES, *IN_TRAINING)}
+    assert not any((module / f"{module.name}.py").exists() for module in IN_TRAINING)
 
 
 def test_pip_names_every_package():
@@ -88,6 +89,9 @@ def test_pip_names_every_package():
         inits = [Path(name) for name in kept_files(module) if name.endswith("/__init__.py")]
         packages |= {".".join(init.parent.parts) for init in inits if init.parts[0].endswith("Lib")}
         packages.add(f"{module.name}Resources")
+    for module in IN_TRAINING:
+        inits = [Path(name) for name in kept_files(module) if name.endswith("/__init__.py")]
+        packages |= {".".join(init.parent.parts) for init in inits}
     assert named == packages | {"CMRResources", "CMRResources.Scripts"}
 
 
