@@ -46,7 +46,7 @@ def _train(options: argparse.Namespace) -> None:
 def _add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     commands.add_data_option(parser, "of acdc-dev")
     add = parser.add_argument
-    add("--model", help="id or weights file; none is measured where it is left out (none ships yet)")
+    add("--model", help="id or weights file, as stress, which ships; none is measured where it is left out")
     add("--baseline", help="id or weights file of the U-Net that it is compared with")
     add("--anatomies", type=int, default=170, help="simulated bodies to make them of (default: %(default)s)")
     add("--stacks", type=int, default=20, help="real stacks to make them of (default: %(default)s)")
