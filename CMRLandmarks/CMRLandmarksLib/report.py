@@ -17,11 +17,11 @@ from CMRLib.export.report.pixels import around, grey, t1_pixels
 from CMRLib.export.report.segments import SegmentValues
 from CMRLib.files.color_tables import T1_COLOR_TABLES, read_color_table, t1_colors_for_field
 from CMRLib.files.images import read_image
+from CMRLib.files.markups import LANDMARKS_ENDING
 from CMRLib.files.segmentations import LABELS_ENDING
 from CMRLib.geometry import Geometry
 
 MYOCARDIUM = 1  # in label maps of results
-LANDMARKS_ENDING = "_landmarks.mrk.json"
 SIDE_MM = 130.0  # of what is shown around the LV centre
 BORDERS_MM = (14.0, 42.0)  # from the LV centre to the begin and the end of a border between segments
 NUMBERS_MM = 47.0

@@ -15,10 +15,11 @@ from CMRLib.anatomy.landmarks import LANDMARK_NAMES, LANDMARKS, LEAST_HEART
 from CMRLib.batch.results import series_entry
 from CMRLib.batch.step import Step, StepReport, StepResult, StepTask, images_of
 from CMRLib.errors import InputError
-from CMRLib.export.dicom.items import OWN_SCHEME, ExportedPoint, Exports, Findings, Term
-from CMRLib.files.markups import MarkupPoint, write_markups
+from CMRLib.export.dicom.items import ExportedPoint, Exports, Findings
+from CMRLib.files.markups import LANDMARKS_ENDING, MarkupPoint, write_markups
 from CMRLib.networks.models import model_entry
 from CMRLib.study.series import STACK, Series
+from CMRLib.terms import LEFT_VENTRICLE, OWN_SCHEME, Term
 
 if TYPE_CHECKING:
     from CMRLandmarksLib.prediction import LandmarkModel, LandmarkPrediction
@@ -95,10 +96,9 @@ class LandmarksStep(Step):
 
 STEP = LandmarksStep()
 
-_LEFT_VENTRICLE = Term("87878005", "SCT", "Left ventricle")
 _RIGHT_VENTRICLE = Term("53085002", "SCT", "Right ventricle")
 _TERMS = {
-    "lv_center": (Term("111010", "DCM", "Center"), _LEFT_VENTRICLE),
+    "lv_center": (Term("111010", "DCM", "Center"), LEFT_VENTRICLE),
     "rv_insertion": (
         Term("anterior-rv-insertion", OWN_SCHEME, "Anterior right ventricular insertion"),
         _RIGHT_VENTRICLE,
@@ -167,7 +167,7 @@ def write_landmarks(made: StepResult, folder: Path) -> Path:
         for index, answer in enumerate(made.value.predictions)
         for landmark in LANDMARKS
     ]
-    return write_markups(folder / f"{made.key}_landmarks.mrk.json", points)
+    return write_markups(folder / f"{made.key}{LANDMARKS_ENDING}", points)
 
 
 def _shown(answer: LandmarkPrediction, name: str) -> tuple[float, float] | None:

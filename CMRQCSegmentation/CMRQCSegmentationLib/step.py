@@ -13,12 +13,13 @@ import numpy as np
 from CMRLib.batch.results import series_entry
 from CMRLib.batch.step import Step, StepReport, StepResult, StepTask, images_of
 from CMRLib.errors import InputError
-from CMRLib.export.dicom.items import OWN_SCHEME, RATIO, ExportedLabels, Exports, Findings, Measurement, Term
+from CMRLib.export.dicom.items import ExportedLabels, Exports, Findings, Measurement
 from CMRLib.files.images import write_image
 from CMRLib.files.segmentations import LABELS_ENDING, SEGMENTATION_ENDING, read_segmentation, write_segmentation
 from CMRLib.networks.models import model_entry
 from CMRLib.provenance import result_attributes
 from CMRLib.study.series import STACK, Series
+from CMRLib.terms import NO_UNITS, OWN_SCHEME, Term
 from CMRQCSegmentationLib import prediction
 from CMRQCSegmentationLib.prediction import DEFAULT_MODEL, TASK, SegmentationModel, SliceSegmentation
 from CMRQCSegmentationLib.report import MEASURES, segmentation_section
@@ -111,7 +112,7 @@ class SegmentationStep(Step):
             Findings(
                 title="quality of the segmentation",
                 index=answer.slice,
-                measurements=(Measurement(_PREDICTED_DICE, answer.predicted_dice, RATIO),),
+                measurements=(Measurement(_PREDICTED_DICE, answer.predicted_dice, NO_UNITS),),
                 flagged=answer.flagged,
                 model=found.model,
                 model_sha256=found.model_sha256,

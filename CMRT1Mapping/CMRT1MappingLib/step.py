@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from CMRLib.batch.step import Argument, Step, StepReport, StepResult, StepTask
 from CMRLib.errors import InputError
-from CMRLib.export.dicom.items import MEAN, MILLISECOND, RATIO, ExportedMap, Exports, Findings, Measurement, Term
+from CMRLib.export.dicom.items import ExportedMap, Exports, Findings, Measurement
 from CMRLib.networks.models import model_entry
 from CMRLib.study.series import Series, SeriesImages
+from CMRLib.terms import MEAN, MILLISECOND, NO_UNITS, R2, T1
 from CMRT1MappingLib.files import write_t1
 from CMRT1MappingLib.fit.quality import map_doubt, map_fault
 from CMRT1MappingLib.fit.reconstruction import FITS, MOLLI_CORRECTIONS, MOLLI_EFFICIENCY, FitOptions
@@ -47,10 +48,6 @@ MOLLI = Argument(
     default="plain",
     parsing={"choices": tuple(MOLLI_CORRECTIONS)},
 )
-
-
-_T1 = Term("113063", "DCM", "T1")
-_R2 = Term("126220", "DCM", "R2-Coefficient")
 
 
 @dataclass(frozen=True)
@@ -121,8 +118,8 @@ class T1Step(Step):
         fitted = maps.samples[None] > 0
         return Exports(
             maps=(
-                ExportedMap("t1", "T1", maps.t1[None], MILLISECOND, _T1, (0.0, 2000.0), 0.1, fitted),
-                ExportedMap("r2", "R2 of the fit", maps.r2[None], RATIO, _R2, (0.8, 1.0), 0.0001, fitted),
+                ExportedMap("t1", "T1", maps.t1[None], MILLISECOND, T1, (0.0, 2000.0), 0.1, fitted),
+                ExportedMap("r2", "R2 of the fit", maps.r2[None], NO_UNITS, R2, (0.8, 1.0), 0.0001, fitted),
             ),
             findings=(_quality(made.value.result),),
         )
@@ -145,7 +142,7 @@ def _quality(result: T1Result) -> Findings:
     return Findings(
         title="quality of the T1 map",
         index=0,
-        measurements=(Measurement(_R2, r2, RATIO, derivation=MEAN),),
+        measurements=(Measurement(R2, r2, NO_UNITS, derivation=MEAN),),
         flagged=bool(map_doubt(result.maps, result.heart)),
     )
 

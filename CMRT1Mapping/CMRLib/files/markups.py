@@ -9,6 +9,7 @@ from pathlib import Path
 
 from CMRLib.files.atomic import write_text
 
+LANDMARKS_ENDING = "_landmarks.mrk.json"  # of the files of landmarks, after the key of their images
 SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
     "markups-schema-v1.0.3.json#"

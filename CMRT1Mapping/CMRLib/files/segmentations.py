@@ -13,22 +13,12 @@ import SimpleITK as sitk  # noqa: N813 (the name its users know)
 from CMRLib.errors import InputError
 from CMRLib.files.images import readable_path, write_image
 from CMRLib.geometry import Geometry
+from CMRLib.terms import Term
 
 SEGMENTATION_ENDING, LABELS_ENDING = ".seg.nrrd", "_labels.nrrd"
 
 _CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 _REGIONS = "Anatomic codes - DICOM master list"
-
-
-@dataclass(frozen=True)
-class Code:
-    """A term of SNOMED CT, whose coding scheme is SCT."""
-
-    value: str
-    meaning: str
-
-    def __str__(self) -> str:
-        return f"SCT^{self.value}^{self.meaning}"
 
 
 @dataclass(frozen=True)
@@ -46,14 +36,18 @@ class Segment:
     label: int
     name: str
     color: tuple[float, float, float]
-    category: Code
-    kind: Code
-    region: Code | None = None
+    category: Term
+    kind: Term
+    region: Term | None = None
 
     @property
     def terminology(self) -> str:
         """The terms as Slicer keeps them with a segment."""
-        return f"{_CONTEXT}~{self.category}~{self.kind}~^^~{_REGIONS}~{self.region or '^^'}~^^"
+        category, kind, region = (
+            "^^" if term is None else f"{term.scheme}^{term.value}^{term.meaning}"
+            for term in (self.category, self.kind, self.region)
+        )
+        return f"{_CONTEXT}~{category}~{kind}~^^~{_REGIONS}~{region}~^^"
 
 
 def write_segmentation(path: Path, labels: np.ndarray, geometry: Geometry, segments: Sequence[Segment]) -> Path:

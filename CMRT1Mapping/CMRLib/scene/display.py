@@ -12,6 +12,7 @@ import slicer
 from CMRLib.errors import InputError
 from CMRLib.resources import resource_path
 from CMRLib.scene.volumes import ijkToWorld, volumeGeometry
+from CMRLib.terms import Term
 
 COLOR_TABLE = "CMR.ColorTable"
 GREY = "vtkMRMLColorTableNodeGrey"
@@ -20,25 +21,6 @@ LEGEND_FONT_SIZE = 14
 OVERLAY_OPACITY = 0.6
 LABEL_OPACITY = 0.8
 OWN_VIEW = "CMR"  # beginning of the name of a view that is not for any image: closing a scene resets all else about it
-
-
-@dataclass(frozen=True)
-class CodedTerm:
-    """A term as (value, coding scheme, meaning)."""
-
-    value: str
-    scheme: str
-    meaning: str
-
-    def asCodedEntry(self) -> Any:
-        entry = slicer.vtkCodedEntry()
-        entry.SetValueSchemeMeaning(self.value, self.scheme, self.meaning)
-        return entry
-
-
-MILLISECOND = CodedTerm("ms", "UCUM", "millisecond")
-NO_UNITS = CodedTerm("1", "UCUM", "no units")
-ARBITRARY_UNIT = CodedTerm("[arb'U]", "UCUM", "arbitrary unit")
 
 
 @dataclass(frozen=True)
@@ -55,8 +37,8 @@ class MapDisplay:
     """
 
     title: str
-    units: CodedTerm
-    quantity: CodedTerm | None = None
+    units: Term
+    quantity: Term | None = None
     colorTable: str = ""
     window: tuple[float, float] | None = None
     labelFormat: str = "%.0f"
@@ -104,9 +86,9 @@ def labelColorNode(name: str, colors: Sequence[tuple[str, tuple[float, float, fl
 
 def setMapDisplay(volumeNode: Any, display: MapDisplay) -> None:
     """Set colors, window, units and legend of a map."""
-    volumeNode.SetVoxelValueUnits(display.units.asCodedEntry())
+    volumeNode.SetVoxelValueUnits(_codedEntry(display.units))
     if display.quantity is not None:
-        volumeNode.SetVoxelValueQuantity(display.quantity.asCodedEntry())
+        volumeNode.SetVoxelValueQuantity(_codedEntry(display.quantity))
     volumeNode.CreateDefaultDisplayNodes()
     node = volumeNode.GetDisplayNode()
     window = display.window
@@ -236,3 +218,9 @@ def _shareAPlace(first: Any, second: Any) -> bool:
 def _refreshLegends() -> None:
     for legend in slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode"):
         legend.Modified()  # views look at their legends again when a user changes a layer, but not when a program does
+
+
+def _codedEntry(term: Term) -> Any:
+    entry = slicer.vtkCodedEntry()
+    entry.SetValueSchemeMeaning(term.value, term.scheme, term.meaning)
+    return entry

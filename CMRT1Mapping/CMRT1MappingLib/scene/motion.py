@@ -26,9 +26,10 @@ from CMRLib.scene.acquisitions import (
     newFrame,
     shownVolume,
 )
-from CMRLib.scene.display import CodedTerm, MapDisplay, colorNode, setMapDisplay
+from CMRLib.scene.display import MapDisplay, colorNode, setMapDisplay
 from CMRLib.scene.results import DISPLACEMENT, SOURCE_REFERENCE, findResult, markResult
 from CMRLib.scene.volumes import setVolumeArray
+from CMRLib.terms import MILLIMETER
 from CMRT1MappingLib.scene import motionoutcome, t1maps
 from CMRT1MappingLib.scene.t1maps import R2_DISPLAY
 
@@ -52,7 +53,7 @@ NAMES = {
 DISPLACEMENT_COLORS = "CMR_Displacement"
 LENGTH_DISPLAY = MapDisplay(
     "Displacement [mm]",
-    CodedTerm("mm", "UCUM", "millimeter"),
+    MILLIMETER,
     colorTable=DISPLACEMENT_COLORS,
     labelFormat="%.1f",
 )

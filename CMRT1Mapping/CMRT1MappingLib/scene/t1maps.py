@@ -12,11 +12,7 @@ from CMRLib.files.color_tables import T1_COLOR_TABLES, t1_colors_for_field
 from CMRLib.geometry import Geometry
 from CMRLib.scene.acquisitions import FIELD_STRENGTH, PHASE, inversionTimes
 from CMRLib.scene.display import (
-    ARBITRARY_UNIT,
     COLOR_TABLE,
-    MILLISECOND,
-    NO_UNITS,
-    CodedTerm,
     MapDisplay,
     labelColorNode,
     setMapDisplay,
@@ -24,6 +20,7 @@ from CMRLib.scene.display import (
 from CMRLib.scene.outputs import checkOutputs, checkOverwriting
 from CMRLib.scene.results import findResult, markResult
 from CMRLib.scene.volumes import setVolumeArray
+from CMRLib.terms import ARBITRARY_UNIT, MILLISECOND, NO_UNITS, R2, T1
 from CMRT1MappingLib.fit.reconstruction import PixelFlag
 
 if TYPE_CHECKING:
@@ -43,7 +40,7 @@ MAP_NAMES = {
     "flags": "flags",
 }
 
-R2_DISPLAY = MapDisplay("R²", NO_UNITS, CodedTerm("126220", "DCM", "R2-Coefficient"), "CMR_R2", labelFormat="%.2f")
+R2_DISPLAY = MapDisplay("R²", NO_UNITS, R2, "CMR_R2", labelFormat="%.2f")
 _DISPLAYS = {
     "r2": R2_DISPLAY,
     "samples": MapDisplay("Samples used", NO_UNITS, window=(0, 12)),
@@ -126,8 +123,7 @@ def storeT1Maps(
 
 def setT1Colors(volumeNode: Any, colors: str) -> None:
     """Show a T1 map in the colors of a field strength (key of `CMRLib.files.color_tables.T1_COLOR_TABLES`)."""
-    quantity = CodedTerm("113063", "DCM", "T1")
-    setMapDisplay(volumeNode, MapDisplay("T1 [ms]", MILLISECOND, quantity, T1_COLOR_TABLES[colors]))
+    setMapDisplay(volumeNode, MapDisplay("T1 [ms]", MILLISECOND, T1, T1_COLOR_TABLES[colors]))
 
 
 def t1ColorsOf(volumeNode: Any) -> str:

@@ -15,31 +15,30 @@ from dicom_tools import errors_of, is_placed, read_by_dcmqi
 from CMRLib.anatomy.aha import SEGMENTS
 from CMRLib.errors import InputError
 from CMRLib.export.dicom.items import (
-    MILLISECOND,
     Exported,
     ExportedLabels,
     ExportedMap,
     ExportedPoint,
     Exports,
     Findings,
-    Term,
 )
 from CMRLib.export.dicom.segmentation import _cielab
 from CMRLib.export.dicom.segments import segment_means
 from CMRLib.export.dicom.source import SEVERAL_PLACES, source_of
 from CMRLib.export.dicom.study import write_study
 from CMRLib.files.images import write_image
-from CMRLib.files.segmentations import Code, Segment
+from CMRLib.files.segmentations import Segment
 from CMRLib.geometry import Geometry
 from CMRLib.study.reading import read_study
+from CMRLib.terms import MILLISECOND, Term
 
 ROWS, COLUMNS = 40, 48
 
 
-VENTRICLE = Code("87878005", "Left ventricle")
-STRUCTURE, SUBSTANCE = Code("123037004", "Anatomical Structure"), Code("91720002", "Body Substance")
-MUSCLE = Segment(1, "Myocardium", (0.8, 0.35, 0.35), STRUCTURE, Code("74281007", "Myocardium"), VENTRICLE)
-BLOOD = Segment(2, "Blood pool", (0.95, 0.8, 0.35), SUBSTANCE, Code("87612001", "Blood"), VENTRICLE)
+VENTRICLE = Term("87878005", "SCT", "Left ventricle")
+STRUCTURE, SUBSTANCE = Term("123037004", "SCT", "Anatomical Structure"), Term("91720002", "SCT", "Body Substance")
+MUSCLE = Segment(1, "Myocardium", (0.8, 0.35, 0.35), STRUCTURE, Term("74281007", "SCT", "Myocardium"), VENTRICLE)
+BLOOD = Segment(2, "Blood pool", (0.95, 0.8, 0.35), SUBSTANCE, Term("87612001", "SCT", "Blood"), VENTRICLE)
 T1 = Term("113063", "DCM", "T1")
 CENTER, LEFT = Term("111010", "DCM", "Center"), Term("87878005", "SCT", "Left ventricle")
 

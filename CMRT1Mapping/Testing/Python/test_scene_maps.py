@@ -14,6 +14,7 @@ from CMRLib.files.color_tables import t1_colors_for_field
 from CMRLib.geometry import Geometry
 from CMRLib.scene import acquisitions, display
 from CMRLib.scene.volumes import volumeArray, volumeGeometry
+from CMRLib.terms import NO_UNITS
 from CMRT1MappingLib.fit.reconstruction import PixelFlag, T1Maps, reconstruct
 from CMRT1MappingLib.scene import t1maps
 
@@ -161,7 +162,7 @@ def test_t1_colors_are_those_that_cardiologists_know(colors, normal, raised):
 
 def test_r2_is_dark_below_the_threshold():
     node = slicer.util.addVolumeFromArray(np.array([[[0.5, 0.94, 0.97, 0.99, 1.0]]], np.float32), name="R2")
-    display.setMapDisplay(node, display.MapDisplay("R²", display.NO_UNITS, colorTable="CMR_R2"))
+    display.setMapDisplay(node, display.MapDisplay("R²", NO_UNITS, colorTable="CMR_R2"))
     grey = shownColors(node)[0, :, 0].astype(int)
     assert np.all(np.diff(grey) >= 0) and grey[0] == 0 and grey[1] < 50 and grey[3] > 190 and grey[4] > 245
     assert np.ptp(shownColors(node)[..., :3], axis=-1).max() == 0

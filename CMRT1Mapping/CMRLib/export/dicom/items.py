@@ -13,22 +13,7 @@ import numpy as np
 from CMRLib.files.segmentations import Segment
 from CMRLib.geometry import Geometry
 from CMRLib.study.series import Series
-
-
-@dataclass(frozen=True)
-class Term:
-    """A coded term."""
-
-    value: str
-    scheme: str
-    meaning: str
-
-
-OWN_SCHEME = "99CMRMAPPING"  # of terms that DICOM does not have
-MILLISECOND = Term("ms", "UCUM", "millisecond")
-PERCENT = Term("%", "UCUM", "percent")
-RATIO = Term("1", "UCUM", "no units")
-MEAN = Term("373098007", "SCT", "Mean")
+from CMRLib.terms import Term
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ from pydicom.uid import MRImageStorage
 
 from CMRLib import __version__
 from CMRLib.errors import MissingDependencyError
-from CMRLib.export.dicom.items import Term
 from CMRLib.export.dicom.source import ImageReference, Source
 from CMRLib.export.dicom.uids import derived_uid
 from CMRLib.files.atomic import write_bytes
 from CMRLib.geometry import Geometry
 from CMRLib.study.dicom.values import without_messages
+from CMRLib.terms import Term
 
 MANUFACTURER = MODEL_NAME = "CMRMapping"
 SERIAL_NUMBER = "none"  # of a device; a program has none, and DICOM demands one

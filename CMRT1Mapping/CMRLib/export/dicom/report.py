@@ -9,9 +9,10 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from CMRLib import __version__
-from CMRLib.export.dicom.items import OWN_SCHEME, Exported, Findings, Measurement, Term
+from CMRLib.export.dicom.items import Exported, Findings, Measurement
 from CMRLib.export.dicom.objects import MANUFACTURER, MODEL_NAME, NewObject, coded, finish, load_highdicom
 from CMRLib.export.dicom.uids import derived_uid
+from CMRLib.terms import OWN_SCHEME, Term
 
 PROCEDURE = Term("241620005", "SCT", "Cardiac MRI")
 DEVICE = Term("121007", "DCM", "Device")

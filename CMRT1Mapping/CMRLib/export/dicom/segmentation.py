@@ -8,7 +8,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from CMRLib import __version__
-from CMRLib.export.dicom.items import ExportedLabels, Term
+from CMRLib.export.dicom.items import ExportedLabels
 from CMRLib.export.dicom.objects import (
     MANUFACTURER,
     SEGMENTING,
@@ -19,8 +19,9 @@ from CMRLib.export.dicom.objects import (
     plane_order,
     planes,
 )
-from CMRLib.files.segmentations import Code, Segment
+from CMRLib.files.segmentations import Segment
 from CMRLib.geometry import Geometry
+from CMRLib.terms import Term
 
 ARTIFICIAL_INTELLIGENCE = Term("123110", "DCM", "Artificial Intelligence")
 
@@ -75,18 +76,14 @@ def _description(number: int, segment: Segment, exported: ExportedLabels) -> Dat
     described: Dataset = highdicom.seg.SegmentDescription(
         segment_number=number,
         segment_label=segment.name,
-        segmented_property_category=coded(_term(segment.category)),
-        segmented_property_type=coded(_term(segment.kind)),
+        segmented_property_category=coded(segment.category),
+        segmented_property_type=coded(segment.kind),
         algorithm_type="AUTOMATIC" if exported.model else "MANUAL",
         algorithm_identification=algorithm,
-        anatomic_regions=[coded(_term(segment.region))] if segment.region else None,
+        anatomic_regions=[coded(segment.region)] if segment.region else None,
     )
     described.RecommendedDisplayCIELabValue = _cielab(segment.color)
     return described
-
-
-def _term(term: Code) -> Term:
-    return Term(term.value, "SCT", term.meaning)
 
 
 def _cielab(color: Sequence[float]) -> list[int]:

@@ -11,8 +11,9 @@ from CMRLib.anatomy.aha import SEGMENTS, label_slice, segment_statistics
 from CMRLib.anatomy.axis import LEVELS, levels_along_stack
 from CMRLib.anatomy.landmarks import SliceLandmarks
 from CMRLib.errors import InputError
-from CMRLib.export.dicom.items import MEAN, Exported, ExportedLabels, ExportedMap, Exports, Findings, Measurement, Term
+from CMRLib.export.dicom.items import Exported, ExportedLabels, ExportedMap, Exports, Findings, Measurement
 from CMRLib.study.series import STACK
+from CMRLib.terms import MEAN, Term
 
 MYOCARDIUM = "74281007"  # SNOMED CT
 _SITES = {segment.number: Term(segment.code, "SCT", segment.meaning) for segment in SEGMENTS}
