@@ -27,6 +27,7 @@ from CMRLib.scene.dependencies import ensureTorch
 from CMRLib.scene.landmarkreview import readReview
 from CMRLib.scene.panel import Panel
 from CMRLib.scene.segmentssection import RULES, STATISTICS, SegmentsSection
+from CMRLib.scene.volumes import numberOfSlices
 
 TITLE = "CMR Landmarks"
 
@@ -251,7 +252,7 @@ class CMRLandmarksLogic(ScriptedLoadableModuleLogic):
         """Why landmarks cannot be found with these parameters, in a sentence; empty when they can."""
         if parameters.inputVolume is None:
             return _("Select short-axis images.")
-        if landmarks.numberOfSlices(parameters.inputVolume) == 0:
+        if numberOfSlices(parameters.inputVolume) == 0:
             return _("The selected volume holds no image; load the series again.")
         return ""
 
@@ -265,7 +266,7 @@ class CMRLandmarksLogic(ScriptedLoadableModuleLogic):
         started = time.perf_counter()
         node = landmarkdetection.detectLandmarks(volumeNode, **arguments)
         device, seconds = node.GetAttribute(provenance.DEVICE), time.perf_counter() - started
-        logging.info(f"Landmarks of {landmarks.numberOfSlices(volumeNode)} slices found on {device} in {seconds:.1f} s")
+        logging.info(f"Landmarks of {numberOfSlices(volumeNode)} slices found on {device} in {seconds:.1f} s")
         return node
 
     def snapToEpicardium(self, landmarksNode: Any, myocardium: np.ndarray) -> list[str]:

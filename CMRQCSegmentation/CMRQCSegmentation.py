@@ -21,8 +21,8 @@ from CMRLib import provenance
 from CMRLib.review import Status
 from CMRLib.scene import display
 from CMRLib.scene.dependencies import ensureTorch
-from CMRLib.scene.landmarks import numberOfSlices
 from CMRLib.scene.panel import Panel
+from CMRLib.scene.volumes import numberOfSlices
 from CMRQCSegmentationLib.quality import THRESHOLD
 from CMRQCSegmentationLib.scene import candidatepreview, segmentations
 from CMRQCSegmentationLib.scene.embeddededitor import EmbeddedEditor

@@ -116,26 +116,6 @@ def standard_image(image: np.ndarray, geometry: Geometry, size: int = GRID_SIZE)
     return placement.sample(image), placement
 
 
-def rescaled(image: np.ndarray) -> np.ndarray:
-    """Bring an image's non-zero pixels to 1/255 to 1, cut at their percentiles 0.5 and 99.9; 0 stays 0.
-
-    A few hot pixels, as T1 maps have, would otherwise rule the standardisation that follows.
-
-    Args:
-        image: (row, column).
-
-    Returns:
-        float32 (row, column); all 0 where the image is uniform.
-    """
-    inside = image != 0
-    result = np.zeros(image.shape, dtype=np.float32)
-    if inside.any():
-        low, high = np.percentile(image[inside], [0.5, 99.9])
-        if high > low:
-            result[inside] = np.clip(1.0 + 254.0 * (image[inside] - low) / (high - low), 1.0, 255.0) / 255.0
-    return result
-
-
 def zoom_placement(points: np.ndarray, size: int, line_px: float) -> Placement:
     """The upright view of the heart for the second look of stage 1: LV centre in the middle, of standard size.
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from CMRLandmarksLib.confidence import features_of, implausibility
-from CMRLandmarksLib.grid import Placement, entry_line_placement, is_short_axis, rescaled, standard_image
+from CMRLandmarksLib.grid import Placement, entry_line_placement, is_short_axis, standard_image
 from CMRLandmarksLib.looks import first_looks, look
 from CMRLandmarksLib.model import DEFAULT_MODEL, TASK, LandmarkModel, load_landmark_model
 from CMRLandmarksLib.orientation import is_mirrored, turn_placement, upright_turn
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
+from CMRLib.networks.normalise import rescaled
 
 __all__ = [
     "BLANK",
@@ -181,7 +182,7 @@ def predict_on_grid(
     Slices of one call belong together: whether they are mirrored, which decides how stage 2 sees them, is decided once.
 
     Args:
-        grids: float32 (image, row, column) after `CMRLandmarksLib.grid.rescaled`.
+        grids: float32 (image, row, column) after `CMRLib.networks.normalise.rescaled`.
         model: see `CMRLandmarksLib.model.load_landmark_model`.
         batch, progress: see `predict_landmarks`.
     """

@@ -1,6 +1,6 @@
 """Square views of a slice: the whole of it, and a crop around the heart; their intensities; the way back.
 
-Positions are (row, column) in pixels, pixel centers at whole numbers. Pixels need not be square: a view's are, in
+Positions are (row, column) in pixels, pixel centres at whole numbers. Pixels need not be square: a view's are, in
 millimetres, where the spacing is known.
 """
 
@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from CMRLib.errors import InputError
+from CMRLib.networks import normalise
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,4 @@ def rescaled(image: np.ndarray) -> np.ndarray:
     """
     if image.ndim != 2 or min(image.shape) < 2:
         raise InputError("A slice must be a 2D image of at least two by two pixels.")
-    image = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    inside = image != 0
-    result = np.zeros(image.shape, dtype=np.float32)
-    if inside.any():
-        low, high = np.percentile(image[inside], [0.5, 99.9])
-        if high > low:
-            result[inside] = np.clip(1.0 + 254.0 * (image[inside] - low) / (high - low), 1.0, 255.0) / 255.0
-    return result
+    return normalise.rescaled(np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0))

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from CMRLandmarksLib.confidence import FAILURE_MM, FEATURES, ConfidenceModel, fit_confidence
-from CMRLandmarksLib.grid import rescaled, standard_image
+from CMRLandmarksLib.grid import standard_image
 from CMRLandmarksLib.model import TASK, LandmarkModel
 from CMRLandmarksLib.networks import LINE_PX, HeatmapNetwork
 from CMRLandmarksLib.prediction import predict_on_grid
 from CMRLandmarksLib.research.corruption import corrupted_copies
 from CMRLandmarksLib.research.dataset import LabelledSlice, bank_of
 from CMRLib.networks.models import ModelEntry
+from CMRLib.networks.normalise import rescaled
 
 
 @dataclass(frozen=True)

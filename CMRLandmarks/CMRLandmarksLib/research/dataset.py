@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from CMRLandmarksLib.grid import GRID_SIZE, rescaled, standard_image
+from CMRLandmarksLib.grid import GRID_SIZE, standard_image
 from CMRLandmarksLib.research.real_data import insertion_marks, spacings_of
 from CMRLib.anatomy.axis import LEVELS
 from CMRLib.anatomy.insertions import landmarks_of_labels
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
+from CMRLib.networks.normalise import rescaled
 from CMRLib.simulation.anatomy import ParametricAnatomy
 from CMRLib.simulation.contrasts import CONTRASTS, ContrastError, render_contrast, tissue_labels
 from CMRLib.training.banks import Bank
@@ -179,5 +180,5 @@ def bank_of(slices: Iterable[LabelledSlice]) -> LandmarkBank:
 
 
 def quantised(image: np.ndarray) -> np.ndarray:
-    """An image after `CMRLandmarksLib.grid.rescaled` as uint8: 0 stays 0, the rest becomes 1 to 255."""
+    """An image after `CMRLib.networks.normalise.rescaled` as uint8: 0 stays 0, the rest becomes 1 to 255."""
     return np.where(image != 0, np.rint(rescaled(image) * 255.0), 0).astype(np.uint8)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from CMRLandmarksLib.confidence import FAILURE_MM, area_under_curve
-from CMRLandmarksLib.grid import rescaled, standard_image
+from CMRLandmarksLib.grid import standard_image
 from CMRLandmarksLib.prediction import LandmarkModel, LandmarkPrediction, predict_landmarks, predict_on_grid
 from CMRLandmarksLib.research.corruption import CORRUPTIONS, corrupted_copies
 from CMRLandmarksLib.research.dataset import LabelledSlice, bank_of
@@ -18,6 +18,7 @@ from CMRLib.anatomy.axis import LEVELS
 from CMRLib.anatomy.entry_line import angle_between
 from CMRLib.anatomy.landmarks import LANDMARK_NAMES, SliceLandmarks
 from CMRLib.geometry import Geometry
+from CMRLib.networks.normalise import rescaled
 from CMRLib.simulation.anatomy import ParametricAnatomy
 from CMRLib.simulation.contrasts import render_contrast, tissue_labels
 

@@ -12,6 +12,7 @@ from CMRLib.review import SliceReview, Status
 from CMRLib.scene import aha, display, landmarks
 from CMRLib.scene.landmarkreview import LandmarkReview, readReview
 from CMRLib.scene.reviewlist import ReviewList
+from CMRLib.scene.volumes import numberOfSlices
 
 LEVEL_CHOICES = {"Automatic": "", "Basal": "basal", "Mid": "mid", "Apical": "apical", "Left out": aha.LEFT_OUT}
 
@@ -111,7 +112,7 @@ class LandmarkReviewList(ReviewList):
             index = self.selectedSlice()
             if index is None:
                 display.showInSliceViews(volume)
-                index = landmarks.numberOfSlices(volume) // 2
+                index = numberOfSlices(volume) // 2
             landmarks.placeByHand(node, volume, index, self.reviewer)
         self.panel.followNodes()
         self.panel.pointsChanged()

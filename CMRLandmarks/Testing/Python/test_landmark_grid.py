@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from CMRLandmarksLib.grid import (
     display_axes,
     entry_line_placement,
-    rescaled,
     standard_image,
     standard_placement,
     zoom_placement,
@@ -19,6 +18,7 @@ from CMRLib.anatomy.axis import APEX, DISPLAY_COLUMN, DISPLAY_ROW
 from CMRLib.anatomy.entry_line import angle_between, snapped_insertion
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
+from CMRLib.networks.normalise import rescaled
 
 
 def short_axis(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -45,3 +47,23 @@ def quantile_normalise(images: Tensor, quantiles: tuple[float, float] = QUANTILE
     span = upper - lower
     scaled = ((images - lower) / torch.where(span > 0, span, torch.ones_like(span))).clamp(0, limit)
     return torch.where((images == 0) | (span <= 0), torch.zeros_like(scaled), scaled)
+
+
+def rescaled(image: np.ndarray) -> np.ndarray:
+    """Bring an image's non-zero pixels to 1/255 to 1, cut at their percentiles 0.5 and 99.9; 0 stays 0.
+
+    A few hot pixels, as T1 maps have, would otherwise rule the standardisation that follows.
+
+    Args:
+        image: (row, column).
+
+    Returns:
+        float32 (row, column); all 0 where the image is uniform.
+    """
+    inside = image != 0
+    result = np.zeros(image.shape, dtype=np.float32)
+    if inside.any():
+        low, high = np.percentile(image[inside], [0.5, 99.9])
+        if high > low:
+            result[inside] = np.clip(1.0 + 254.0 * (image[inside] - low) / (high - low), 1.0, 255.0) / 255.0
+    return result

@@ -21,7 +21,7 @@ from CMRLib.errors import InputError
 from CMRLib.review import Status
 from CMRLib.scene.landmarkreview import LandmarkReview, readReview, reviewAttributes, writeReview
 from CMRLib.scene.results import SOURCE_REFERENCE, findResult, markResult
-from CMRLib.scene.volumes import ijkToWorld, volumeGeometry, worldToIJK
+from CMRLib.scene.volumes import ijkToWorld, numberOfSlices, volumeGeometry, worldToIJK
 
 ROLE = "landmarks"
 ENTRY_LINE_ROLE = "entry_line"
@@ -44,11 +44,6 @@ def findLandmarks(volumeNode: Any) -> Any:
 def sourceVolume(landmarksNode: Any) -> Any:
     """The volume that landmarks belong to, or None when it was removed."""
     return landmarksNode.GetNodeReference(SOURCE_REFERENCE)
-
-
-def numberOfSlices(volumeNode: Any) -> int:
-    """How many slices a volume has; 0 for an empty one."""
-    return 0 if volumeNode.GetImageData() is None else int(volumeNode.GetImageData().GetDimensions()[2])
 
 
 def storeLandmarks(volumeNode: Any, predictions: Sequence[Any], attributes: dict[str, str]) -> Any:

@@ -14,8 +14,8 @@ from slicer.i18n import tr as _
 from CMRLib.anatomy.bullseye import BullsEye
 from CMRLib.errors import CMRError, InputError
 from CMRLib.scene import aha, bullseye, regions, segmentmeasurement
-from CMRLib.scene.landmarks import numberOfSlices
 from CMRLib.scene.part import Part
+from CMRLib.scene.volumes import numberOfSlices
 
 RULES = {"Standard": "equal", "Between insertions": "insertions"}
 STATISTICS = {"Mean": "mean", "Median": "median", "SD": "sd", "Minimum": "minimum", "Maximum": "maximum"}

@@ -96,3 +96,8 @@ def addVolume(name: str, array: np.ndarray, geometry: Geometry) -> Any:
     setVolumeArray(volume, array, geometry)
     volume.CreateDefaultDisplayNodes()
     return volume
+
+
+def numberOfSlices(volumeNode: Any) -> int:
+    """How many slices a volume has; 0 for an empty one."""
+    return 0 if volumeNode.GetImageData() is None else int(volumeNode.GetImageData().GetDimensions()[2])
