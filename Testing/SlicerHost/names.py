@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +38,17 @@ class Names:
     signals: dict[str, str]
     slots: dict[str, str]
 
-    def signals_called(self, name: str) -> list[str]:
-        """The full signatures of the signals of that name, the one with most arguments first."""
-        found = [s for s in self.signals if s.split("(")[0] == name]
-        return sorted(found, key=lambda s: s.count(",") + ("()" not in s), reverse=True)
+    @cached_property
+    def signals_by_name(self) -> dict[str, list[str]]:
+        """Name -> the full signatures of the signals of that name, the one with most arguments first."""
+        found: dict[str, list[str]] = {}
+        for signature in sorted(self.signals, key=lambda s: s.count(",") + ("()" not in s), reverse=True):
+            found.setdefault(signature.split("(")[0], []).append(signature)
+        return found
 
     def all(self) -> set[str]:
         """Every name, for hints at what may have been meant."""
-        return {*self.properties, *self.methods, *(s.split("(")[0] for s in self.signals)}
+        return {*self.properties, *self.methods, *self.signals_by_name}
 
 
 def use_version(version: str) -> None:

@@ -6,6 +6,7 @@ Slicer knows more types than the panels use (collections, enumerations, paths); 
 from __future__ import annotations
 
 import typing
+from functools import cache
 from typing import Any
 
 import slicer
@@ -13,6 +14,7 @@ import slicer
 _PLAIN = (bool, int, float, str)
 
 
+@cache
 def is_node_type(kind: Any) -> bool:
     """Whether the type is a MRML node class or a union of such."""
     options = [o for o in typing.get_args(kind) if o is not type(None)] if _is_union(kind) else [kind]

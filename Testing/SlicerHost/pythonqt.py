@@ -116,8 +116,8 @@ class QtObject(metaclass=_ClassMeta):
         if name in names.methods and not is_qt(names.methods[name]):
             function = implementation(self.native, name, names.methods[name])
             return _Method(self, name, function, names.overloads[name])
-        if names.signals_called(name):
-            return _Signal(self, names.signals_called(name))
+        if name in names.signals_by_name:
+            return _Signal(self, names.signals_by_name[name])
         native = (
             getattr(self.native, _RENAMED.get(name, name), None)
             if is_public_qt(names, _RENAMED.get(name, name))

@@ -25,17 +25,17 @@ class qMRMLWidget(StandIn, QtWidgets.QWidget):
 
 
 class SceneObserver:
-    """Calls a function after nodes came or went, also while a scene is closed or loaded, and another before one goes.
+    """Calls a function after nodes that concern it came or went, also while a scene is closed or loaded, and another
+    before one goes.
 
     The latter is when Slicer's scene model takes the row of a node away: before its removal, and after the observers
     that have a priority above the model's.
     """
 
-    _EVENTS = ("NodeAddedEvent", "NodeRemovedEvent", "EndBatchProcessEvent")
     _MODEL_PRIORITY = -10.0
 
-    def __init__(self, on_change, before_removal):
-        self._on_change, self._before_removal = on_change, before_removal
+    def __init__(self, on_change, before_removal, concerns):
+        self._on_change, self._before_removal, self._concerns = on_change, before_removal, concerns
         self._scene, self._tags = None, []
 
     def observe(self, scene):
@@ -43,14 +43,23 @@ class SceneObserver:
         for tag in self._tags:
             self._scene.RemoveObserver(tag)
         self._scene = scene
-        events = [getattr(slicer.vtkMRMLScene, name) for name in self._EVENTS] if scene else []
-        self._tags = [scene.AddObserver(event, self._changed) for event in events]
+        self._tags = []
         if scene:
-            event = slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent
-            self._tags.append(scene.AddObserver(event, self._removing, self._MODEL_PRIORITY))
+            observers = (
+                (scene.NodeAddedEvent, self._came_or_went),
+                (scene.NodeRemovedEvent, self._came_or_went),
+                (scene.EndBatchProcessEvent, self._changed),
+                (scene.NodeAboutToBeRemovedEvent, self._removing, self._MODEL_PRIORITY),
+            )
+            self._tags = [scene.AddObserver(*observer) for observer in observers]
 
     def _changed(self, _scene, _event):
         self._on_change()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _came_or_went(self, _scene, _event, node):
+        if self._concerns(node):
+            self._on_change()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _removing(self, _scene, _event, node):
@@ -74,8 +83,8 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
     def __init__(self, parent=None):
         super().__init__(parent)
         self._scene, self._nodes, self._current = None, [], None
-        self._observer = SceneObserver(self._refill, self._remove_row)
-        self._observed_names, self._filled, self._leaving = [], None, set()
+        self._observer = SceneObserver(self._refill, self._remove_row, self._is_of_a_type)
+        self._observed_nodes, self._filled, self._leaving = [], None, set()
         self._node_types, self._none_enabled, self._hidden_types = [], False, []
         self._show_hidden, self._show_children, self._none_display = False, True, "None"
         self.addEnabled = self.removeEnabled = self.selectNodeUponCreation = True
@@ -98,7 +107,7 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
 
     def _let_go(self, *_):
         self._observer.observe(None)
-        for node, tag in self._observed_names:
+        for node, tag in self._observed_nodes:
             node.RemoveObserver(tag)
 
     def mrmlScene(self):
@@ -154,9 +163,11 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
             self.fire("nodeAboutToBeRemoved(vtkMRMLNode*)", self._current)
             self._scene.RemoveNode(self._current)
 
+    def _is_of_a_type(self, node):
+        return any(node.IsA(t) for t in self._node_types)
+
     def _shown(self, node):
-        types = [t for t in self._node_types if node.IsA(t)]
-        if not types or (node.GetHideFromEditors() and not self._show_hidden):
+        if not self._is_of_a_type(node) or (node.GetHideFromEditors() and not self._show_hidden):
             return False
         if not self._show_children and node.GetClassName() not in self._node_types:
             return False
@@ -193,9 +204,9 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
         if filled == self._filled:
             return
         self._nodes, self._filled = nodes, filled
-        for node, tag in self._observed_names:
+        for node, tag in self._observed_nodes:
             node.RemoveObserver(tag)
-        self._observed_names = [(n, n.AddObserver(vtk.vtkCommand.ModifiedEvent, self._renamed)) for n in self._nodes]
+        self._observed_nodes = [(n, n.AddObserver(vtk.vtkCommand.ModifiedEvent, self._modified)) for n in self._nodes]
         # Like Qt's own combo box, one without "None" chooses the first node there is.
         first = None if self._none_enabled or not self._nodes else self._nodes[0]
         keep = next((n for n in (wanted, self._current) if n in self._nodes), first)
@@ -206,8 +217,10 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
         self._box.blockSignals(False)
         self._select(keep)
 
-    def _renamed(self, node, _event):
-        if node in self._nodes:
+    def _modified(self, node, _event):
+        if node in self._nodes and not self._shown(node):
+            self._refill()
+        elif node in self._nodes:
             self._box.setItemText(self._index(node), node.GetName() or "")
             self._filled = None
 

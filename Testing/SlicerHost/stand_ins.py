@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
@@ -35,6 +36,7 @@ def stand_ins() -> dict[str, type]:
     return _STAND_INS
 
 
+@cache
 def qt_class(name: str) -> type | None:
     """The PySide6 class of that name, or None."""
     return next((getattr(module, name) for module in _QT_MODULES if hasattr(module, name)), None)

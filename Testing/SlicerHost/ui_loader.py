@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from PySide6 import QtCore, QtUiTools
 
-from .names import is_known, is_qt, names_of, near
+from .names import is_known, is_qt, names_of, near, played_version
 from .pythonqt import QtObject, unwrap, wrap
 from .stand_ins import stand_ins
 
@@ -28,32 +29,56 @@ class QUiLoader:
 
 def load_ui(path: Path, parent: QtObject | None = None) -> QtObject:
     """The root widget of a ``.ui`` file; see `QUiLoader.load`."""
-    root = ET.fromstring(path.read_bytes())
-    widgets = list(root.iter("widget"))
-    mistakes = _mistakes(widgets)
-    if mistakes:
-        raise RuntimeError(f"{path.name}: " + "; ".join(mistakes))
-    own_properties = [(w.get("name"), p) for w in widgets for p in _take_own_properties(w)]
-    connections = root.find("connections")
-    wanted = list(connections) if connections is not None else []
-    if connections is not None:
-        root.remove(connections)
-
+    file = _read(path.read_bytes(), played_version())
+    if file.mistakes:
+        raise RuntimeError(f"{path.name}: " + "; ".join(file.mistakes))
     loader = _loader()
     buffer = QtCore.QBuffer()
-    buffer.setData(ET.tostring(root))
+    buffer.setData(file.for_qt)
     buffer.open(QtCore.QIODevice.OpenModeFlag.ReadOnly)
     loader.setWorkingDirectory(QtCore.QDir(str(path.parent)))
     native = loader.load(buffer, unwrap(parent))
     if native is None:
         raise RuntimeError(f"{path.name}: {loader.errorString()}")
     top = wrap(native)
-    for name, prop in own_properties:
+    for name, prop in file.own_properties:
         setattr(_find(top, name), str(prop.get("name")), _value(prop))
-    for connection in wanted:
-        text = {k: (connection.findtext(k) or "").strip() for k in ("sender", "signal", "receiver", "slot")}
+    for text in file.connections:
         _find(top, text["sender"]).connect(text["signal"], _find(top, text["receiver"]), text["slot"])
     return top
+
+
+@dataclass(frozen=True)
+class _File:
+    """A ``.ui`` file: what it names that Slicer has not, what Qt's loader is given of it, and the rest.
+
+    Attributes:
+        own_properties: (name of the widget, property) of those that a stand-in plays itself.
+        connections: sender, signal, receiver and slot of each.
+    """
+
+    mistakes: list[str]
+    for_qt: bytes
+    own_properties: list[tuple[str | None, ET.Element]]
+    connections: list[dict[str, str]]
+
+
+@cache
+def _read(content: bytes, _version: str) -> _File:
+    """The file of that content, held against the names of that version of Slicer; a panel is loaded by many tests."""
+    root = ET.fromstring(content)
+    widgets = list(root.iter("widget"))
+    mistakes = _mistakes(widgets)
+    if mistakes:
+        return _File(mistakes, b"", [], [])
+    own_properties = [(w.get("name"), p) for w in widgets for p in _take_own_properties(w)]
+    connections = root.find("connections")
+    wanted = [] if connections is None else list(connections)
+    if connections is not None:
+        root.remove(connections)
+    keys = ("sender", "signal", "receiver", "slot")
+    texts = [{key: (connection.findtext(key) or "").strip() for key in keys} for connection in wanted]
+    return _File(mistakes, ET.tostring(root), own_properties, texts)
 
 
 @cache
