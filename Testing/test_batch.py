@@ -211,7 +211,6 @@ def test_results_replaced_by_a_killed_run_come_back(cmr_batch, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--steps", "t1,stress"], "the step stress is not part of this version"),
         (["--steps", "t2"], 'there is no step "t2"'),
         (["--hematocrit", "0.42"], "--hematocrit is not part of this version"),
         (["--workers", "0"], "--workers must be at least 1"),

@@ -134,7 +134,8 @@ def test_results_whose_files_are_gone_are_not_complete(install, tmp_path):
     assert not run(folder, output).skipped and (output / "P001" / "map.txt").is_file()
 
 
-def test_steps_that_are_not_there_are_told(tmp_path):
+def test_steps_that_are_not_there_are_told(tmp_path, monkeypatch):
+    monkeypatch.setitem(registry.STEP_MODULES, "stress", "CMRNoModuleLib.step")
     with pytest.raises(
         InputError, match="the step stress is not part of this version; choose from t1, segmentation, landmarks"
     ):

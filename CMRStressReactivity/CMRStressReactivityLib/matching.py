@@ -55,12 +55,14 @@ def match_slices(
     stress: Sequence[Geometry],
     rest_shapes: Sequence[tuple[int, int]],
     stress_shapes: Sequence[tuple[int, int]],
+    names: tuple[Sequence[str], Sequence[str]] | None = None,
 ) -> Matching:
     """Find the pairs with the smallest sum of distances; each slice is in one pair at most.
 
     Args:
         rest, stress: of the slices, each that of a single slice (see `CMRLib.geometry.Geometry.at_slice`).
         rest_shapes, stress_shapes: rows and columns of them.
+        names: what messages call the rest and the stress slices; None for their numbers.
 
     Returns:
         The matches in the order of the rest slices.
@@ -85,17 +87,36 @@ def match_slices(
     matches = tuple(
         SliceMatch(i, j, float(apart[i, j]), float(turned[i, j]), _doubt(apart[i, j], turned[i, j])) for i, j in chosen
     )
+    if names is None:
+        names = [str(i) for i in range(len(rest))], [str(j) for j in range(len(stress))]
     left_out = [
-        _alone("Rest", i, apart[i], turned[i], "stress") for i in range(len(rest)) if i not in {m.rest for m in matches}
+        _alone("Rest", names[0][i], apart[i], turned[i], "stress")
+        for i in range(len(rest))
+        if i not in {m.rest for m in matches}
     ]
     left_out += [
-        _alone("Stress", j, apart[:, j], turned[:, j], "rest")
+        _alone("Stress", names[1][j], apart[:, j], turned[:, j], "rest")
         for j in range(len(stress))
         if j not in {m.stress for m in matches}
     ]
     if not matches:
         raise InputError(f"No rest slice has a stress slice at its place. {left_out[0]}")
     return Matching(matches, tuple(left_out))
+
+
+def match_by_hand(
+    rest: tuple[int, Geometry, tuple[int, int]], stress: tuple[int, Geometry, tuple[int, int]]
+) -> SliceMatch:
+    """The match of two slices that somebody chose, however far apart they are.
+
+    Args:
+        rest, stress: number, geometry, and rows and columns of each.
+    """
+    (i, fixed, fixed_shape), (j, moving, moving_shape) = rest, stress
+    if not (_is_placed(fixed) and _is_placed(moving)):
+        return SliceMatch(i, j, None, None)
+    apart, turned = _distance(fixed, fixed_shape, moving, moving_shape)
+    return SliceMatch(i, j, apart, turned, _doubt(apart, turned))
 
 
 def _is_placed(geometry: Geometry) -> bool:
@@ -145,11 +166,11 @@ def _doubt(apart_mm: float, turned_degrees: float) -> str:
     return ""
 
 
-def _alone(state: str, number: int, apart: np.ndarray, turned: np.ndarray, other: str) -> str:
+def _alone(state: str, name: str, apart: np.ndarray, turned: np.ndarray, other: str) -> str:
     nearest = int(np.argmin(np.abs(apart)))
     if turned[nearest] > LARGEST_DEGREES:
-        return f"{state} slice {number} has no {other} partner: the planes are turned by {turned[nearest]:.0f} degrees."
-    return f"{state} slice {number} has no {other} partner: the nearest free one is {abs(apart[nearest]):.0f} mm away."
+        return f"{state} slice {name} has no {other} partner: the planes are turned by {turned[nearest]:.0f} degrees."
+    return f"{state} slice {name} has no {other} partner: the nearest free one is {abs(apart[nearest]):.0f} mm away."
 
 
 def on_rest_grid(

@@ -39,7 +39,7 @@ def t1_in_ms(
         raise InputError(f"The {name} holds hardly any value above 0; choose a T1 map.")
     there = pixels[known].astype(np.float64)
     middle, top = float(np.median(there)), float(there.max())
-    if top <= GREY_LEVELS and np.issubdtype(pixels.dtype, np.integer):
+    if top <= GREY_LEVELS and np.array_equal(there, np.rint(there)):
         raise InputError(
             f"The {name} holds grey levels up to {top:.0f}, not T1; export the map itself, in milliseconds."
         )

@@ -1,5 +1,5 @@
 """Fixtures of the tests in this folder."""
 
-from SlicerHost.fixtures import one_thread, real_data
+from SlicerHost.fixtures import host, one_thread, real_data, scene, started_host
 
-__all__ = ["one_thread", "real_data"]
+__all__ = ["host", "one_thread", "real_data", "scene", "started_host"]

@@ -137,7 +137,8 @@ def test_a_colour_bar_beside_the_map_does_not_change_its_values():
         (np.zeros((2, 20, 20)), "single slice"),
         (np.zeros((20, 20)), "hardly any value"),
         (np.full((20, 20), 200, np.uint8), "grey levels up to 200"),
-        (np.full((20, 20), 20.0), "no T1 in milliseconds or seconds"),
+        (np.full((20, 20), 200.0), "grey levels up to 200"),
+        (np.full((20, 20), 20.5), "no T1 in milliseconds or seconds"),
         (np.full((20, 20), 1e6), "no T1 in milliseconds or seconds"),
     ],
 )

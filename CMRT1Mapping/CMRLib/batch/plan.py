@@ -51,11 +51,11 @@ def plan_study(
 
     Args:
         study: the study.
-        asked: names of the steps to do; None for all that the study allows.
+        asked: names of the steps to do, with those that they need; None for all that the study allows.
         choices: values of the options that the steps bring.
         earlier: the study's results so far.
     """
-    wanted = available_steps() if asked is None else asked
+    wanted = available_steps() if asked is None else _with_needed(asked, study)
     kept = {name: done for name, done in _done(earlier).items() if name in available_steps() and name not in wanted}
     roles = frozenset(role for name in wanted for role in load_step(name).roles)
     steps: list[PlannedStep] = []
@@ -65,11 +65,17 @@ def plan_study(
         if not obstacle:
             chosen = kept[step.name].get("choices", {}) if step.name in kept else choices
             steps.append(PlannedStep(step, chosen))
-        elif step.name in wanted and not any(item.lost_role in step.roles for item in study.unrecognised):
+        elif step.name in (asked or wanted) and not any(item.lost_role in step.roles for item in study.unrecognised):
             obstacles.append(obstacle)
     if asked is None and steps:
         return Plan(tuple(steps), (), tuple(obstacles), roles)
     return Plan(tuple(steps), tuple(obstacles), (), roles)
+
+
+def _with_needed(asked: tuple[str, ...], study: Study) -> tuple[str, ...]:
+    """The steps that were asked for, and those that they need and that are there."""
+    needed = (name for step in asked for name in load_step(step).needs(study))
+    return tuple(dict.fromkeys([*asked, *(name for name in needed if name in available_steps())]))
 
 
 def _done(results: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:

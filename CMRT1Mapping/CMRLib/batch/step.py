@@ -143,6 +143,10 @@ class Step(ABC):
     arguments: ClassVar[tuple[Argument, ...]] = ()
     scene: ClassVar[str]
 
+    def needs(self, study: Study) -> tuple[str, ...]:
+        """Steps that are done on a study as well where this one is asked for by name; by default none."""
+        return ()
+
     def obstacle(self, study: Study, others: Collection[str]) -> str:
         """Why the step cannot be done on a study, as a sentence with the remedy; "" where it can.
 

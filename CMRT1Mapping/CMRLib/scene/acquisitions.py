@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import slicer
 
+from CMRLib import provenance
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.scene.volumes import setVolumeArray, volumeArray, volumeGeometry
@@ -115,6 +116,12 @@ def newFrame(name: str, image: np.ndarray, geometry: Geometry) -> Any:
     volume.SetName(name)
     setVolumeArray(volume, np.asarray(image, dtype=np.float32), geometry)
     return volume
+
+
+def known(node: Any, attribute: str) -> str | None:
+    """An attribute of a volume, or else of the acquisition that it was made from."""
+    source = node.GetNodeReference(provenance.SOURCE)
+    return node.GetAttribute(attribute) or (None if source is None else source.GetAttribute(attribute))
 
 
 def phaseOf(node: Any) -> Any:

@@ -17,7 +17,7 @@ from CMRLib.anatomy.landmarks import SliceLandmarks
 from CMRLib.anatomy.statistics import RoiStatistics
 from CMRLib.errors import InputError
 from CMRLib.review import Status
-from CMRLib.scene.acquisitions import SLICE, STATE
+from CMRLib.scene.acquisitions import SLICE, STATE, known
 from CMRLib.scene.display import labelColorNode, sliceLogics
 from CMRLib.scene.landmarkreview import LandmarkReview, readReview
 from CMRLib.scene.landmarks import slicePoints, sourceVolume
@@ -113,7 +113,18 @@ def segmentValues(maps: Sequence[tuple[Any, np.ndarray]]) -> dict[int, RoiStatis
 
 
 def otherSlices(mapNode: Any) -> list[tuple[Any, np.ndarray]]:
-    """Maps of other slices of the same examination that have been divided, each with its segments.
+    """Maps of other slices of the same examination that have been divided, each with its segments."""
+    others = []
+    for labelNode in slicer.util.getNodesByClass(LABELS_CLASS):
+        other = labelNode.GetNodeReference(SOURCE_REFERENCE)
+        isSegments = labelNode.GetAttribute(provenance.ROLE) == LABELS_ROLE
+        if isSegments and other is not None and isOtherSlice(mapNode, other):
+            others.append((other, slicer.util.arrayFromVolume(labelNode)))
+    return others
+
+
+def isOtherSlice(mapNode: Any, other: Any) -> bool:
+    """Whether another map is of another slice of the same examination.
 
     T1 maps are often made slice by slice. They belong together when they are of one kind and state, lie beside each
     other in the subject hierarchy, and each is known by the name of its slice.
@@ -122,24 +133,11 @@ def otherSlices(mapNode: Any) -> list[tuple[Any, np.ndarray]]:
     def examination(node: Any) -> tuple[Any, ...]:
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
         parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
-        return node.GetAttribute(provenance.ROLE), _known(node, STATE), parent
+        return node.GetAttribute(provenance.ROLE), known(node, STATE), parent
 
-    if _known(mapNode, SLICE) is None:
-        return []
-    others = []
-    for labelNode in slicer.util.getNodesByClass(LABELS_CLASS):
-        other = labelNode.GetNodeReference(SOURCE_REFERENCE)
-        if labelNode.GetAttribute(provenance.ROLE) != LABELS_ROLE or other is None or other is mapNode:
-            continue
-        if _known(other, SLICE) is not None and examination(other) == examination(mapNode):
-            others.append((other, slicer.util.arrayFromVolume(labelNode)))
-    return others
-
-
-def _known(node: Any, attribute: str) -> str | None:
-    """An attribute of a volume, or else of the acquisition that it was made from."""
-    source = node.GetNodeReference(SOURCE_REFERENCE)
-    return node.GetAttribute(attribute) or (None if source is None else source.GetAttribute(attribute))
+    if other is mapNode or known(mapNode, SLICE) is None or known(other, SLICE) is None:
+        return False
+    return examination(other) == examination(mapNode)
 
 
 def storeSegments(landmarksNode: Any, mapNode: Any, labels: np.ndarray) -> Any:
@@ -230,7 +228,7 @@ def _isLeftOut(entry: LandmarkReview) -> bool:
 
 def _automaticLevels(volume: Any, slices: list[int]) -> dict[int, str]:
     """Levels by the volume's own name for its slice, else by the place of each slice along the stack."""
-    name = _known(volume, SLICE)
+    name = known(volume, SLICE)
     if name in LEVELS:
         return dict.fromkeys(slices, name)
     return levels_along_stack(slices, volumeGeometry(volume))

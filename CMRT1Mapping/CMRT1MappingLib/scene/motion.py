@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
-from vtkmodules.util.numpy_support import numpy_to_vtk
-from vtkmodules.vtkCommonDataModel import vtkImageData
 
 from CMRLib import provenance
 from CMRLib.geometry import LPS_TO_RAS, Geometry
@@ -26,7 +24,8 @@ from CMRLib.scene.acquisitions import (
     newFrame,
     shownVolume,
 )
-from CMRLib.scene.display import MapDisplay, colorNode, setMapDisplay
+from CMRLib.scene.display import MapDisplay, setMapDisplay
+from CMRLib.scene.gridtransforms import DISPLACEMENT_COLORS, addArrows, gridTransform
 from CMRLib.scene.results import DISPLACEMENT, SOURCE_REFERENCE, findResult, markResult
 from CMRLib.scene.volumes import setVolumeArray
 from CMRLib.terms import MILLIMETER
@@ -50,14 +49,12 @@ NAMES = {
     R2_BEFORE: "R2 map before correction",
 }
 
-DISPLACEMENT_COLORS = "CMR_Displacement"
 LENGTH_DISPLAY = MapDisplay(
     "Displacement [mm]",
     MILLIMETER,
     colorTable=DISPLACEMENT_COLORS,
     labelFormat="%.1f",
 )
-ARROW_SPACING_MM = 6.0
 
 
 def storeCorrection(
@@ -151,30 +148,9 @@ def showDisplacement(source: Any, visible: bool) -> None:
     for node in slicer.util.getNodesByClass("vtkMRMLGridTransformNode"):
         display = node.GetDisplayNode()
         if node is own and display is None:
-            display = _addArrows(node)
+            display = addArrows(node)
         if display is not None and (node is own or _isDisplacement(node)):
             display.SetVisibility(node is own)
-
-
-def gridTransform(vectors: np.ndarray, geometry: Geometry) -> Any:
-    """A grid transform of vectors (slice, row, column, 3) in RAS mm that lie on the voxels of a geometry.
-
-    As ``TransformFromParent`` of a node it takes its vectors from the place that a voxel shows after the transform is
-    applied to the place where its value is found: Slicer's resampling direction.
-    """
-    affine = geometry.ijk_to_ras()
-    slices, rows, columns, _ = vectors.shape
-    grid = vtkImageData()
-    grid.SetDimensions(columns, rows, slices)
-    grid.SetSpacing(*geometry.spacing)
-    grid.SetOrigin(*affine[:3, 3])
-    grid.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(vectors).reshape(-1, 3), deep=True))
-    directions = np.eye(4)
-    directions[:3, :3] = affine[:3, :3] / np.asarray(geometry.spacing)
-    transform = slicer.vtkOrientedGridTransform()
-    transform.SetDisplacementGridData(grid)
-    transform.SetGridDirectionMatrix(slicer.util.vtkMatrixFromArray(directions))
-    return transform
 
 
 def _nodeClass(source: Any, role: str) -> str:
@@ -286,20 +262,6 @@ def _removeWithCompany(node: Any) -> None:
 def _isDisplacement(transformNode: Any) -> bool:
     """Whether a grid transform is part of a correction; the proxy of a loaded sequence may have lost its attributes."""
     return acquisitionOf(transformNode).GetAttribute(provenance.ROLE) == DISPLACEMENT
-
-
-def _addArrows(transformNode: Any) -> Any:
-    transformNode.CreateDefaultDisplayNodes()
-    display = transformNode.GetDisplayNode()
-    display.SetVisualizationMode(display.VIS_MODE_GLYPH)
-    display.SetGlyphType(display.GLYPH_TYPE_ARROW)
-    display.SetGlyphScalePercent(100.0)
-    display.SetGlyphSpacingMm(ARROW_SPACING_MM)
-    display.SetGlyphDisplayRangeMinMm(0.0)
-    display.SetAndObserveColorNodeID(colorNode(DISPLACEMENT_COLORS).GetID())
-    display.SetVisibility2D(True)
-    display.SetVisibility3D(False)
-    return display
 
 
 def _copyWindow(fromVolume: Any, toVolume: Any) -> None:

@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from CMRLib.batch.step import StepResult
 from CMRLib.errors import InputError
 from CMRLib.scene import acquisitions
+from CMRLib.scene.gridtransforms import gridTransform
 from CMRLib.scene.studies import saveStudyScene
 from CMRLib.scene.volumes import ijkToWorld, setVolumeArray, volumeArray, volumeGeometry, worldToIJK
 from CMRLib.study.series import Series, SeriesImages
@@ -169,7 +170,7 @@ def test_grid_transform_takes_a_pixel_to_where_its_value_is_found():
     field = np.zeros((1, 2, 4, 5), np.float32)
     field[0, :, 2, 3] = 2.0, -0.5
     vectors = OBLIQUE.displacement_in_lps(field) * np.array([-1, -1, 1], np.float32)
-    transform = motion.gridTransform(vectors, OBLIQUE)
+    transform = gridTransform(vectors, OBLIQUE)
     # Rows run along the second column of the direction matrix, 1.25 mm apart; columns along the first, 1.5 mm. In LPS,
     # 2 rows down are 2.5 (0.36, -0.48, -0.8), half a column back -0.75 (0.8, 0.6, 0).
     byHand = np.array([0.9 - 0.6, -1.2 - 0.45, -2.0 - 0.0])

@@ -1,0 +1,1 @@
+"""What the module does in the scene: its nodes, and the parts of its panel."""
