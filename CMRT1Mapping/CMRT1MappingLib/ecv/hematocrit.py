@@ -1,8 +1,8 @@
 """The haematocrit: measured, or estimated from the blood's native T1, in which case it is called synthetic.
 
 A blood sample is the standard. The synthetic haematocrit (Treibel et al., JACC Cardiovasc Imaging 2016;9:54-63) rests
-on the relaxation rate of blood rising with its share of red cells, Hct = slope / T1 + intercept, with coefficients of one
-field strength and one kind of sequence:
+on the relaxation rate of blood rising with its share of red cells, Hct = slope / T1 + intercept, with coefficients of
+one field strength and one kind of sequence:
 
 - 1.5 T: 866.0 / T1 - 0.1232, of the same paper, MOLLI.
 - 3 T: 1355.52 / T1 - 0.310, Reiter et al., Eur J Radiol 2024;178:111659 (MOLLI 5(3)3, 167 examinations, r = 0.71).

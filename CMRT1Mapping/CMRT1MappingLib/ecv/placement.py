@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from CMRLib.anatomy.axis import along_axis
+from CMRLib.anatomy.axis import is_placed
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 
@@ -63,7 +63,7 @@ def place_slices(
     Raises:
         InputError: the planes are too far apart or turned against each other to show the same.
     """
-    if not (_is_placed(native) and _is_placed(post)):
+    if not (is_placed(native) and is_placed(post)):
         matrix = np.diag(np.divide(native.spacing[1::-1], post.spacing[1::-1]))
         middles = [(np.asarray(shape, dtype=float) - 1.0) / 2.0 for shape in (native_shape, post_shape)]
         return Placement(matrix, middles[1] - matrix @ middles[0])
@@ -82,14 +82,6 @@ def place_slices(
         doubt = f"The post-contrast slice lies {apart:.0f} mm from the native one; check that both show the same level."
     # Indices of images are (column, row, slice), places here (row, column).
     return Placement(to_post[1::-1, 1::-1], to_post[1::-1, 3], apart, doubt)
-
-
-def _is_placed(geometry: Geometry) -> bool:
-    """Whether a geometry says where a slice lies in the patient, and is no placeholder."""
-    try:
-        return along_axis(geometry) != (0.0, 0.0)
-    except InputError:  # no short-axis slice, whose place is known all the same
-        return True
 
 
 def sampled(image: np.ndarray, places: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ from CMRLib.anatomy.axis import LEVELS, levels_along_stack
 from CMRLib.anatomy.landmarks import SliceLandmarks
 from CMRLib.errors import InputError
 from CMRLib.export.dicom.items import Exported, ExportedLabels, ExportedMap, Exports, Findings, Measurement
-from CMRLib.study.series import STACK
+from CMRLib.geometry import Geometry
+from CMRLib.study.series import STACK, Series
 from CMRLib.terms import MEAN, Term
 
 MYOCARDIUM = "74281007"  # SNOMED CT
@@ -55,10 +56,10 @@ def _means_of_map(
     myocardium = np.isin(labels.labels, muscle)
     if not muscle or result.offers.are_frames or myocardium.shape != exported.values.shape:
         return []
-    levels = _levels(myocardium, result)
+    levels = levels_of_slices(myocardium, result.series, result.geometry)
     found = []
     for index, level in levels.items():
-        landmarks = _landmarks(next((one for one in points if one.index == index), None))
+        landmarks = landmarks_of(next((one for one in points if one.index == index), None))
         if landmarks is None or not myocardium[index].any():
             continue
         try:
@@ -74,19 +75,26 @@ def _means_of_map(
     return found
 
 
-def _levels(myocardium: np.ndarray, result: Exported) -> dict[int, str]:
-    """The level of each slice, as far as it is known."""
-    if result.series.slice in LEVELS:
-        return {0: result.series.slice}
-    if result.series.slice != STACK:
+def levels_of_slices(myocardium: np.ndarray, series: Series, geometry: Geometry) -> dict[int, str]:
+    """The level of each slice of a map, as far as it is known.
+
+    Args:
+        myocardium: bool (slice, row, column).
+        series: what the map was made from.
+        geometry: of the map.
+    """
+    if series.slice in LEVELS:
+        return {0: series.slice}
+    if series.slice != STACK:
         return {}
     try:
-        return levels_along_stack([int(index) for index in np.flatnonzero(myocardium.any((1, 2)))], result.geometry)
+        return levels_along_stack([int(index) for index in np.flatnonzero(myocardium.any((1, 2)))], geometry)
     except InputError:
         return {}
 
 
-def _landmarks(findings: Findings | None) -> SliceLandmarks | None:
+def landmarks_of(findings: Findings | None) -> SliceLandmarks | None:
+    """The landmarks of a slice among what was found in it; None without centre and anterior insertion."""
     places = {} if findings is None else {point.name: (point.row, point.column) for point in findings.points}
     if "lv_center" not in places or "rv_insertion" not in places:
         return None
