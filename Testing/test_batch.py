@@ -212,7 +212,8 @@ def test_results_replaced_by_a_killed_run_come_back(cmr_batch, tmp_path):
     ("arguments", "sentence"),
     [
         (["--steps", "t2"], 'there is no step "t2"'),
-        (["--hematocrit", "0.42"], "--hematocrit is not part of this version"),
+        (["--hematocrit", "45"], "stated as a fraction, not in percent: 0.45 instead of 45"),
+        (["--hematocrit", "1.2"], "1.2 is no haematocrit of a patient"),
         (["--workers", "0"], "--workers must be at least 1"),
         (["--device", "tpu"], 'There is no device called "tpu"'),
         (["--device", "cuda:99"], "is not available"),

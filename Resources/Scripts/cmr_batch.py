@@ -57,7 +57,6 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
         parser.add_argument(
             argument.flag, dest=argument.name, default=argument.default, help=argument.help, **argument.parsing
         )
-    parser.add_argument("--hematocrit", type=float, metavar="H", help="not part of this version")
     parser.add_argument("--scene", action="store_true", help="also save each study as a scene for 3D Slicer")
     parser.add_argument(
         "--dicom", action="store_true", help="also write the results as DICOM, into dicom/ of each study"
@@ -90,8 +89,6 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
         except InputError as error:
             parser.error(str(error))
     options.choices = {argument.name: getattr(options, argument.name) for step in steps for argument in step.arguments}
-    if options.hematocrit is not None:
-        parser.error("--hematocrit is not part of this version; leave it out")
     if options.pseudonym_key is not None and not options.deidentify:
         parser.error("--pseudonym-key has no meaning without --deidentify")
     if options.workers < 1:

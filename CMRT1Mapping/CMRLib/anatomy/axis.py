@@ -55,6 +55,14 @@ def along_axis(geometry: Geometry | None) -> tuple[float, float]:
     return normal, float(slices @ BASE_TO_APEX)
 
 
+def is_placed(geometry: Geometry) -> bool:
+    """Whether a geometry says where a slice lies in the patient, and is no placeholder."""
+    try:
+        return along_axis(geometry) != (0.0, 0.0)
+    except InputError:  # no short-axis slice, whose place is known all the same
+        return True
+
+
 def levels_along_stack(positions: Sequence[int], geometry: Geometry | None = None) -> dict[int, str]:
     """Level of each slice of a stack by its place between the first and the last slice of the left ventricle.
 

@@ -61,9 +61,10 @@ def plan_study(
     steps: list[PlannedStep] = []
     obstacles: list[str] = []
     for step in in_order([*wanted, *kept]):
-        obstacle = step.obstacle(study, [planned.step.name for planned in steps])
+        chosen = kept[step.name].get("choices", {}) if step.name in kept else choices
+        others = [planned.step.name for planned in steps]
+        obstacle = step.obstacle(study, others) or step.missing_choice(study, chosen)
         if not obstacle:
-            chosen = kept[step.name].get("choices", {}) if step.name in kept else choices
             steps.append(PlannedStep(step, chosen))
         elif step.name in (asked or wanted) and not any(item.lost_role in step.roles for item in study.unrecognised):
             obstacles.append(obstacle)

@@ -18,6 +18,7 @@ STEP_MODULES = {
     "stress": "CMRStressReactivityLib.step",
     "segmentation": "CMRQCSegmentationLib.step",
     "landmarks": "CMRLandmarksLib.step",
+    "ecv": "CMRT1MappingLib.ecv.step",
 }
 
 

@@ -78,7 +78,9 @@ def read_results(folder: Path) -> dict[str, Any] | None:
         results = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return results if isinstance(results, dict) and results.get("schema") == RESULTS_SCHEMA else None
+    if not isinstance(results, dict) or results.get("schema") != RESULTS_SCHEMA:
+        return None
+    return {**{step: [] for step in STEP_MODULES}, **results}  # of versions that had fewer steps
 
 
 def write_summary(folder: Path, studies: Sequence[Mapping[str, Any]]) -> Path:

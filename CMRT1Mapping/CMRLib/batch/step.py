@@ -158,6 +158,15 @@ class Step(ABC):
             return ""
         return self.nothing
 
+    def missing_choice(self, study: Study, choices: Mapping[str, Any]) -> str:
+        """What has to be stated before the step can be done on a study, as a sentence; by default nothing, "".
+
+        Args:
+            study: the study.
+            choices: values of the step's `Argument`.
+        """
+        return ""
+
     def settings(self, choices: Mapping[str, Any]) -> dict[str, Any]:
         """What decides the results of given images, in values of JSON: results of the same settings are complete.
 

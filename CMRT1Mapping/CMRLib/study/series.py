@@ -166,6 +166,7 @@ class Study:
         series: the usable series, ordered by role, state and slice from base to apex.
         unrecognised: everything else that looked like an image, with the reason.
         path: the folder that was read.
+        hematocrit: of the patient's blood, a fraction, as the study states it; None where it does not.
         secret: the key of pseudonyms of a study that is not to tell who the patient is, see
             `CMRLib.export.pseudonyms`; b"" otherwise.
     """
@@ -174,6 +175,7 @@ class Study:
     series: tuple[Series, ...]
     unrecognised: tuple[Unrecognised, ...]
     path: Path
+    hematocrit: float | None = None
     secret: bytes = field(default=b"", repr=False, compare=False)
 
 

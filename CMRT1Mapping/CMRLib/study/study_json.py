@@ -13,6 +13,7 @@ from CMRLib.anatomy.axis import LEVELS
 from CMRLib.errors import InputError
 from CMRLib.study.dicom.described import described_series
 from CMRLib.study.dicom.files import find_dicom_files, is_dicom_file
+from CMRLib.study.hematocrit import hematocrit_fault
 from CMRLib.study.image_files import FileSource, ImageFile, look_at
 from CMRLib.study.schemes import SCHEMES, inversion_time_fault, scheme_from_times
 from CMRLib.study.series import KINDS, ROLES, ROLES_WITH_STATE, STACK, STATES, Series, Study, with_unique_keys
@@ -43,7 +44,7 @@ def read_study_json(path: Path) -> Study:
 
     ``file`` names an image file, or a folder of DICOM files (or, for irw, one DICOM file) that holds one series of the
     role; where it holds more, ``series_number`` says which. Phase images in that folder are found. Inversion times and
-    scheme that are not stated are those of the headers.
+    scheme that are not stated are those of the headers. ``hematocrit``, which ECV needs, is a fraction.
 
     A state that is not given is "rest" for irw and t1; a slice that is not given is "stack" for several slices and
     "mid" for one; a scheme that is not given is told from the inversion times, where they show one. Phase files hold
@@ -73,7 +74,7 @@ class _StudyError(ValueError):
 def _parse(content: Any, folder: Path) -> Study:
     if not isinstance(content, dict) or content.get("schema") != _SCHEMA:
         raise _StudyError(f'its "schema" must be "{_SCHEMA}"')
-    _no_others(content, {"schema", "id", "series"}, "the file")
+    _no_others(content, {"schema", "id", "series", "hematocrit"}, "the file")
     study_id = content.get("id")
     if not is_study_id(study_id):
         raise _StudyError('its "id" must be a name of letters, digits, ".", "_" and "-" (it names the result folder)')
@@ -81,7 +82,24 @@ def _parse(content: Any, folder: Path) -> Study:
     if not isinstance(entries, list) or not entries:
         raise _StudyError('its "series" must be a list with at least one series')
     series = [_series(entry, folder, f"series {number}") for number, entry in enumerate(entries, start=1)]
-    return Study(id=study_id, series=with_unique_keys(series), unrecognised=(), path=folder)
+    return Study(
+        id=study_id,
+        series=with_unique_keys(series),
+        unrecognised=(),
+        path=folder,
+        hematocrit=_hematocrit(content),
+    )
+
+
+def _hematocrit(content: dict[str, Any]) -> float | None:
+    value = content.get("hematocrit")
+    if value is None:
+        return None
+    if not _is_number(value):
+        raise _StudyError('its "hematocrit" must be a number from 0 to 1')
+    if fault := hematocrit_fault(float(value)):
+        raise _StudyError(f'its "hematocrit" is wrong: {fault}')
+    return float(value)
 
 
 def _series(entry: Any, folder: Path, where: str) -> Series:
