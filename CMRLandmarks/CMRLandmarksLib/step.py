@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,10 +68,13 @@ class LandmarksStep(Step):
         model = prediction.load_landmark_model(device=task.device)
         report = StepReport(device=str(model.device))
         report.models[TASK] = {"id": model.entry.id, "sha256": model.entry.sha256}
-        for source in task.sources(self.roles):
+        sources = task.sources(self.roles)
+        for done, source in enumerate(sources):
             start = time.perf_counter()
+            progress = task.part(done, len(sources))
+            progress(0.0)
             try:
-                made = _found(source, model)
+                made = _found(source, model, progress)
             except InputError as error:
                 report.errors.append(f"{source.key}: {error}")
                 continue
@@ -122,11 +125,11 @@ def _findings(found: LandmarksOfImages, index: int, answer: LandmarkPrediction) 
     )
 
 
-def _found(source: StepResult | Series, model: LandmarkModel) -> StepResult:
+def _found(source: StepResult | Series, model: LandmarkModel, progress: Callable[[float], None]) -> StepResult:
     made = images_of(source)
     found = LandmarksOfImages(
         frames=source.role == "cine" and made.series.slice != STACK,
-        predictions=tuple(prediction.predict_landmarks(made.images, made.geometry, model=model)),
+        predictions=tuple(prediction.predict_landmarks(made.images, made.geometry, model=model, progress=progress)),
         device=str(model.device),
         model=model.entry.id,
         model_sha256=model.entry.sha256,

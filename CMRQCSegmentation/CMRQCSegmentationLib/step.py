@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,11 +86,13 @@ class SegmentationStep(Step):
         report = StepReport(device=str(model.device))
         sources = task.sources(self.roles)
         report.warnings += _strays(task.study.path, [source.key for source in sources])
-        for source in sources:
+        for done, source in enumerate(sources):
             start = time.perf_counter()
+            progress = task.part(done, len(sources))
+            progress(0.0)
             try:
                 corrected = _corrected_file(task.study.path, source.key)
-                made = _segmented(source, model) if corrected is None else _corrected(source, corrected)
+                made = _segmented(source, model, progress) if corrected is None else _corrected(source, corrected)
             except InputError as error:
                 report.errors.append(f"{source.key}: {error}")
                 continue
@@ -151,10 +153,10 @@ def _strays(folder: Path, keys: list[str]) -> list[str]:
     ]
 
 
-def _segmented(source: StepResult | Series, model: SegmentationModel) -> StepResult:
+def _segmented(source: StepResult | Series, model: SegmentationModel, progress: Callable[[float], None]) -> StepResult:
     made = images_of(source)
     column_mm, row_mm, _thickness = made.geometry.spacing
-    answers = prediction.segment_slices(made.images, (row_mm, column_mm), model=model)
+    answers = prediction.segment_slices(made.images, (row_mm, column_mm), model=model, progress=progress)
     return replace(
         made,
         value=SegmentationOfImages(tuple(answers), str(model.device), model.entry.id, model.entry.sha256),

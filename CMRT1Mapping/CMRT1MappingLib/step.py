@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -89,10 +89,11 @@ class T1Step(Step):
             report.models[TASK] = {"id": model.entry.id, "sha256": model.entry.sha256}
         for done, series in enumerate(acquisitions):
             start = time.perf_counter()
-            task.progress(done / len(acquisitions))
+            progress = task.part(done, len(acquisitions))
+            progress(0.0)
             try:
                 images = series.load()
-                result = _mapped(series, images, model, task)
+                result = _mapped(series, images, model, task, progress)
                 if fault := map_fault(result.maps, result.heart):
                     raise InputError(fault)
             except InputError as error:
@@ -155,7 +156,13 @@ def _load_model(choices: Mapping[str, Any], device: str) -> MotionModel | None:
     return load_motion_model(device=device) if _corrects(choices) else None
 
 
-def _mapped(series: Series, images: SeriesImages, model: MotionModel | None, task: StepTask) -> T1Result:
+def _mapped(
+    series: Series,
+    images: SeriesImages,
+    model: MotionModel | None,
+    task: StepTask,
+    progress: Callable[[float], None],
+) -> T1Result:
     if series.inversion_times_ms is None:
         raise InputError("its inversion times cannot be read; state them with --inversion-times or in a study.json.")
     column_mm, row_mm, _thickness = images.geometry.spacing
@@ -170,4 +177,5 @@ def _mapped(series: Series, images: SeriesImages, model: MotionModel | None, tas
         ),
         model=model,
         device=task.device,
+        progress=progress,
     )

@@ -8,6 +8,8 @@ from typing import Any
 from CMRLib.batch.step import StepResult
 from CMRLib.provenance import result_attributes
 from CMRLib.scene.landmarks import ROLE, storeLandmarks, updateEntryLines
+from CMRLib.scene.parameters import setModuleNodes
+from CMRLib.scene.regions import segmentationOf
 from CMRLib.scene.volumes import addVolume
 
 
@@ -21,3 +23,12 @@ def addNodes(results: Sequence[StepResult], volumes: dict[str, Any]) -> None:
             ROLE, source=volume.GetID(), device=found.device, model=found.model, model_sha256=found.model_sha256
         )
         updateEntryLines(storeLandmarks(volume, found.predictions, attributes))
+
+
+def openModule(results: Sequence[StepResult], volumes: dict[str, Any]) -> None:
+    """Set the module to the first images with a slice to be looked at, and to their segmentation."""
+    if results:
+        doubtful = (made for made in results if any(answer.flagged for answer in made.value.predictions))
+        volume = volumes[next(doubtful, results[0]).key]
+        nodes = {"inputVolume": volume, "adoptedVolume": volume, "mapVolume": volume}
+        setModuleNodes("CMRLandmarks", {**nodes, "segmentationNode": segmentationOf(volume)})

@@ -23,7 +23,7 @@ from CMRLib.batch.plan import Plan, is_complete, plan_study
 from CMRLib.batch.registry import STEP_MODULES
 from CMRLib.batch.reporting import has_current_report, write_study_report
 from CMRLib.batch.results import SCENE_FILE, new_results, read_results, write_results
-from CMRLib.batch.step import StepResult, StepTask
+from CMRLib.batch.running import run_steps, tell_of_reading
 from CMRLib.errors import CMRError, DeviceError, MissingDependencyError, OutputError
 from CMRLib.export.pseudonyms import Scrubber
 from CMRLib.study.series import Study
@@ -152,8 +152,8 @@ def _process(job: Job) -> Outcome:
         results["made_from"] = {"inputs": inputs_of(study), "steps": plan.settings()}
         if earlier is not None and _inputs_of(earlier) and not are_same(_inputs_of(earlier), study):
             results["notes"].append(REPLACED)
-        _tell_of_reading(job, plan, results)
-        made = _run_steps(job, plan, partial, results)
+        tell_of_reading(study, plan, job.warnings, results)
+        made = run_steps(study, plan, partial, job.options.device, results)
         found = any(results[name] for name in STEP_MODULES)
         if found or not results["errors"]:
             if job.wants_dicom(earlier):
@@ -187,31 +187,6 @@ def _new_results(study_id: str, secret: bytes) -> dict[str, Any]:
 def _clean(results: dict[str, Any], study: Study) -> dict[str, Any]:
     """The results, without what sentences quote of a patient who is to have a pseudonym."""
     return Scrubber.of(study).scrub(results) if study.secret else results
-
-
-def _tell_of_reading(job: Job, plan: Plan, results: dict[str, Any]) -> None:
-    """Rank what was left out or done while reading: lost results, lost images, and what is as it should be."""
-    for item in job.study.unrecognised:
-        kind = "errors" if item.lost_role in plan.roles else "warnings" if item.lost_role else "notes"
-        results[kind].append(f"{item.what}: {item.reason}")
-    results["warnings"] += job.warnings
-    results["notes"] += [f"{series.key}: {note}" for series in job.study.series for note in series.notes]
-    results["errors"] += plan.missed
-    results["notes"] += plan.left_out
-
-
-def _run_steps(job: Job, plan: Plan, folder: Path, results: dict[str, Any]) -> dict[str, list[StepResult]]:
-    """Run the steps of a plan, and enter into ``results`` what they report; the results by the step's name."""
-    made: dict[str, list[StepResult]] = {}
-    for planned in plan.steps:
-        report = planned.step.run(StepTask(job.study, folder, made, job.options.device, planned.choices))
-        made[planned.step.name] = report.made
-        results[planned.step.name] = report.entries
-        results["models"] |= report.models
-        results["device"] = report.device or results["device"]
-        for kind in ("errors", "warnings", "notes"):
-            results[kind] += getattr(report, kind)
-    return made
 
 
 def _without_files(results: dict[str, Any], message: str) -> dict[str, Any]:

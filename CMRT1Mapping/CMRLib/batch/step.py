@@ -81,6 +81,10 @@ class StepTask:
         made = [result for results in self.earlier.values() for result in results if result.role in roles]
         return [*made, *(series for series in self.study.series if series.role in roles)]
 
+    def part(self, done: int, count: int) -> Callable[[float], None]:
+        """The progress of one of ``count`` parts of the step, ``done`` of which came before it."""
+        return lambda fraction: self.progress((done + fraction) / count)
+
 
 def images_of(source: StepResult | Series) -> StepResult:
     """The images of a series, or of an earlier result, as a result that has no value yet.
@@ -129,8 +133,9 @@ class Step(ABC):
             ``{"landmarks": "lv_center_px"}``.
         measures: what the report tells of each of its results.
         arguments: options that it brings to the command line.
-        scene: module whose ``addNodes(results, volumes)`` makes nodes of its results, see `CMRLib.scene.studies`. It is
-            named and not imported, as this layer knows no nodes.
+        scene: module whose ``addNodes(results, volumes)`` makes nodes of its results, and whose
+            ``openModule(results, volumes)``, if it has one, sets the step's own module to them, see
+            `CMRLib.scene.studies`. It is named and not imported, as this layer knows no nodes.
     """
 
     name: ClassVar[str]

@@ -29,6 +29,7 @@ PHASE = "CMR.Phase"
 SCHEME = "CMR.Scheme"
 STATE = "CMR.State"
 SLICE = "CMR.Slice"
+SERIES_ROLE = "CMR.SeriesRole"  # of a volume that was no acquisition: what series it shows
 FIELD_STRENGTH = "CMR.FieldStrength"
 
 
