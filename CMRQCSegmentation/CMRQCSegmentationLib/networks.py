@@ -15,6 +15,8 @@ DEPTHS = (1, 2, 3, 4, 5, 6)
 STEM = 2  # pixels of a cell's side
 WIDTHS = (32, 64, 96, 96, 96, 96, 96)  # channels per level, finest first
 FINDER_DEPTH = 5
+# Share of histogram equalisation in what the finder sees: post-contrast T1 maps with noisy lungs need it.
+FINDER_EQUALISED = 0.5
 # Rows and columns of the view of the whole image in which the heart is found, and of the crop around it.
 WHOLE_SIZE = 96
 CROP_SIZE = 96

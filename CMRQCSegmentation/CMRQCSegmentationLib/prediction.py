@@ -24,6 +24,7 @@ from CMRQCSegmentationLib.candidates import (
 from CMRQCSegmentationLib.locating import Place, place_in, places_of_stack
 from CMRQCSegmentationLib.plausible import plausible_heart
 from CMRQCSegmentationLib.quality import CONFIDENCE, THRESHOLD, QualityModel
+from CMRQCSegmentationLib.signs import signs_of
 from CMRQCSegmentationLib.views import View, rescaled
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ BLANK = "the slice is blank"
 NO_HEART = "no heart was found"
 GAP = "no heart was found here, but in the slices on both sides"
 UNSURE = "the predicted Dice is low"
+DOUBTFUL = "image or outline look like those of wrong answers"
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class SegmentationModel:
         networks: the ensemble, shallowest first.
         quality: predicts the Dice; None in a model whose regressions are not fitted yet.
         finder_turns: in how many orientations, up to 8, the finder looks at the whole image.
+        finder_equalised: share of histogram equalisation in what the finder looks at.
         turns: in how many orientations, up to 8, each network looks at a crop.
         passes: how often the crop is made; from the second on around what the deepest network found in the one before.
         device: where they are.
@@ -58,6 +61,7 @@ class SegmentationModel:
     networks: tuple[nn.Module, ...]
     quality: QualityModel | None
     finder_turns: int
+    finder_equalised: float
     turns: int
     passes: int
     device: torch.device
@@ -70,11 +74,13 @@ class Candidates:
 
     Attributes:
         maps: float16 (candidate, 2, row, column), see `CMRQCSegmentationLib.candidates`.
+        crop: float16 (row, column), 0 to 1, what the networks saw.
         view: of the crop.
         shape: rows and columns of the source.
     """
 
     maps: np.ndarray
+    crop: np.ndarray
     view: View
     shape: tuple[int, int]
 
@@ -101,7 +107,8 @@ class SliceSegmentation:
         reason: why, or "".
         candidate: name of the chosen candidate, or "".
         candidates: all of them; None where no network was asked.
-        predictions: predicted Dice of every candidate, in the order of `candidate_names`.
+        predictions: predicted Dice of every candidate, in the order of `candidate_names`; what the signs say of the
+            chosen one is taken to hold for all.
     """
 
     slice: int
@@ -138,6 +145,7 @@ def load_segmentation_model(model: str | Path = DEFAULT_MODEL, device: str = "au
         networks=tuple(networks),
         quality=QualityModel.from_dict(contract["quality"]) if "quality" in contract else None,
         finder_turns=int(contract["finder_turns"]),
+        finder_equalised=float(contract.get("finder_equalised", 0.0)),
         turns=int(contract["turns"]),
         passes=int(contract["passes"]),
         device=chosen,
@@ -238,10 +246,11 @@ def _candidates_of(
     shape = planes[0].shape
     whole = View.whole((shape[0], shape[1]), spacing, WHOLE_SIZE)
     seen = [whole.sample(plane) for plane in planes]
-    (shares,) = _shares([model.finder], seen, model.finder_turns, batch, model, done)
+    (shares,) = _shares([model.finder], seen, model.finder_turns, batch, model, done, model.finder_equalised)
     places = places_of_stack([place_in(part, whole, spacing) for part in nested_maps(shares)])
     asked = [i for i, place in enumerate(places) if place is not None]
     views: list[View] = []
+    crops: list[np.ndarray] = []
     maps = np.zeros((len(model.networks), 0, 2, CROP_SIZE, CROP_SIZE), dtype=np.float32)
     for turn in range(model.passes if asked else 0):
         step = 1 + turn
@@ -260,7 +269,8 @@ def _candidates_of(
     results: list[Candidates | str] = [NO_HEART] * len(planes)
     for n, (i, view) in enumerate(zip(asked, views, strict=True)):
         cleaned = np.stack([plausible_heart(part) for part in with_combined(maps[:, n])])
-        results[i] = Candidates(cleaned.astype(np.float16), view, (shape[0], shape[1]))
+        seen_crop = _normalised(crops[n : n + 1])[0].numpy().astype(np.float16)
+        results[i] = Candidates(cleaned.astype(np.float16), seen_crop, view, (shape[0], shape[1]))
     return results
 
 
@@ -275,6 +285,7 @@ def _shares(
     batch: int,
     model: SegmentationModel,
     done: Callable[[float], None],
+    equalised: float = 0.0,
 ) -> np.ndarray:
     """Class shares of every view by every network, mean over its orientations.
 
@@ -283,13 +294,13 @@ def _shares(
     """
     import torch
 
-    from CMRLib.networks.normalise import quantile_normalise
+    from CMRLib.networks.normalise import part_equalised
 
     parts = []
     with torch.inference_mode():
         for start in range(0, len(views), batch):
-            chunk = torch.from_numpy(np.stack(views[start : start + batch])).to(model.device)
-            images = quantile_normalise(chunk, QUANTILES, 1.0)[:, None]
+            chunk = _normalised(views[start : start + batch]).to(model.device)
+            images = part_equalised(chunk, equalised)[:, None]
             answers = []
             for network in networks:
                 turned = [_turned(network(_turned(images, k)).softmax(dim=1), k, back=True) for k in range(turns)]
@@ -297,6 +308,15 @@ def _shares(
             parts.append(torch.stack(answers).float().cpu().numpy())
             done(min(start + batch, len(views)) / len(views))
     return np.concatenate(parts, axis=1)
+
+
+def _normalised(views: Sequence[np.ndarray]) -> torch.Tensor:
+    """Views as the networks see them, (view, row, column)."""
+    import torch
+
+    from CMRLib.networks.normalise import quantile_normalise
+
+    return quantile_normalise(torch.from_numpy(np.stack(views)), QUANTILES, 1.0)
 
 
 def _turned(images: torch.Tensor, turn: int, back: bool = False) -> torch.Tensor:
@@ -316,18 +336,22 @@ def _answer(
         reason = BLANK if found == BLANK else ""
         return SliceSegmentation(number, nothing, np.nan, np.nan, bool(reason), reason, "", None, ())
     predictions = quality.predict(found.matrix())
-    best = int(np.argmax(predictions))
-    predicted = float(predictions[best])
+    best = int(quality.choose(predictions))
+    signs = signs_of(found.crop, found.maps, best)
+    first = float(predictions[best])
+    predicted = quality.refined(first, signs)
+    doubtful = quality.doubtful(first, signs)
+    reason = DOUBTFUL if doubtful else UNSURE if predicted < threshold else ""
     return SliceSegmentation(
         slice=number,
         labels=found.labels(best),
         predicted_dice=predicted,
         lower_bound=quality.lower_bound(predicted, CONFIDENCE),
-        flagged=predicted < threshold,
-        reason=UNSURE if predicted < threshold else "",
+        flagged=bool(reason),
+        reason=reason,
         candidate=candidate_names(len(predictions) // 2)[best],
         candidates=found,
-        predictions=tuple(predictions.tolist()),
+        predictions=tuple(np.clip(predictions + predicted - first, 0.0, 1.0).tolist()),
     )
 
 

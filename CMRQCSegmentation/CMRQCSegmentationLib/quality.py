@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from CMRLib.errors import MissingDependencyError
+from CMRQCSegmentationLib.judging import SignModel
 
 THRESHOLD = 0.7  # of the predicted Dice, below which a slice is flagged (thesis, 4.3)
 CONFIDENCE = 0.9
 LEVELS = (0.8, 0.9, 0.95)
+# How much better than the deepest network's another candidate must be predicted to be; by validation patients.
+DEEPEST_LEAD = 0.01
 # The bound's distance grows with how far the prediction is from 1, and is never less than with this much.
 _FLOOR = 0.05
 _RIDGE = 1e-3  # keeps the regressions of near-equal columns from swinging; the printed ones have none
@@ -26,11 +29,36 @@ class QualityModel:
         weights: float64 (candidate, candidate), of the Dice with every candidate.
         bias: float64 (candidate,).
         margins: for each confidence level, by how much the prediction may be too high, in units of `margin_unit`.
+        answer: predicts the chosen candidate's Dice from its regression's prediction and its signs, see
+            `CMRQCSegmentationLib.signs`; None where the prediction stays as it is.
+        doubt: above 0 where the same inputs are those of bad answers; None where nothing is doubted.
     """
 
     weights: np.ndarray
     bias: np.ndarray
     margins: Mapping[float, float]
+    answer: SignModel | None = None
+    doubt: SignModel | None = None
+
+    def choose(self, predictions: np.ndarray) -> np.ndarray:
+        """Number of the candidate that is the answer: the highest prediction's, in doubt the deepest network's.
+
+        Args:
+            predictions: (..., candidate); the first half are the single networks', the deepest last.
+        """
+        favoured = np.array(predictions, dtype=float)
+        favoured[..., favoured.shape[-1] // 2 - 1] += DEEPEST_LEAD
+        return favoured.argmax(axis=-1)
+
+    def refined(self, predicted: float, signs: np.ndarray) -> float:
+        """Predicted Dice of an answer from its regression's prediction and its signs, 0 to 1."""
+        if self.answer is None:
+            return predicted
+        return float(np.clip(self.answer.value(np.concatenate([[predicted], signs])), 0.0, 1.0))
+
+    def doubtful(self, predicted: float, signs: np.ndarray) -> bool:
+        """Whether the signs are those of bad answers, whatever the predicted Dice."""
+        return self.doubt is not None and bool(self.doubt.value(np.concatenate([[predicted], signs])) > 0.0)
 
     def predict(self, matrix: np.ndarray) -> np.ndarray:
         """Predicted Dice of every candidate, 0 to 1.
@@ -53,7 +81,12 @@ class QualityModel:
             "weights": np.round(self.weights, 6).tolist(),
             "bias": np.round(self.bias, 6).tolist(),
             "margins": {str(level): round(margin, 6) for level, margin in self.margins.items()},
+            **{name: model.to_dict() for name, model in self._sign_models().items()},
         }
+
+    def _sign_models(self) -> dict[str, SignModel]:
+        models = {"answer": self.answer, "doubt": self.doubt}
+        return {name: model for name, model in models.items() if model is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> QualityModel:
@@ -64,7 +97,9 @@ class QualityModel:
         """
         try:
             margins = {float(level): float(margin) for level, margin in values["margins"].items()}
-            model = cls(np.array(values["weights"], dtype=float), np.array(values["bias"], dtype=float), margins)
+            weights, bias = (np.array(values[name], dtype=float) for name in ("weights", "bias"))
+            answer, doubt = (SignModel.from_dict(values[n]) if n in values else None for n in ("answer", "doubt"))
+            model = cls(weights, bias, margins, answer, doubt)
             if model.weights.shape != (len(model.bias),) * 2 or CONFIDENCE not in margins:
                 raise ValueError("shape")
             return model
@@ -111,31 +146,3 @@ def conformal_margin(predicted: np.ndarray, truths: np.ndarray, confidence: floa
     scores = np.sort((predicted - truths) / margin_unit(predicted))
     rank = int(np.ceil((len(scores) + 1) * confidence))
     return float(scores[min(rank, len(scores)) - 1]) if len(scores) else 1.0
-
-
-def fit_quality(matrices: np.ndarray, truths: np.ndarray, subjects: list[str], folds: int = 8) -> QualityModel:
-    """Fit the regressions on all images, and the bound on predictions for subjects left out in turn.
-
-    Args:
-        matrices: (image, candidate, candidate).
-        truths: (image, candidate), Dice with the truth.
-        subjects: of each image; those of one subject are left out together.
-        folds: parts that the subjects are divided into.
-    """
-    names = sorted(set(subjects))
-    fold_of = {name: i % min(folds, len(names)) for i, name in enumerate(names)}
-    fold = np.array([fold_of[name] for name in subjects])
-    predicted, reached = [], []
-    for i in sorted(set(fold_of.values())):
-        held = fold == i
-        if held.all():
-            break
-        part = QualityModel(*fit_regressions(matrices[~held], truths[~held]), {})
-        answers = part.predict(matrices[held])
-        best = answers.argmax(axis=1)
-        rows = np.arange(len(best))
-        predicted.append(answers[rows, best])
-        reached.append(truths[held][rows, best])
-    weights, bias = fit_regressions(matrices, truths)
-    answers, dices = (np.concatenate(parts) if parts else np.zeros(0) for parts in (predicted, reached))
-    return QualityModel(weights, bias, {level: conformal_margin(answers, dices, level) for level in LEVELS})

@@ -161,6 +161,35 @@ def _evaluate(options: argparse.Namespace) -> None:
         commands.publish(options.output, name, result)
 
 
+def _add_sources_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--without-acdc", type=Path, help="weights file of a training without ACDC")
+    add("--without-emidec", type=Path, help="weights file of a training without EMIDEC")
+    commands.add_data_option(parser, "with acdc-dev and emidec-dev")
+    commands.add_device_option(parser, "cpu")
+    add("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
+
+
+def _evaluate_sources(options: argparse.Namespace) -> None:
+    """The model that ships beside models that were trained without a data set, on that set's test images."""
+    from CMRLib.errors import InputError
+    from CMRQCSegmentationLib.prediction import load_segmentation_model
+    from CMRQCSegmentationLib.research import report, sources
+    from CMRQCSegmentationLib.research.slices import read_data_set
+
+    files = {"acdc": options.without_acdc, "emidec": options.without_emidec}
+    given = {name: path for name, path in files.items() if path is not None}
+    if not given:
+        raise InputError("Name a weights file with --without-acdc or --without-emidec.")
+    commands.use_threads(options.threads)
+    sets = {report.NAMES[name]: list(read_data_set(options.data / f"{name}-dev", name, "test")) for name in given}
+    without = {report.NAMES[name]: load_segmentation_model(path, options.device) for name, path in given.items()}
+    shipped = load_segmentation_model(DEFAULT_MODEL, options.device)
+    result = sources.report_sources(sets, shipped, without)
+    result["models"] = {label: model.entry.sha256 for label, model in {"shipped": shipped, **without}.items()}
+    commands.publish(options.output, "segmentation_sources", result)
+
+
 TRAININGS = (
     Subcommand("segmentation", "myocardium and blood pool of the left ventricle", _add_training_options, _train),
     Subcommand(
@@ -176,5 +205,11 @@ EVALUATIONS = (
         "segmentation and its predicted Dice on test images",
         _add_evaluation_options,
         _evaluate,
+    ),
+    Subcommand(
+        "segmentation-sources",
+        "segmentation of a data set that no training used",
+        _add_sources_options,
+        _evaluate_sources,
     ),
 )

@@ -11,9 +11,10 @@ import numpy as np
 
 from CMRLib.anatomy.insertions import LEFT_VENTRICLE
 from CMRLib.anatomy.insertions import MYOCARDIUM as WALL_LABEL
-from CMRQCSegmentationLib.candidates import BLOOD_POOL, MYOCARDIUM, dice
+from CMRQCSegmentationLib.candidates import BLOOD_POOL, MYOCARDIUM, candidate_names, dice
 from CMRQCSegmentationLib.prediction import Candidates, SegmentationModel, find_candidates, segment_slices
 from CMRQCSegmentationLib.quality import THRESHOLD
+from CMRQCSegmentationLib.research.quality_fit import QualityExamples
 from CMRQCSegmentationLib.research.slices import LabelledSlice
 
 
@@ -132,7 +133,7 @@ def judge(slices: Iterable[LabelledSlice], model: SegmentationModel) -> Judged:
             agreement = np.nan
             if result.candidates is not None:
                 deepest = result.candidates.labels(len(model.networks) - 1)
-                row = result.candidates.matrix()[int(np.argmax(result.predictions))]
+                row = result.candidates.matrix()[candidate_names(len(model.networks)).index(result.candidate)]
                 agreement = (row.sum() - 1.0) / (len(row) - 1)
             rows.append(
                 (
@@ -206,28 +207,23 @@ def detection(judged: Judged) -> dict[str, float]:
     }
 
 
-def candidate_examples(
-    slices: Iterable[LabelledSlice], model: SegmentationModel
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """What the regressions are fitted on.
-
-    Returns:
-        Matrices (image, candidate, candidate), true Dice (image, candidate), and the subject of each image; images
-        that show no heart, or for which no network was asked, are left out.
-    """
-    matrices, truths, subjects = [], [], []
+def candidate_examples(slices: Iterable[LabelledSlice], model: SegmentationModel) -> QualityExamples:
+    """What the prediction of quality is fitted on; images for which no network was asked are left out."""
+    kept, truths, members_of = [], [], []
     for members in stacks_of(slices):
         found = find_candidates(np.stack([m.image for m in members]), members[0].spacing, model)
         for item, candidates in zip(members, found, strict=True):
-            if not isinstance(candidates, Candidates):
-                continue
-            truth = truth_of(item)
-            if not truth.any():
-                continue
-            matrices.append(candidates.matrix())
-            truths.append([dice(candidates.labels(i), truth) for i in range(len(candidates.maps))])
-            subjects.append(item.subject)
-    return np.stack(matrices), np.array(truths), subjects
+            if isinstance(candidates, Candidates):
+                truth = truth_of(item)
+                kept.append(candidates)
+                truths.append([dice(candidates.labels(i), truth) for i in range(len(candidates.maps))])
+                members_of.append(item)
+    return QualityExamples(
+        tuple(kept),
+        np.array(truths),
+        tuple(item.subject for item in members_of),
+        np.array([bool(truth_of(item).any()) for item in members_of]),
+    )
 
 
 def seconds_per_slice(image: np.ndarray, model: SegmentationModel, repeats: int = 7) -> dict[str, float]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -42,6 +43,7 @@ CROP_ELASTIC, WHOLE_ELASTIC = 0.022, 0.015  # largest standard deviation of the 
 CROP_SHIFT_PX, CROP_SCALE = 7.0, (0.78, 1.5)
 CROP_STRETCH, WHOLE_STRETCH = 0.08, 0.2
 WHOLE_SCALE = (0.35, 1.3)
+NO_WEIGHTS: Mapping[str, float] = MappingProxyType({})
 
 
 class Batch(NamedTuple):
@@ -70,11 +72,16 @@ class Drawn(NamedTuple):
 
 
 class Examples:
-    """Random images of several banks, each bank with its share."""
+    """Random images of several banks, each bank with its share; ``weights`` are how often contrasts are drawn in it."""
 
-    def __init__(self, banks: Mapping[str, Bank], shares: Mapping[str, float]) -> None:
+    def __init__(
+        self, banks: Mapping[str, Bank], shares: Mapping[str, float], weights: Mapping[str, float] = NO_WEIGHTS
+    ) -> None:
         self.bank = bank = Bank.joined(list(banks.values()))
-        share = [torch.full((len(part),), shares[name] / len(part)) for name, part in banks.items()]
+        share = []
+        for name, part in banks.items():
+            each = torch.tensor([weights.get(contrast, 1.0) for contrast in part.contrasts])
+            share.append(shares[name] * each / each.sum())
         empty = torch.tensor([not labels.any() for labels in bank.labels])[torch.from_numpy(bank.label_of)]
         self.share = torch.cat(share) * torch.where(empty, EMPTY_WEIGHT, 1.0)
         self.images = torch.from_numpy(bank.images)

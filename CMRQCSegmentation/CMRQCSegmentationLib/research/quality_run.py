@@ -10,17 +10,23 @@ import numpy as np
 from CMRLib.networks.models import ModelEntry, load_weights, write_weights
 from CMRLib.training.splits import seeds_of_split
 from CMRQCSegmentationLib.prediction import TASK, load_segmentation_model
-from CMRQCSegmentationLib.quality import QualityModel, fit_quality
+from CMRQCSegmentationLib.quality import QualityModel
+from CMRQCSegmentationLib.research.damage import damaged_copies
 from CMRQCSegmentationLib.research.data import VALIDATION_ANATOMIES, TrainingImages
 from CMRQCSegmentationLib.research.evaluation import candidate_examples
+from CMRQCSegmentationLib.research.quality_fit import QualityExamples, fit_quality
 from CMRQCSegmentationLib.research.slices import LabelledSlice, read_data_set, rendered_slices, simulated_slices
+from CMRQCSegmentationLib.signs import signs_of
+
+DAMAGE_SEED = 5
 
 
 def quality_slices(source: TrainingImages) -> list[LabelledSlice]:
     """Images of validation patients and bodies; of whole stacks, as they are used.
 
-    Spoiled copies are not among them: on those, networks that agree on a wrong place teach the regressions to distrust
-    agreement everywhere, which doubled the error on images as they are (measured on the validation patients).
+    The prediction of the Dice is fitted on these alone: with damaged copies among them the regressions learn to
+    distrust agreement everywhere, which doubled the error on images as they are (measured on the validation patients).
+    The damaged copies teach the doubts, see `add_quality`.
     """
     slices: list[LabelledSlice] = []
     for name, folder in (("acdc", source.acdc), ("emidec", source.emidec)):
@@ -55,9 +61,12 @@ def add_quality(
     """
     model = load_segmentation_model(path, "cpu")
     chosen = quality_slices(source) if slices is None else slices
-    matrices, truths, subjects = candidate_examples(chosen, model)
-    quality = fit_quality(matrices, truths, subjects)
-    report(_described(quality, matrices, truths))
+    clean = candidate_examples(chosen, model)
+    damaged = candidate_examples(damaged_copies(chosen, DAMAGE_SEED), model)
+    quality = fit_quality(clean, damaged)
+    report(_described(quality, clean.of(clean.there)))
+    subjects = len(set(clean.subjects))
+    measured = {"images": int(clean.there.sum()), "damaged": len(damaged.truths), "subjects": subjects}
     weights = load_weights(path, TASK)
     entry = weights.entry
     return write_weights(
@@ -70,16 +79,19 @@ def add_quality(
         training_data=entry.training_data,
         licence=entry.licence,
         date=entry.date,
-        accuracy={**entry.accuracy, "quality": {"images": len(truths), "subjects": len(set(subjects))}},
+        accuracy={**entry.accuracy, "quality": measured},
     )
 
 
-def _described(quality: QualityModel, matrices: np.ndarray, truths: np.ndarray) -> str:
-    predictions = quality.predict(matrices)
-    best = predictions.argmax(axis=1)
+def _described(quality: QualityModel, examples: QualityExamples) -> str:
+    predictions = quality.predict(examples.matrices())
+    best = quality.choose(predictions)
     rows = np.arange(len(best))
-    error = np.abs(predictions[rows, best] - truths[rows, best]).mean()
+    parts = zip(examples.candidates, best, predictions[rows, best], strict=True)
+    predicted = [quality.refined(first, signs_of(part.crop, part.maps, int(i))) for part, i, first in parts]
+    reached = examples.truths[rows, best]
     return (
-        f"{len(best)} images; chosen candidates reach {truths[rows, best].mean():.3f}, the best of all "
-        f"{truths.max(axis=1).mean():.3f}; error on the images fitted {error:.3f}; margins {dict(quality.margins)}"
+        f"{len(best)} images; chosen candidates reach {reached.mean():.3f}, the best of all "
+        f"{examples.truths.max(axis=1).mean():.3f}; error on the images fitted "
+        f"{np.abs(np.array(predicted) - reached).mean():.3f}; margins {dict(quality.margins)}"
     )

@@ -93,8 +93,11 @@ def _ghosted(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     strength = rng.uniform(2.0, 14.0)
     result = spectrum.copy()
     frequency = np.fft.fftshift(np.fft.fftfreq(lines))
-    for first, last in zip([0, *edges], [*edges, lines], strict=True):
-        shift = rng.normal(0.0, strength)
+    bounds = list(zip([0, *edges], [*edges, lines], strict=True))
+    shifts = rng.normal(0.0, strength, len(bounds))
+    # The middle of k-space says where the heart shows, and the labels are to lie there.
+    middle = next(i for i, (first, last) in enumerate(bounds) if first <= lines // 2 < last)
+    for (first, last), shift in zip(bounds, shifts - shifts[middle], strict=True):
         factor = np.exp(-2j * np.pi * frequency[first:last] * shift)
         part = (slice(first, last), slice(None)) if axis == 0 else (slice(None), slice(first, last))
         result[part] = spectrum[part] * (factor[:, None] if axis == 0 else factor[None, :])

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from CMRLib.networks.normalise import part_equalised
 from CMRLib.training.augmentation import PLAIN, ContrastStrength
-from CMRQCSegmentationLib.networks import DEPTHS, compact_ensemble, finder, segmentation_loss
+from CMRQCSegmentationLib.networks import DEPTHS, FINDER_EQUALISED, compact_ensemble, finder, segmentation_loss
 from CMRQCSegmentationLib.research import paper
 from CMRQCSegmentationLib.research.bank import Bank
 from CMRQCSegmentationLib.research.examples import (
@@ -102,10 +103,11 @@ class FinderTask(_SegmentationTask):
         return finder()
 
     def batch(self, size: int, generator: torch.Generator) -> Batch:
-        return whole_batch(self.examples.draw(size, generator), generator, self.strength, self.scars)
+        drawn = self.examples.draw(size, generator)
+        return _equalised(whole_batch(drawn, generator, self.strength, self.scars))
 
     def views(self, drawn: Drawn) -> Batch:
-        return whole_views(drawn)
+        return _equalised(whole_views(drawn))
 
 
 class PaperTask(_SegmentationTask):
@@ -127,6 +129,11 @@ class PaperTask(_SegmentationTask):
 
     def views(self, drawn: Drawn) -> Batch:
         return whole_views(drawn, paper.SIZE)
+
+
+def _equalised(batch: Batch) -> Batch:
+    image = part_equalised(batch.image[:, 0], FINDER_EQUALISED)[:, None]
+    return Batch(image, batch.target)
 
 
 def myocardial_dice(answers: Tensor, targets: Tensor) -> Tensor:

@@ -15,16 +15,23 @@ from CMRLib.errors import InputError
 from CMRLib.networks.models import ModelEntry
 from CMRLib.training.entries import TrainingData, run_accuracy, write_model
 from CMRLib.training.trainer import METRICS, Task, TrainingOptions, read_average, train
-from CMRQCSegmentationLib.networks import CROP_RADIUS_PX, CROP_SIZE, DEPTHS, FINDER_DEPTH, WHOLE_SIZE
+from CMRQCSegmentationLib.networks import CROP_RADIUS_PX, CROP_SIZE, DEPTHS, FINDER_DEPTH, FINDER_EQUALISED, WHOLE_SIZE
 from CMRQCSegmentationLib.prediction import QUANTILES, TASK
-from CMRQCSegmentationLib.research.data import SHARES, TrainingImages, training_banks, validation_bank
+from CMRQCSegmentationLib.research.data import (
+    FINDER_SHARES,
+    FINDER_WEIGHTS,
+    SHARES,
+    TrainingImages,
+    training_banks,
+    validation_bank,
+)
 from CMRQCSegmentationLib.research.examples import Examples
 from CMRQCSegmentationLib.research.training import EnsembleTask, FinderTask, PaperTask
 
 FINDER = "finder"
 FINDER_TURNS, TURNS, PASSES = (
     8,
-    2,
+    4,
     3,
 )  # how the shipped model looks at a crop, see `CMRQCSegmentationLib.prediction.SegmentationModel`
 
@@ -68,7 +75,7 @@ def train_part(
     banks = training_banks(source, cache)
     validation = validation_bank(source, cache)
     report(", ".join(f"{len(bank)} {name}" for name, bank in banks.items()) + f", {len(validation)} for validation")
-    examples = Examples(banks, SHARES)
+    examples = Examples(banks, FINDER_SHARES, FINDER_WEIGHTS) if part == FINDER else Examples(banks, SHARES)
     task: Task
     folder = output / (FINDER if part == FINDER else part_name(depths))
     if architecture == "paper":
@@ -180,6 +187,7 @@ def assemble(
             "normalisation": f"quantiles {QUANTILES[0]} and {QUANTILES[1]} of the view's non-zero pixels to 0 and 1",
             "depths": list(depths),
             "finder_turns": FINDER_TURNS,
+            "finder_equalised": FINDER_EQUALISED,
             "turns": TURNS,
             "passes": PASSES,
         },

@@ -44,4 +44,4 @@ def ring_model(shifts=(0, 0, 0), margins=None):
     quality = QualityModel(np.full((count, count), 1.0 / count), np.zeros(count), margins or {0.9: 0.5})
     entry = ModelEntry("ring", "segmentation", "drawn", "", "", 0, {}, (), "Apache-2.0", "2026-11-25")
     networks = tuple(Brightness(shift).eval() for shift in shifts)
-    return SegmentationModel(Brightness().eval(), networks, quality, 1, 1, 1, torch.device("cpu"), entry)
+    return SegmentationModel(Brightness().eval(), networks, quality, 1, 0.0, 1, 1, torch.device("cpu"), entry)

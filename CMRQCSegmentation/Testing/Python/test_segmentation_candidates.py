@@ -14,7 +14,11 @@ from CMRQCSegmentationLib.candidates import (
     with_combined,
 )
 from CMRQCSegmentationLib.plausible import plausible_heart
-from CMRQCSegmentationLib.quality import QualityModel, conformal_margin, fit_quality, fit_regressions, margin_unit
+from CMRQCSegmentationLib.prediction import Candidates
+from CMRQCSegmentationLib.quality import QualityModel, conformal_margin, fit_regressions, margin_unit
+from CMRQCSegmentationLib.research.quality_fit import QualityExamples, fit_quality
+from CMRQCSegmentationLib.signs import SIGNS, signs_of
+from CMRQCSegmentationLib.views import View
 
 
 def maps_of(labels):
@@ -94,15 +98,65 @@ def test_a_bound_from_too_few_images_is_the_widest_seen():
     assert conformal_margin(np.zeros(0), np.zeros(0), 0.9) == 1.0
 
 
-def test_quality_is_fitted_by_subject_and_survives_its_dictionary():
+def judged_rings(count, spoiled):
+    """Candidates of rings: two that lie apart as far as they are wrong; spoiled ones agree, on a grey image."""
     rng = np.random.default_rng(5)
-    matrices = rng.uniform(0.5, 1.0, (60, 4, 4))
-    truths = matrices.mean(axis=2) + rng.normal(0, 0.02, (60, 4))
-    quality = fit_quality(matrices, truths, [f"patient{i % 10}" for i in range(60)])
+    kept, truths = [], []
+    for _ in range(count):
+        shift = int(rng.integers(0, 9))
+        image, labels = drawn_ring((96, 96), (48, 48))
+        single = np.stack([np.roll(maps_of(labels), 0 if spoiled else step, axis=2) for step in (shift, -shift)])
+        crop = np.full_like(image, 0.5) + 0.02 * rng.standard_normal(image.shape) if spoiled else image
+        maps = with_combined(single).astype(np.float16)
+        kept.append(Candidates(maps, crop.astype(np.float16), View(np.ones(2), np.zeros(2), 96), (96, 96)))
+        truths.append([0.3 if spoiled else dice(labels_of(part), labels) for part in maps])
+    subjects = tuple(f"patient{i % 10}" for i in range(count))
+    return QualityExamples(tuple(kept), np.array(truths), subjects, np.ones(count, dtype=bool))
+
+
+def test_quality_is_fitted_by_subject_and_survives_its_dictionary():
+    clean, damaged = judged_rings(60, spoiled=False), judged_rings(40, spoiled=True)
+    quality = fit_quality(clean, damaged)
     again = QualityModel.from_dict(quality.to_dict())
+    matrices = clean.matrices()
     np.testing.assert_allclose(again.predict(matrices), quality.predict(matrices), atol=1e-4)
     assert quality.margins[0.8] <= quality.margins[0.9] <= quality.margins[0.95]
     assert again.lower_bound(0.9) < 0.9
+    errors, doubted = [], []
+    for examples in (clean, damaged):
+        for part, truths in zip(examples.candidates, examples.truths, strict=True):
+            predictions = again.predict(part.matrix())
+            best = int(again.choose(predictions))
+            signs = signs_of(part.crop, part.maps, best)
+            errors.append(abs(again.refined(float(predictions[best]), signs) - truths[best]))
+            doubted.append((again.doubtful(float(predictions[best]), signs), truths[best] >= 0.7))
+    assert np.mean(errors[:60]) < 0.03
+    assert all(doubt for doubt, _ in doubted[60:]), "candidates that agree on a grey image"
+    assert np.mean([doubt for doubt, good in doubted[:60] if good]) < 0.15
+
+
+def test_without_damaged_images_nothing_is_doubted():
+    quality = fit_quality(judged_rings(30, spoiled=False))
+    assert quality.answer is not None and quality.doubt is None
+    assert not quality.doubtful(0.1, np.zeros(len(SIGNS)))
+
+
+def test_in_doubt_the_deepest_network_answers():
+    quality = QualityModel(np.zeros((4, 4)), np.zeros(4), {0.9: 0.1})
+    assert quality.choose(np.array([0.800, 0.800, 0.805, 0.7])) == 1
+    assert quality.choose(np.array([0.800, 0.800, 0.850, 0.7])) == 2
+
+
+def test_signs_are_finite_without_a_heart_and_tell_a_broken_ring():
+    image, labels = drawn_ring((96, 96), (48, 48))
+    maps = with_combined(np.stack([maps_of(labels)] * 2))
+    whole = dict(zip(SIGNS, signs_of(image, maps, 0), strict=True))
+    assert whole["agreement"] == 1.0 and whole["inner edge all round"] > 0.99 and whole["roundness"] < 0.05
+    broken = labels.copy()
+    broken[:, 60:] = 0
+    found = dict(zip(SIGNS, signs_of(image, with_combined(np.stack([maps_of(broken)] * 2)), 0), strict=True))
+    assert found["roundness"] > whole["roundness"] and found["evenness of wall"] > whole["evenness of wall"]
+    assert np.isfinite(signs_of(np.zeros((96, 96)), np.zeros_like(maps), 0)).all()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from CMRLib.training.trainer import TrainingOptions
 from CMRQCSegmentationLib.networks import CROP_RADIUS_PX, CROP_SIZE, DEPTHS, WHOLE_SIZE, CompactUNet, segmentation_loss
 from CMRQCSegmentationLib.prediction import load_segmentation_model, segment_slices
 from CMRQCSegmentationLib.research.bank import Bank, bank_of
+from CMRQCSegmentationLib.research.damage import DAMAGES, damaged_copies
 from CMRQCSegmentationLib.research.data import TrainingImages, training_banks
 from CMRQCSegmentationLib.research.evaluation import detection, judge, summarise, truth_of
 from CMRQCSegmentationLib.research.examples import Examples, crop_batch, fixed_crops, whole_batch
@@ -24,7 +25,8 @@ from CMRQCSegmentationLib.research.painted_scars import painted_scars
 from CMRQCSegmentationLib.research.paper import PaperUNet, paper_loss
 from CMRQCSegmentationLib.research.quality_run import add_quality
 from CMRQCSegmentationLib.research.slices import LabelledSlice, read_data_set, simulated_slices
-from CMRQCSegmentationLib.research.spoiling import SPOILINGS, spoiled_copies
+from CMRQCSegmentationLib.research.sources import report_sources
+from CMRQCSegmentationLib.research.spoiling import SPOILINGS, spoil, spoiled_copies
 from CMRQCSegmentationLib.research.training_run import assemble, shallower, train_part
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -151,7 +153,53 @@ def test_spoiled_copies_tell_what_they_still_show(kind):
     assert item.image.shape == item.labels.shape and np.isfinite(item.image).all()
     assert bool(item.labels.any()) == (kind not in ("wrong slice", "no heart"))
     if item.image.shape == image.shape:
-        assert np.abs(item.image - image).mean() > 0.005
+        assert np.abs(item.image - image).mean() > 0.003
+
+
+def test_a_heart_that_moved_shows_where_its_labels_are():
+    image, labels = drawn_ring((160, 160), (70.0, 80.0))
+    away = []
+    for seed in range(15):
+        moved, kept = spoil(image, labels_as_experts(labels), "motion", np.random.default_rng(seed))
+        bright = np.argwhere(moved > 0.7).mean(axis=0)
+        away.append(np.hypot(*(bright - np.argwhere(kept == LEFT_VENTRICLE).mean(axis=0))))
+    assert np.median(away) < 2.0, "ghosts may lie elsewhere, but the heart itself does not"
+
+
+def test_damaged_copies_of_every_kind_keep_their_labels_or_show_no_heart():
+    image, labels = drawn_ring((120, 140), (60.0, 70.0))
+    ours = labels_as_experts(labels)
+    stack = [LabelledSlice(image, ours, (1.0, 1.0), "a1", "acdc", "a1") for _ in range(6)]
+    found = {item.contrast: item for item in damaged_copies(stack, seed=2)}
+    assert set(found) == {*DAMAGES, "elsewhere", "across"}
+    for kind, item in found.items():
+        assert item.image.shape == item.labels.shape and np.isfinite(item.image).all()
+        assert bool(item.labels.any()) == (kind in DAMAGES)
+        if kind in DAMAGES:
+            assert np.abs(item.image - image).max() > 0.05, kind
+    assert len({item.stack for item in damaged_copies(stack, seed=2)}) == 12
+
+
+def test_contrasts_are_drawn_as_often_as_they_weigh(bank):
+    examples = Examples({"simulated": bank}, {"simulated": 1.0}, {"lge_psir": 3.0})
+    share = dict.fromkeys(bank.contrasts, 0.0)
+    for contrast, value in zip(bank.contrasts, examples.share.tolist(), strict=True):
+        share[contrast] = value
+    assert share["lge_psir"] == pytest.approx(3.0 * share["t1_rest"])
+
+
+def labels_as_experts(labels):
+    return np.where(labels == 1, MYOCARDIUM, np.where(labels == 2, LEFT_VENTRICLE, 0)).astype(np.uint8)
+
+
+def test_sources_are_reported_with_and_without_themselves():
+    image, labels = drawn_ring()
+    item = LabelledSlice(image, labels_as_experts(labels), (1.0, 1.0), "a5", "acdc", "a5")
+    result = report_sources({"ACDC": [item], "EMIDEC": [item]}, ring_model(), {"ACDC": ring_model((14, 14, 14))})
+    assert set(result["summary"]) == {"ACDC: yes", "ACDC: no", "EMIDEC: yes"}
+    assert result["summary"]["ACDC: yes"]["myocardium"] > 0.93 > result["summary"]["ACDC: no"]["myocardium"]
+    rows = result["tables"]["segmentation-sources"].splitlines()
+    assert len(rows) == 5 and rows[3].startswith("| ACDC | no |")
 
 
 @pytest.mark.parametrize("depth", DEPTHS)

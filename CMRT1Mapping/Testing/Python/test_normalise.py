@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from CMRLib.networks.normalise import LIMIT, QUANTILES, quantile_normalise  # noqa: E402
+from CMRLib.networks.normalise import LIMIT, QUANTILES, part_equalised, quantile_normalise  # noqa: E402
 
 
 def frames(count=3, shape=(40, 50), seed=0):
@@ -72,3 +72,16 @@ def test_large_images_take_quantiles_of_a_selection():
     low, high = (float(torch.quantile(images.flatten(), q)) for q in QUANTILES)
     expected = ((images[0] - low) / (high - low)).clamp(0, LIMIT)
     assert float((quantile_normalise(images)[0] - expected).abs().max()) < 0.03
+
+
+def test_equalisation_spreads_what_is_alike_and_leaves_padding():
+    images = torch.rand(2, 20, 24, generator=torch.Generator().manual_seed(1)) * 0.05 + 0.1
+    images[:, :4], images[:, 4:6] = 0.0, 1.0  # padding, and a bright part
+    whole = part_equalised(images, 1.0)
+    assert not whole[:, :4].any()
+    assert float(whole[:, 6:].max() - whole[:, 6:].min()) > 0.8
+    order = images[0, 6:].flatten().argsort()
+    assert bool((whole[0, 6:].flatten()[order].diff() >= 0).all())
+    torch.testing.assert_close(part_equalised(images, 0.0), images)
+    torch.testing.assert_close(part_equalised(images, 0.5), 0.5 * (whole + images))
+    assert float(part_equalised(torch.zeros(1, 4, 4), 0.5).abs().max()) == 0.0
