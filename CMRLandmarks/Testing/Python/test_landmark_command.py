@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from CMRLandmarksLib.prediction import load_landmark_model  # noqa: E402
-from CMRLandmarksLib.research import report  # noqa: E402
+from CMRLandmarksLib.research import report, training_run  # noqa: E402
 from CMRLandmarksLib.research.dataset import simulated_slices  # noqa: E402
 from CMRLandmarksLib.research.training_run import TrainingImages, training_banks  # noqa: E402
 from CMRLib.files.images import write_image  # noqa: E402
@@ -32,7 +32,10 @@ def script(name: str):
 
 @pytest.fixture(scope="module")
 def command():
-    return script("cmr_train").main
+    """``cmr-train``, with few images to validate on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_run, "VALIDATION_ANATOMIES", 3)
+        yield script("cmr_train").main
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def specialist(tmp_path_factory, command):
     """A specialist trained for a moment, and the folder of models that it was put into."""
     folder = tmp_path_factory.mktemp("run")
     arguments = ["landmarks", "--output", str(folder), "--id", "cine-only", "--simulated", "3", "--contrasts", "cine"]
-    limits = ["--minutes", "0.02", "--batch", "2", "--device", "cpu", "--threads", "1"]
+    limits = ["--minutes", "0.001", "--batch", "2", "--device", "cpu", "--threads", "1"]
     assert command([*arguments, *limits, "--install", str(folder / "Models"), "--remark", "a moment"]) == 0
     return folder
 
@@ -66,7 +69,7 @@ def test_validation_patients_can_train_at_the_end(specialist, command, tmp_path)
     folder = tmp_path / "run"
     arguments = ["landmarks", "--output", str(folder), "--id", "all", "--simulated", "1", "--contrasts", "cine"]
     arguments += ["--acdc", str(tmp_path / "acdc"), "--with-validation", "--initial", str(specialist)]
-    assert command([*arguments, "--minutes", "0.02", "--batch", "2", "--device", "cpu", "--threads", "1"]) == 0
+    assert command([*arguments, "--minutes", "0.001", "--batch", "2", "--device", "cpu", "--threads", "1"]) == 0
     entry = load_landmark_model(folder / "all.safetensors", "cpu").entry
     assert "training and validation patients" in entry.training_data[0]
     # What a network was trained on says nothing of its accuracy.

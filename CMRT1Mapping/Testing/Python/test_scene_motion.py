@@ -24,7 +24,7 @@ from CMRT1MappingLib.scene import motion, motionoutcome, t1maps
 from CMRT1MappingLib.scene.t1reconstruction import pixelCurve, reconstructT1, undoCorrection
 from CMRT1MappingLib.step import T1OfSeries
 
-pytestmark = pytest.mark.usefixtures("scene")
+pytestmark = pytest.mark.usefixtures("scene", "remembered_fits")
 
 KINDS = ("sequence", "volume")
 

@@ -19,6 +19,8 @@ from CMRT1MappingLib.scene.t1reconstruction import pixelAt, pixelCurve
 
 MODULE = Path(__file__).resolve().parents[2] / "CMRT1Mapping.py"
 
+pytestmark = pytest.mark.usefixtures("remembered_fits")
+
 
 @pytest.fixture(scope="module")
 def phantom():

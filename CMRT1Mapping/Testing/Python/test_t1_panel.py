@@ -16,6 +16,8 @@ from CMRT1MappingLib.scene import t1maps
 
 MODULE = Path(__file__).resolve().parents[2] / "CMRT1Mapping.py"
 
+pytestmark = pytest.mark.usefixtures("remembered_fits")
+
 SELECTORS = {
     "t1": "t1MapSelector",
     "r2": "r2MapSelector",

@@ -25,6 +25,8 @@ from CMRT1MappingLib.scene import motion, t1maps
 
 MODULE = Path(__file__).resolve().parents[2] / "CMRT1Mapping.py"
 
+pytestmark = pytest.mark.usefixtures("remembered_fits")
+
 
 @pytest.fixture(scope="module")
 def moving():
