@@ -135,7 +135,8 @@ def test_command_writes_and_installs_weights(banks, command, tmp_path):
     banks[1].save(cache / "irw-validation-60.npz")
     models = tmp_path / "models"
     arguments = ["moconet", "--output", str(tmp_path / "run"), "--simulated", "3", "--cache", str(cache)]
-    arguments += ["--minutes", "0.001", "--batch", "1", "--device", "cpu", "--install", str(models), "--remark", "brief"]
+    arguments += ["--minutes", "0.001", "--batch", "1", "--device", "cpu"]
+    arguments += ["--install", str(models), "--remark", "brief"]
     assert command(arguments) == 0
     (entry,) = read_manifest(models / "manifest.json")
     assert entry.id == "moconet-local" and entry.licence == "Apache-2.0" and "brief" in entry.training_data

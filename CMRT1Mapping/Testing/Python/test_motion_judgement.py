@@ -20,7 +20,6 @@ from CMRT1MappingLib.motion.judgement import (
 )
 from CMRT1MappingLib.research.irw_kinds import case
 
-
 # Small images of every kind, with and without phase and of all schemes. But for one kind in two, smoothing alone
 # makes the curves of these still ones fit so much better that it would win.
 STILL = {
