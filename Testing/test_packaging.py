@@ -41,10 +41,6 @@ MODULES = [
 ]
 
 
-# Libraries that pip installs for their training, while the extension has no panel and no step of them yet.
-IN_TRAINING = [ROOT / "CMRStressReactivity"]
-
-
 def cmake_lists(folder):
     """Files that a CMakeLists.txt names in its lists of scripts and resources."""
     text = re.sub(r"#.*", "", (folder / "CMakeLists.txt").read_text(encoding="utf-8"))
@@ -77,8 +73,7 @@ def test_cmake_builds_every_module():
     text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
     assert re.findall(r"^add_subdirectory\((\w+)\)", text, re.MULTILINE) == [module.name for module in MODULES]
     folders = {name.split("/")[0] for name in kept_files(ROOT) if re.fullmatch(r"CMR\w+/CMR\w+Lib/__init__.py", name)}
-    assert folders == {module.name for module in (*MODULES, *IN_TRAINING)}
-    assert not any((module / f"{module.name}.py").exists() for module in IN_TRAINING)
+    assert folders == {module.name for module in MODULES}
 
 
 def test_pip_names_every_package():
@@ -89,9 +84,6 @@ def test_pip_names_every_package():
         inits = [Path(name) for name in kept_files(module) if name.endswith("/__init__.py")]
         packages |= {".".join(init.parent.parts) for init in inits if init.parts[0].endswith("Lib")}
         packages.add(f"{module.name}Resources")
-    for module in IN_TRAINING:
-        inits = [Path(name) for name in kept_files(module) if name.endswith("/__init__.py")]
-        packages |= {".".join(init.parent.parts) for init in inits}
     assert named == packages | {"CMRResources", "CMRResources.Scripts"}
 
 
@@ -103,7 +95,7 @@ def test_the_file_of_a_module_is_thin(module):
 
 def test_every_step_is_in_the_registry():
     """The file of a step in the tree, and its name in the registry: nothing else has to be known of it."""
-    files = [file.relative_to(module) for module in (*MODULES, *IN_TRAINING) for file in module.glob("*Lib/**/step.py")]
+    files = [file.relative_to(module) for module in MODULES for file in module.glob("*Lib/**/step.py")]
     there = {".".join(file.with_suffix("").parts) for file in files} - {"CMRLib.batch.step"}
     assert {STEP_MODULES[name] for name in available_steps()} == there
     for name in available_steps():

@@ -12,16 +12,18 @@ from CMRLib import provenance
 from CMRLib.files.color_tables import T1_COLOR_TABLES, t1_colors_for_field
 from CMRLib.geometry import LPS_TO_RAS, Geometry
 from CMRLib.scene.acquisitions import FIELD_STRENGTH, SLICE, STATE, known
-from CMRLib.scene.display import MapDisplay, setMapDisplay
+from CMRLib.scene.display import MapDisplay, copyWindow, setMapDisplay
 from CMRLib.scene.gridtransforms import gridTransform
 from CMRLib.scene.results import findResult, markResult
-from CMRLib.scene.volumes import setVolumeArray
+from CMRLib.scene.volumes import setVolumeArray, volumeArray, volumeGeometry
 from CMRLib.terms import MILLISECOND, PERCENT, T1, T1_REACTIVITY, T1_REACTIVITY_ERROR
+from CMRStressReactivityLib.checkerboard import checkerboard
 from CMRStressReactivityLib.grades import COLOR_TABLE, TITLE
 from CMRStressReactivityLib.volumes import ReactivityVolume
 
 DT1, DT1_MYOCARDIUM, DT1_ERROR = "dt1", "dt1_myocardium", "dt1_error"
 STRESS, UNREGISTERED, REST_GREY = "registered_stress_t1", "unregistered_stress_t1", "rest_t1_grey"
+BOARD, BOARD_BEFORE = "checkerboard", "checkerboard_before"
 DISPLACEMENT = "stress_displacement"
 
 # Role -> ending of the node's name.
@@ -32,6 +34,8 @@ NAMES = {
     STRESS: "stress T1, registered",
     UNREGISTERED: "stress T1, not registered",
     REST_GREY: "in grey",
+    BOARD: "and stress in squares, registered",
+    BOARD_BEFORE: "and stress in squares, not registered",
     DISPLACEMENT: "stress displacement",
 }
 VOLUME, TRANSFORM = "vtkMRMLScalarVolumeNode", "vtkMRMLGridTransformNode"
@@ -108,7 +112,9 @@ def storeReactivity(
         setVolumeArray(nodes[role], array, geometry)
         markResult(nodes[role], restVolume, attributes(role))
         if isNew:
-            _setDisplay(nodes[role], role)
+            _setDisplay(nodes[role], role, restVolume)
+    for role in (BOARD, BOARD_BEFORE):  # of an earlier run
+        _remove(restVolume, role)
     vectors = geometry.displacement_in_lps(found.displacement) * np.diag(LPS_TO_RAS)[:3].astype(np.float32)
     nodes[DISPLACEMENT], _isNew = _findOrAdd(restVolume, DISPLACEMENT)
     nodes[DISPLACEMENT].SetAndObserveTransformFromParent(gridTransform(vectors, geometry))
@@ -131,17 +137,45 @@ def _findOrAdd(restVolume: Any, role: str) -> tuple[Any, bool]:
     return slicer.mrmlScene.AddNewNodeByClass(_classOf(role), name), True
 
 
-def _setDisplay(node: Any, role: str) -> None:
+def checkerboardNode(restVolume: Any, role: str) -> Any:
+    """T1 at rest and under stress in squares in turn, made when it is asked for; None before the first run.
+
+    Args:
+        restVolume: the rest map.
+        role: `BOARD`, or `BOARD_BEFORE` for the stress map as acquired.
+    """
+    nodes = findNodes(restVolume)
+    other = nodes.get(STRESS if role == BOARD else UNREGISTERED)
+    if other is None or role in nodes:
+        return nodes.get(role)
+    rest, geometry = volumeArray(nodes[REST_GREY]), volumeGeometry(restVolume)
+    board = checkerboard(rest, volumeArray(other), (geometry.spacing[1], geometry.spacing[0]))
+    node, _isNew = _findOrAdd(restVolume, role)
+    setVolumeArray(node, board, geometry)
+    markResult(node, restVolume, provenance.result_attributes(role, source=restVolume.GetID()))
+    setMapDisplay(node, _GREY_T1)
+    return node
+
+
+def _setDisplay(node: Any, role: str, restVolume: Any) -> None:
     if role in (STRESS, UNREGISTERED):
         tesla = node.GetAttribute(FIELD_STRENGTH)
         colors = T1_COLOR_TABLES[t1_colors_for_field(float(tesla) if tesla else None)]
         setMapDisplay(node, MapDisplay("T1 [ms]", MILLISECOND, T1, colors))
+        if restVolume.GetDisplayNode() is not None and _isInMs(restVolume):
+            copyWindow(restVolume, node)
     else:
         setMapDisplay(node, _DISPLAYS[role])
     if role in (DT1, DT1_MYOCARDIUM):
         display = node.GetDisplayNode()
-        display.SetThreshold(*_ALL_CHANGES)
-        display.ApplyThresholdOn()
+        display.SetLowerThreshold(_ALL_CHANGES[0])
+        display.SetUpperThreshold(_ALL_CHANGES[1])
+        display.SetApplyThreshold(True)
+
+
+def _isInMs(volumeNode: Any) -> bool:
+    """Whether a map's values, rather than thousandths of them, are those of its registered stress map."""
+    return bool(volumeNode.GetImageData().GetScalarRange()[1] > 100.0)
 
 
 def _remove(restVolume: Any, role: str) -> None:

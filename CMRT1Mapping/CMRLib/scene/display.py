@@ -107,6 +107,18 @@ def setMapDisplay(volumeNode: Any, display: MapDisplay) -> None:
     _setLegend(volumeNode, display)
 
 
+def copyWindow(fromVolume: Any, toVolume: Any) -> None:
+    """Show a volume with the window of another, so that the eye sees what differs when they take turns."""
+    toVolume.CreateDefaultDisplayNodes()
+    if fromVolume is None or fromVolume.GetDisplayNode() is None:
+        return
+    window, display = fromVolume.GetDisplayNode(), toVolume.GetDisplayNode()
+    display.SetAndObserveColorNodeID(window.GetColorNodeID())
+    display.AutoWindowLevelOff()
+    display.SetWindowLevelMinMax(window.GetWindowLevelMin(), window.GetWindowLevelMax())
+    display.SetInterpolate(window.GetInterpolate())
+
+
 def _setLegend(volumeNode: Any, display: MapDisplay) -> None:
     logic = slicer.modules.colors.logic()
     legend = logic.GetColorLegendDisplayNode(volumeNode)

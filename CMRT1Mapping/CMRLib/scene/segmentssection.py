@@ -135,12 +135,19 @@ class SegmentsSection(Part):
             landmarksNode, volume, self.myocardium(volume), RULES[parameters.rule], parameters.combineSlices
         )
         self.levels = measurement.levels
-        statistic = STATISTICS[parameters.statistic]
-        self._picture = segmentmeasurement.bullsEyeOf(volume, measurement.statistics, statistic)
+        self.complete(volume, measurement)
+        self._picture = self.pictureOf(volume, measurement, STATISTICS[parameters.statistic])
         aha.showSegments(measurement.labels, volume, parameters.showSegments)
         bullseye.showBullsEye(volume, self._picture, volume.GetName())
         segmentmeasurement.showTable(measurement.table)
         return describe(measurement)
+
+    def complete(self, mapNode: Any, measurement: segmentmeasurement.Measurement) -> None:
+        """Called after the segments were measured and before anything is shown; a module may add to the table."""
+
+    def pictureOf(self, mapNode: Any, measurement: segmentmeasurement.Measurement, statistic: str) -> BullsEye:
+        """The bull's-eye of a statistic, in the colors of the map unless a module has its own."""
+        return segmentmeasurement.bullsEyeOf(mapNode, measurement.statistics, statistic)
 
     def onMyocardiumChosen(self, index: int) -> None:
         """Measure another region."""

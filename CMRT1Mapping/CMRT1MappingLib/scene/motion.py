@@ -24,7 +24,7 @@ from CMRLib.scene.acquisitions import (
     newFrame,
     shownVolume,
 )
-from CMRLib.scene.display import MapDisplay, setMapDisplay
+from CMRLib.scene.display import MapDisplay, copyWindow, setMapDisplay
 from CMRLib.scene.gridtransforms import DISPLACEMENT_COLORS, addArrows, gridTransform
 from CMRLib.scene.results import DISPLACEMENT, SOURCE_REFERENCE, findResult, markResult
 from CMRLib.scene.volumes import setVolumeArray
@@ -179,7 +179,7 @@ def _storeImages(source: Any, role: str, images: np.ndarray, geometry: Geometry,
         setVolumeArray(node, images, geometry)
         markResult(node, source, attributes)
     if isNew and role == IMAGES:
-        _copyWindow(shownVolume(source), _shown(node))
+        copyWindow(shownVolume(source), _shown(node))
     return node
 
 
@@ -262,15 +262,3 @@ def _removeWithCompany(node: Any) -> None:
 def _isDisplacement(transformNode: Any) -> bool:
     """Whether a grid transform is part of a correction; the proxy of a loaded sequence may have lost its attributes."""
     return acquisitionOf(transformNode).GetAttribute(provenance.ROLE) == DISPLACEMENT
-
-
-def _copyWindow(fromVolume: Any, toVolume: Any) -> None:
-    """Show a volume with the window of another, so that the eye sees what differs when they take turns."""
-    toVolume.CreateDefaultDisplayNodes()
-    if fromVolume is None or fromVolume.GetDisplayNode() is None:
-        return
-    window, display = fromVolume.GetDisplayNode(), toVolume.GetDisplayNode()
-    display.SetAndObserveColorNodeID(window.GetColorNodeID())
-    display.AutoWindowLevelOff()
-    display.SetWindowLevelMinMax(window.GetWindowLevelMin(), window.GetWindowLevelMax())
-    display.SetInterpolate(window.GetInterpolate())
