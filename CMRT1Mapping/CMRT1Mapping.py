@@ -36,6 +36,7 @@ from CMRLib.study.schemes import SHMOLLI
 from CMRLib.study.schemes import TITLES as SCHEME_TITLES
 from CMRT1MappingLib.scene import motion, motionoutcome, t1maps, t1reconstruction
 from CMRT1MappingLib.scene.curveprobe import CurveProbe
+from CMRT1MappingLib.scene.ecvsection import EcvSection
 from CMRT1MappingLib.scene.regionstatistics import RegionStatistics
 from CMRT1MappingLib.scene.shownmap import OUTPUTS, SHOWN_MAPS, ShownMap
 from CMRT1MappingLib.scene.t1texts import summaryOf
@@ -101,6 +102,11 @@ class CMRT1MappingParameterNode:
     showCurve: bool = False
     regionNode: Union[vtkMRMLSegmentationNode, vtkMRMLMarkupsROINode, vtkMRMLMarkupsClosedCurveNode, None]  # noqa: UP007
     statisticsTable: vtkMRMLTableNode
+    ecvNativeMap: vtkMRMLScalarVolumeNode
+    ecvPostMap: vtkMRMLScalarVolumeNode
+    ecvSegmentation: vtkMRMLSegmentationNode
+    hematocrit: str
+    syntheticHematocrit: bool = False
 
 
 class CMRT1MappingWidget(Panel):
@@ -112,21 +118,22 @@ class CMRT1MappingWidget(Panel):
         "optionsCollapsibleButton",
         "outputsCollapsibleButton",
         "motionCollapsibleButton",
+        "ecvCollapsibleButton",
     )
 
     def __init__(self, parent: Any = None) -> None:
         Panel.__init__(self, parent)
-        self._shownColors: tuple[Any, str] = (None, "")
         self.times: Any = None
         self.curve: Any = None
         self.shown: Any = None
         self.statistics: Any = None
+        self.ecv: Any = None
 
     def setup(self) -> None:
         """Called when the module is opened for the first time."""
         self.setupPanel("UI/CMRT1Mapping.ui", CMRT1MappingLogic())
         self.times, self.curve, self.shown = TimesTable(self), CurveProbe(self), ShownMap(self)
-        self.statistics = RegionStatistics(self)
+        self.statistics, self.ecv = RegionStatistics(self), EcvSection(self, self.ui.ecvCollapsibleButton)
         self.ui.undoButton.connect("clicked(bool)", self.onUndoButton)
         self.initializeParameterNode()
 
@@ -143,7 +150,6 @@ class CMRT1MappingWidget(Panel):
         self.statistics.show(None)
 
     def _forgetShown(self) -> None:
-        self._shownColors = (None, "")
         if self.shown is None:  # closed before it was built
             return
         self.shown.forget()
@@ -171,7 +177,6 @@ class CMRT1MappingWidget(Panel):
             self.times.fill()
             self.showResult()
         self.updateButtons()
-        self._followColors()
         self.shown.follow()
         self.curve.follow(parameters.showCurve)
         self.statistics.show(parameters.statisticsTable)
@@ -188,6 +193,7 @@ class CMRT1MappingWidget(Panel):
         self.ui.motionLabel.visible = not isCorrected
         self.ui.restoreTimesButton.enabled = node is not None and acquisitions.hasEnteredTimes(node)
         self.statistics.updateButton()
+        self.ecv.follow()
 
     # Reconstruction
 
@@ -233,13 +239,6 @@ class CMRT1MappingWidget(Panel):
         if not self._isRunning:
             source = self._parameterNode.inputNode
             self.say("" if source is None else summaryOf(t1maps.findT1Maps(source)))
-
-    def _followColors(self) -> None:
-        """Show the T1 map in the colors of another field strength once that is chosen; leave it as it is until then."""
-        t1Map, colors = self._parameterNode.t1Map, self._parameterNode.colors
-        if t1Map is not None and self._shownColors[0] is t1Map and self._shownColors[1] != colors:
-            t1maps.setT1Colors(t1Map, colors)
-        self._shownColors = (t1Map, colors)
 
 
 class CMRT1MappingLogic(ScriptedLoadableModuleLogic):

@@ -38,7 +38,8 @@ ENTRY_KEYS |= {
     "corrected_phase_file",
     "displacement_file",
 }
-RESULT_KEYS = {"schema", "id", "status", "software", "models", "device", "t1", "stress", "segmentation", "landmarks"}
+STEPS = {"t1", "stress", "segmentation", "landmarks", "ecv"}
+RESULT_KEYS = STEPS | {"schema", "id", "status", "software", "models", "device"}
 RESULT_KEYS |= {"warnings", "errors", "notes", "made_from"}
 
 

@@ -14,7 +14,7 @@ from CMRLib.anatomy.landmarks import SliceLandmarks
 from CMRLib.batch.registry import load_step
 from CMRLib.batch.step import StepTask
 from CMRLib.export.dicom.items import Exports
-from CMRLib.export.dicom.segments import MYOCARDIUM, landmarks_of
+from CMRLib.export.dicom.segments import landmarks_of, myocardium_of
 
 BLOOD = "87612001"  # SNOMED CT
 
@@ -37,12 +37,9 @@ def ventricle_of(task: StepTask, key: str) -> Ventricle | None:
     """The segmentation of the result or series with a key; None where there is none."""
     for offers in _offers(task, "segmentation", key):
         for labels in offers.labels:
-            masks = [
-                np.isin(labels.labels, [one.label for one in labels.segments if one.kind.value == kind])
-                for kind in (MYOCARDIUM, BLOOD)
-            ]
+            blood = np.isin(labels.labels, [one.label for one in labels.segments if one.kind.value == BLOOD])
             flagged = frozenset(one.index for one in offers.findings if one.flagged)
-            return Ventricle(masks[0], masks[1], flagged)
+            return Ventricle(myocardium_of(labels), blood, flagged)
     return None
 
 

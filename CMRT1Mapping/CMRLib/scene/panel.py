@@ -221,7 +221,22 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.say(_("Nothing was changed; choose another node for the result, or none to have it created."))
         return None
 
-    def _run(self, source: Any, compute: Callable[[], Any], show: Callable[[Any, Any], None]) -> None:
+    def compute(
+        self, inputName: str, compute: Callable[[Callable[[float], None]], Any], show: Callable[[Any, Any], None]
+    ) -> None:
+        """Compute something for a part of the panel; see `_run`.
+
+        Args:
+            inputName: the parameter that selects what is computed from.
+            compute: given what is to be called with the fraction done, puts the results into nodes and returns them.
+            show: see `_run`.
+        """
+        source = self._parameterNode.getValue(inputName)
+        self._run(source, lambda: compute(self._onProgress), show, inputName)
+
+    def _run(
+        self, source: Any, compute: Callable[[], Any], show: Callable[[Any, Any], None], inputName: str = ""
+    ) -> None:
         """Compute, and show the result; say why there is none if it is cancelled or cannot be computed.
 
         Args:
@@ -229,6 +244,7 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
             compute: puts the results into nodes and returns them.
             show: called with the panel's parameters and the result, if ``source`` is still the input. The module may
                 have been left, so that the panel is tied to no parameters, or another scene may have been loaded.
+            inputName: the parameter that selects the source, where it is not the panel's input.
         """
         self._setRunning(True)
         try:
@@ -240,7 +256,7 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
             slicer.util.errorDisplay(str(error), windowTitle=self.title)
         else:
             parameters = self._parameterNode or self.logic.getParameterNode()
-            if parameters.getValue(self.inputName) is source:
+            if parameters.getValue(inputName or self.inputName) is source:
                 show(parameters, result)
             else:
                 self.say(_("Computed for {name}, which is not selected any more.").format(name=source.GetName()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from CMRLib.errors import InputError
 from CMRLib.export.dicom.items import ExportedMap, Exports, Findings, Measurement
 from CMRLib.export.dicom.segments import levels_of
 from CMRLib.study.hematocrit import hematocrit_fault
-from CMRLib.study.series import Study
+from CMRLib.study.series import Series, Study
 from CMRLib.terms import ECV, MEAN, NO_UNITS, OWN_SCHEME, PERCENT, Term
 from CMRT1MappingLib.ecv.calculation import inner_wall
 from CMRT1MappingLib.ecv.files import EcvOfMap, SliceEcv, write_ecv
@@ -74,6 +75,11 @@ class EcvStep(Step):
     arguments = (HEMATOCRIT, SYNTHETIC_HEMATOCRIT)
     scene = "CMRT1MappingLib.scene.ecvbatch"
 
+    def needs(self, study: Study) -> tuple[str, ...]:
+        """See `CMRLib.batch.step.Step`: T1 of images, the segmentation, and the landmarks that segments begin at."""
+        made = ("t1",) if any(series.role == "irw" for series in study.series) else ()
+        return (*made, "segmentation", "landmarks")
+
     def obstacle(self, study: Study, others: Collection[str]) -> str:
         """See `CMRLib.batch.step.Step`: both maps are needed, and the segmentation of the native one."""
         roles = ("t1", "irw") if "t1" in others else ("t1",)
@@ -98,7 +104,7 @@ class EcvStep(Step):
     def run(self, task: StepTask) -> StepReport:
         """See `CMRLib.batch.step.Step`; T1 maps made in the same run are taken as well as the series."""
         report = StepReport()
-        native, post = (slices_of(self._maps(task, state, report)) for state in (NATIVE, POST))
+        native, post = (slices_of(maps) for maps in _maps(task, report))
         pairs = pair_slices(native, post)
         own = task.study.hematocrit
         asked = task.choices.get(HEMATOCRIT.name)
@@ -132,22 +138,6 @@ class EcvStep(Step):
             )
         return report
 
-    def _maps(self, task: StepTask, state: str, report: StepReport) -> list[StepResult]:
-        """T1 maps of a state."""
-        maps = []
-        for source in task.sources(self.roles):
-            series = source.series if isinstance(source, StepResult) else source
-            if series.state != state:
-                continue
-            try:
-                made = images_of(source)
-            except InputError as error:
-                report.errors.append(f"{source.key}: {error}")
-                continue
-            value = source.value if isinstance(source, StepResult) else None
-            maps.append(StepResult(made.key, made.series, made.role, made.images, made.geometry, value))
-        return maps
-
     def exports(self, made: StepResult) -> Exports:
         """See `CMRLib.batch.step.Step`: ECV of every pixel, and its mean with what it rests on."""
         value: EcvOfMap = made.value
@@ -172,6 +162,35 @@ class EcvStep(Step):
 
 
 STEP = EcvStep()
+
+
+def _maps(task: StepTask, report: StepReport) -> tuple[list[StepResult], list[StepResult]]:
+    """The native and the post-contrast T1 maps; what cannot be read goes into the report.
+
+    Maps that were made in this run, which have standard errors, come before the scanner's where they are there of both
+    states, so that like is taken with like.
+    """
+    made = list(task.earlier.get("t1", ()))
+    read = [series for series in task.study.series if series.role == "t1"]
+    for sources in (made, read, [*made, *read]):
+        if {NATIVE, POST} <= {_state(source) for source in sources}:
+            break
+    found: dict[str, list[StepResult]] = {NATIVE: [], POST: []}
+    for source in sources:
+        if _state(source) not in found:
+            continue
+        try:
+            images = images_of(source)
+        except InputError as error:
+            report.errors.append(f"{source.key}: {error}")
+            continue
+        value = source.value if isinstance(source, StepResult) else None
+        found[_state(source)].append(replace(images, value=value))
+    return found[NATIVE], found[POST]
+
+
+def _state(source: StepResult | Series) -> str:
+    return (source.series if isinstance(source, StepResult) else source).state
 
 
 def _stated(study: Study, choices: Mapping[str, Any]) -> float | None:

@@ -159,6 +159,19 @@ def _motion_peers(options: argparse.Namespace) -> AbstractContextManager[dict[st
     return testing_module("benchmark_motion").peer_methods(options.threads, with_mdreg=not options.without_mdreg)
 
 
+def _add_ecv_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pairs", type=int, default=120, help="number of pairs (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
+
+
+def _evaluate_ecv(options: argparse.Namespace) -> None:
+    """What registration and noise leave of a known extracellular volume."""
+    from CMRT1MappingLib.research.ecv_evaluation import measure_pairs, report
+
+    commands.use_threads(options.threads)
+    commands.publish(options.output, "ecv", report(measure_pairs(range(options.pairs), _tell)))
+
+
 def _tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -177,4 +190,5 @@ EVALUATIONS = (
         _add_moco_options,
         _evaluate_moco,
     ),
+    Subcommand("ecv", "extracellular volume of simulated pairs with known ECV", _add_ecv_options, _evaluate_ecv),
 )

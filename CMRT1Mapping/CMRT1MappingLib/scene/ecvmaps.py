@@ -22,6 +22,9 @@ from CMRT1MappingLib.scene.t1maps import setT1Colors
 
 POST = "CMR.PostContrastMap"  # the map after contrast that ECV was made with
 TABLE_ROLE = "ecv_segments"
+# What a result's nodes say of it (``CMR.<name>``): the values of its slices, and why they are doubtful.
+FOUND = ("Mean", "Hematocrit", "HematocritSource", "BloodNativeT1", "BloodPostT1", "Registration")
+DOUBT = "Doubt"
 # Result -> ending of the node's name.
 ECV_NAMES = {
     "ecv": "ECV map",
@@ -84,14 +87,25 @@ def storeEcv(
             name = slicer.mrmlScene.GenerateUniqueName(f"{nativeMap.GetName()} {ECV_NAMES[role]}")
             node = slicer.mrmlScene.AddNewNodeByClass(mapClass(role), name)
         setVolumeArray(node, stack, geometry)
-        parameters = value.slices[0].result.parameters()
-        markResult(node, nativeMap, provenance.result_attributes(role, source=nativeMap.GetID(), parameters=parameters))
+        attributes = provenance.result_attributes(role, source=nativeMap.GetID(), parameters=_parameters(value))
+        markResult(node, nativeMap, attributes)
         node.SetNodeReferenceID(POST, None if postMap is None else postMap.GetID())
         if isNew:
             _show(node, role, fieldStrength)
         nodes[role] = node
     table = _storeSegments(nativeMap, value, earlier.get(TABLE_ROLE))
     return nodes if table is None else nodes | {TABLE_ROLE: table}
+
+
+def _parameters(value: EcvOfMap) -> dict[str, str]:
+    """What the nodes say of the slices; what is the same in all of them is said once."""
+    slices = [{**one.result.parameters(), "Mean": _meanText(one.result.mean)} for one in value.slices]
+    found = {name: ", ".join(dict.fromkeys(str(one[name]) for one in slices)) for name in FOUND}
+    return found | {DOUBT: " ".join(dict.fromkeys(reason for one in value.slices for reason in one.reasons))}
+
+
+def _meanText(mean: RegionEcv) -> str:
+    return f"{mean.percent:.1f} %" if mean.error is None else f"{mean.percent:.1f} ± {mean.error:.1f} %"
 
 
 def _show(node: Any, role: str, fieldStrength: float | None) -> None:

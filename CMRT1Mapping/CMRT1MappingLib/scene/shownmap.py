@@ -8,7 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from CMRLib.scene import acquisitions, display
-from CMRT1MappingLib.scene import motion
+from CMRT1MappingLib.scene import motion, t1maps
 
 ACQUIRED = "acquired"
 R2_MAP = "R2 map"
@@ -44,6 +44,7 @@ class ShownMap:
         self._panel = panel
         self._choice = ""
         self._displacement: tuple[Any, bool] = (None, False)
+        self._colors: tuple[Any, str] = (None, "")
         panel.ui.compareButton.connect("clicked(bool)", self.onCompareButton)
         panel.ui.showFlagsCheckBox.connect("toggled(bool)", self.onShowFlagsToggled)
 
@@ -52,9 +53,11 @@ class ShownMap:
         parameters = self._panel.parameterNode
         self._choice = "" if parameters is None else parameters.shownMap
         self._displacement = (None, False)
+        self._colors = (None, "")
 
     def follow(self) -> None:
         """Show another choice once it is made."""
+        self._followColors()
         self.followDisplacement()
         if self._panel.parameterNode.shownMap != self._choice:
             self.show()
@@ -92,6 +95,13 @@ class ShownMap:
             motion.showDisplacement(*wanted)
             if wanted[1] and self._panel.ui.showDisplacementCheckBox.enabled:
                 self._showBrowser()
+
+    def _followColors(self) -> None:
+        """Show the T1 map in the colors of another field strength once that is chosen; leave it as it is until then."""
+        t1Map, colors = self._panel.parameterNode.t1Map, self._panel.parameterNode.colors
+        if t1Map is not None and self._colors[0] is t1Map and self._colors[1] != colors:
+            t1maps.setT1Colors(t1Map, colors)
+        self._colors = (t1Map, colors)
 
     def _showBrowser(self) -> None:
         """Let the images be browsed with Slicer's own tool bar."""
