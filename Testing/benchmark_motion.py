@@ -113,7 +113,9 @@ class Elastix:
 
     def __init__(self, python: Path, threads: int = 1, worker: Path | None = None, *arguments: str) -> None:
         self._command = [str(python), str(worker or WORKER), str(threads), *arguments]
-        self._variables = {**os.environ, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads)}
+        # Paths of this process lead to packages of another Python and of other versions than the worker's own.
+        kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+        self._variables = {**kept, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads)}
 
     def __enter__(self) -> Elastix:
         self._folder = tempfile.TemporaryDirectory()
