@@ -9,7 +9,7 @@ from CMRLib.batch.step import StepResult
 from CMRLib.provenance import result_attributes
 from CMRLib.scene.landmarks import ROLE, storeLandmarks, updateEntryLines
 from CMRLib.scene.parameters import setModuleNodes
-from CMRLib.scene.regions import segmentationOf
+from CMRLib.scene.finders import findSegmentation
 from CMRLib.scene.volumes import addVolume
 
 
@@ -31,4 +31,4 @@ def openModule(results: Sequence[StepResult], volumes: dict[str, Any]) -> None:
         doubtful = (made for made in results if any(answer.flagged for answer in made.value.predictions))
         volume = volumes[next(doubtful, results[0]).key]
         nodes = {"inputVolume": volume, "adoptedVolume": volume, "mapVolume": volume}
-        setModuleNodes("CMRLandmarks", {**nodes, "segmentationNode": segmentationOf(volume)})
+        setModuleNodes("CMRLandmarks", {**nodes, "segmentationNode": findSegmentation(volume)})

@@ -32,7 +32,7 @@ def model(monkeypatch):
     """A model that always gives the same answer, and finds no heart in slice 2."""
     loaded = SimpleNamespace(device="cpu", entry=SimpleNamespace(id="landmarks-test", sha256="ab"))
 
-    def predict(image, geometry, *, model):
+    def predict(image, geometry, *, model, progress=lambda fraction: None):
         assert image.ndim == 3 and model is loaded
         sure = dict.fromkeys(("lv_center", "rv_insertion", "inferior_rv_insertion"), 0.9)
         return [

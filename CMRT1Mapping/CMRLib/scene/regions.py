@@ -9,13 +9,7 @@ import slicer
 import vtk
 
 from CMRLib.errors import InputError
-from CMRLib.scene.results import findResult
 from CMRLib.scene.volumes import ijkToWorld, worldToIJK
-
-
-def segmentationOf(volumeNode: Any) -> Any:
-    """The segmentation of a volume's heart, or None."""
-    return findResult(volumeNode, "segmentation", "vtkMRMLSegmentationNode")
 
 
 def regionMasks(regionNode: Any, volumeNode: Any) -> dict[str, np.ndarray]:

@@ -18,9 +18,9 @@ from CMRLib.batch.step import StepResult
 from CMRLib.errors import CMRError, OutputError
 from CMRLib.scene import bullseye, segmentmeasurement
 from CMRLib.scene.display import showInSliceViews
-from CMRLib.scene.landmarks import findLandmarks
+from CMRLib.scene.finders import findLandmarks, findSegmentation
 from CMRLib.scene.loaded import markSeries
-from CMRLib.scene.regions import regionMasks, segmentationOf
+from CMRLib.scene.regions import regionMasks
 from CMRLib.standalone import createApplication
 
 MYOCARDIUM = "Myocardium"
@@ -126,7 +126,7 @@ def _measureMap(volume: Any, walls: dict[Any, np.ndarray], combineSlices: bool) 
     Raises:
         CMRError: it cannot be divided.
     """
-    node, segmentation = findLandmarks(volume), segmentationOf(volume)
+    node, segmentation = findLandmarks(volume), findSegmentation(volume)
     if node is None or segmentation is None:
         return
     if volume not in walls:
