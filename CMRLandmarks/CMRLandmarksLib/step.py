@@ -17,6 +17,7 @@ from CMRLib.batch.step import Step, StepReport, StepResult, StepTask, images_of
 from CMRLib.errors import InputError
 from CMRLib.export.dicom.items import ExportedPoint, Exports, Findings
 from CMRLib.files.markups import LANDMARKS_ENDING, MarkupPoint, write_markups
+from CMRLib.networks.keeper import ModelKeeper
 from CMRLib.networks.models import model_entry
 from CMRLib.study.series import STACK, Series
 from CMRLib.terms import LEFT_VENTRICLE, OWN_SCHEME, Term
@@ -55,17 +56,20 @@ class LandmarksStep(Step):
     measures = MEASURES
     scene = "CMRLandmarksLib.scene.batch"
 
+    def __init__(self) -> None:
+        self._keeper = ModelKeeper[prediction.LandmarkModel]()
+
     def weights(self, choices: Mapping[str, Any]) -> dict[str, str]:
         """See `CMRLib.batch.step.Step`."""
         return {TASK: model_entry(DEFAULT_MODEL).sha256}
 
     def check(self, choices: Mapping[str, Any], device: str) -> None:
         """See `CMRLib.batch.step.Step`."""
-        prediction.load_landmark_model(device=device)
+        self._model(device)
 
     def run(self, task: StepTask) -> StepReport:
         """See `CMRLib.batch.step.Step`; T1 maps made in the same run are taken as well as the series."""
-        model = prediction.load_landmark_model(device=task.device)
+        model = self._model(task.device)
         report = StepReport(device=str(model.device))
         report.models[TASK] = {"id": model.entry.id, "sha256": model.entry.sha256}
         sources = task.sources(self.roles)
@@ -95,6 +99,9 @@ class LandmarksStep(Step):
     def show(self, entries: Sequence[Mapping[str, Any]], source: ReportSource) -> Section:
         """See `CMRLib.batch.step.Step`: every slice with its landmarks and the directions of its segments."""
         return landmarks_section(entries, source)
+
+    def _model(self, device: str) -> prediction.LandmarkModel:
+        return self._keeper.model(prediction.load_landmark_model, DEFAULT_MODEL, device)
 
 
 STEP = LandmarksStep()

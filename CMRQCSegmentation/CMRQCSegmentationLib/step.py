@@ -16,6 +16,7 @@ from CMRLib.errors import InputError
 from CMRLib.export.dicom.items import ExportedLabels, Exports, Findings, Measurement
 from CMRLib.files.images import write_image
 from CMRLib.files.segmentations import LABELS_ENDING, SEGMENTATION_ENDING, read_segmentation, write_segmentation
+from CMRLib.networks.keeper import ModelKeeper
 from CMRLib.networks.models import model_entry
 from CMRLib.provenance import result_attributes
 from CMRLib.study.series import STACK, Series
@@ -68,13 +69,16 @@ class SegmentationStep(Step):
     measures = MEASURES
     scene = "CMRQCSegmentationLib.scene.batch"
 
+    def __init__(self) -> None:
+        self._keeper = ModelKeeper[prediction.SegmentationModel]()
+
     def weights(self, choices: Mapping[str, Any]) -> dict[str, str]:
         """See `CMRLib.batch.step.Step`."""
         return {TASK: model_entry(DEFAULT_MODEL).sha256}
 
     def check(self, choices: Mapping[str, Any], device: str) -> None:
         """See `CMRLib.batch.step.Step`."""
-        prediction.load_segmentation_model(device=device)
+        self._model(device)
 
     def run(self, task: StepTask) -> StepReport:
         """See `CMRLib.batch.step.Step`; T1 maps made in the same run are taken as well as the series.
@@ -82,7 +86,7 @@ class SegmentationStep(Step):
         Where ``KEY.seg.nrrd`` or ``KEY_labels.nrrd`` lies in the study's folder, KEY naming the result as its own files
         do, it is taken instead of the model's answer: someone corrected it.
         """
-        model = prediction.load_segmentation_model(device=task.device)
+        model = self._model(task.device)
         report = StepReport(device=str(model.device))
         sources = task.sources(self.roles)
         report.warnings += _strays(task.study.path, [source.key for source in sources])
@@ -127,6 +131,9 @@ class SegmentationStep(Step):
     def show(self, entries: Sequence[Mapping[str, Any]], source: ReportSource) -> Section:
         """See `CMRLib.batch.step.Step`: every slice with the borders of its segments."""
         return segmentation_section(entries, source)
+
+    def _model(self, device: str) -> prediction.SegmentationModel:
+        return self._keeper.model(prediction.load_segmentation_model, DEFAULT_MODEL, device)
 
 
 STEP = SegmentationStep()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from CMRLib.batch.step import Argument, Step, StepReport, StepResult, StepTask
 from CMRLib.errors import InputError
 from CMRLib.export.dicom.items import ExportedMap, Exports, Findings, Measurement
+from CMRLib.networks.keeper import ModelKeeper
 from CMRLib.networks.models import model_entry
 from CMRLib.study.series import Series, SeriesImages
 from CMRLib.terms import MEAN, MILLISECOND, NO_UNITS, R2, T1
@@ -18,13 +19,12 @@ from CMRT1MappingLib.fit.quality import map_doubt, map_fault
 from CMRT1MappingLib.fit.reconstruction import FITS, MOLLI_CORRECTIONS, MOLLI_EFFICIENCY, FitOptions
 from CMRT1MappingLib.mapping import T1Result, map_t1
 from CMRT1MappingLib.motion.correction import Correction
-from CMRT1MappingLib.motion.estimation import DEFAULT_MODEL, TASK, load_motion_model
+from CMRT1MappingLib.motion.estimation import DEFAULT_MODEL, TASK, MotionModel, load_motion_model
 from CMRT1MappingLib.motion.judgement import summary_r2
 from CMRT1MappingLib.report import MEASURES, t1_section
 
 if TYPE_CHECKING:
     from CMRLib.export.report.items import ReportSource, Section
-    from CMRT1MappingLib.motion.estimation import MotionModel
 
 MOTION_CORRECTION = Argument(
     name="motion_correction",
@@ -73,17 +73,20 @@ class T1Step(Step):
     arguments = (MOTION_CORRECTION, FIT, MOLLI)
     scene = "CMRT1MappingLib.scene.batch"
 
+    def __init__(self) -> None:
+        self._keeper = ModelKeeper[MotionModel]()
+
     def weights(self, choices: Mapping[str, Any]) -> dict[str, str]:
         """See `CMRLib.batch.step.Step`; without motion correction there are none."""
         return {TASK: model_entry(DEFAULT_MODEL).sha256} if _corrects(choices) else {}
 
     def check(self, choices: Mapping[str, Any], device: str) -> None:
         """See `CMRLib.batch.step.Step`."""
-        _load_model(choices, device)
+        self._model(choices, device)
 
     def run(self, task: StepTask) -> StepReport:
         """See `CMRLib.batch.step.Step`."""
-        report, model = StepReport(), _load_model(task.choices, task.device)
+        report, model = StepReport(), self._model(task.choices, task.device)
         acquisitions = [series for series in task.study.series if series.role in self.roles]
         if acquisitions and model is not None:
             report.models[TASK] = {"id": model.entry.id, "sha256": model.entry.sha256}
@@ -129,6 +132,9 @@ class T1Step(Step):
         """See `CMRLib.batch.step.Step`: the maps of every acquisition."""
         return t1_section(entries, source)
 
+    def _model(self, choices: Mapping[str, Any], device: str) -> MotionModel | None:
+        return self._keeper.model(load_motion_model, DEFAULT_MODEL, device) if _corrects(choices) else None
+
 
 STEP = T1Step()
 
@@ -150,10 +156,6 @@ def _quality(result: T1Result) -> Findings:
 
 def _corrects(choices: Mapping[str, Any]) -> bool:
     return bool(choices.get(MOTION_CORRECTION.name, MOTION_CORRECTION.default))
-
-
-def _load_model(choices: Mapping[str, Any], device: str) -> MotionModel | None:
-    return load_motion_model(device=device) if _corrects(choices) else None
 
 
 def _mapped(

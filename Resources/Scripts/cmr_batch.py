@@ -77,7 +77,13 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
     )
     parser.add_argument("--report", action="store_true", help="also make HTML reports of each study and of all")
     parser.add_argument("--overwrite", action="store_true", help="process complete studies again")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="number of processes")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="number of processes on this computer")
+    parser.add_argument(
+        "--scheduler",
+        default="",
+        metavar="ADDRESS",
+        help="let the workers of a Dask cluster work, as tcp://HOST:8786; they need the same paths and software",
+    )
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     # Slicer takes options that look like its own, so users put -- before ours.
@@ -93,6 +99,8 @@ def _parse(arguments: Sequence[str] | None, inside_slicer: bool) -> argparse.Nam
         parser.error("--pseudonym-key has no meaning without --deidentify")
     if options.workers < 1:
         parser.error("--workers must be at least 1")
+    if options.workers > 1 and options.scheduler:
+        parser.error("--workers has no meaning with --scheduler, whose cluster has workers of its own")
     if options.workers > 1 and inside_slicer:
         parser.error("--workers must be 1 inside 3D Slicer; run the script with PythonSlicer for more")
     return options
@@ -108,6 +116,7 @@ def _milliseconds(text: str) -> tuple[float, ...]:
 
 def _run(options: argparse.Namespace, cancellation: Cancellation) -> int:
     from CMRLib.batch.options import BatchOptions
+    from CMRLib.batch.progress import Progress
     from CMRLib.batch.reporting import write_cohort_report
     from CMRLib.batch.results import write_summary
     from CMRLib.batch.run import run_batch
@@ -130,18 +139,27 @@ def _run(options: argparse.Namespace, cancellation: Cancellation) -> int:
         scheme=options.scheme,
         overwrite=options.overwrite,
         workers=options.workers,
+        scheduler=options.scheduler,
         dicom=options.dicom,
         secret=_key(options) if options.deidentify else b"",
         report=options.report,
         save_scene=_scene_saver() if options.scene else None,
     )
 
+    progress = Progress(sys.stdout)
+
     def report(outcome: Outcome) -> None:
         if cancellation.requested:  # the study failed of it
             raise KeyboardInterrupt
+        progress.hide()
         _report(outcome)
+        progress.count()
+        progress.show()
 
-    outcomes = run_batch(options.input, options.output, batch, report)
+    try:
+        outcomes = run_batch(options.input, options.output, batch, report, progress.expect)
+    finally:
+        progress.hide()
     failed = sum(not outcome.ok for outcome in outcomes)
     skipped = sum(outcome.skipped for outcome in outcomes)
     print(f"Studies: {len(outcomes) - failed - skipped} done, {skipped} complete already, {failed} failed")

@@ -25,6 +25,7 @@ class BatchOptions:
             `CMRLib.batch.inputs.read_stated`.
         overwrite: process studies again whose results are complete, or that another input has made.
         workers: number of processes.
+        scheduler: address of a Dask scheduler whose workers do the work instead; "" for this computer's processes.
         dicom: also write the results as DICOM.
         secret: the key of the pseudonyms under which everything is written, see `CMRLib.export.pseudonyms`; b"" writes
             studies under their own names.
@@ -40,6 +41,7 @@ class BatchOptions:
     scheme: str = ""
     overwrite: bool = False
     workers: int = 1
+    scheduler: str = ""
     dicom: bool = False
     secret: bytes = field(default=b"", repr=False)
     report: bool = False
