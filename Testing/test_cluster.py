@@ -19,7 +19,7 @@ from batch_studies import write_study
 distributed = pytest.importorskip("distributed", reason="the extra cluster is not installed")
 
 PATIENCE_S = 120
-STUDIES = 6
+STUDIES = 4
 
 
 def dask(*arguments, log):
@@ -42,12 +42,14 @@ def wait_for(condition):
 def scheduler(tmp_path_factory):
     """Address of a scheduler with two workers, and their processes."""
     folder = tmp_path_factory.mktemp("dask")
-    quiet = ("--no-dashboard", "--host", "127.0.0.1", "--port", "0")
+    # Without an address of its own, the page that tells of a cluster's state listens on all addresses.
+    page = ("--dashboard-address", "127.0.0.1:0")
+    quiet = (*page, "--host", "127.0.0.1", "--port", "0")
     log = folder / "scheduler"
     processes = [dask("dask_scheduler", *quiet, log=log)]
     try:
         address = wait_for(lambda: re.search(r"tcp://127\.0\.0\.1:\d+", log.read_text()))[0]
-        worker = (address, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard")
+        worker = (address, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", *page)
         local = ("--local-directory", folder)
         processes += [dask("dask_worker", *worker, *local, log=folder / f"worker {n}") for n in "12"]
         with distributed.Client(address, set_as_default=False) as client:
@@ -68,7 +70,7 @@ def cmr_batch():
 def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inputs")
     studies = [str(write_study(folder / f"P{n:03}", f"P{n:03}")) for n in range(STUDIES)]
-    (folder / "P002" / "mid.nrrd").write_bytes(b"no image")
+    (folder / "P000" / "mid.nrrd").write_bytes(b"no image")
     return studies
 
 
@@ -94,6 +96,7 @@ def listening(pid):
     return [line[1] for line in lines if line[3] == "0A" and line[9] in inodes]
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_who_works(cmr_batch, scheduler, inputs, tmp_path, capsys):
     """This process, two processes, a cluster; and one broken study stops nobody."""
     address, _ = scheduler
@@ -106,12 +109,13 @@ def test_results_do_not_depend_on_who_works(cmr_batch, scheduler, inputs, tmp_pa
     assert made["here"] == made["two"] == made["cluster"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells what a process listens on")
-def test_killed_client_and_worker(cmr_batch, scheduler, inputs, tmp_path, capsys):
+def test_killed_client_and_worker(cmr_batch, scheduler, inputs, tmp_path):
     """The cluster lives on, nobody listens on other addresses, and the same command does the rest."""
     address, processes = scheduler
     output = tmp_path / "out"
-    arguments = ["--input", *inputs[3:], "--output", str(output), "--scheduler", address, "--steps", "t1"]
+    arguments = ["--input", *inputs[1:], "--output", str(output), "--scheduler", address, "--steps", "t1"]
     client = BatchProcess(arguments, tmp_path)
     wait_for(lambda: output.is_dir() and any(output.glob(".partial-P*")) or client.poll() is not None)
     assert client.poll() is None, client.communicate()
@@ -121,9 +125,9 @@ def test_killed_client_and_worker(cmr_batch, scheduler, inputs, tmp_path, capsys
     client.kill()
     client.communicate()
     os.kill(processes[2].pid, signal.SIGKILL)
-    wait_for(lambda: not list(output.glob(".lock-P*")) or not list(output.glob(".partial-P*")))
-    assert cmr_batch(arguments) == 0, capsys.readouterr().err
-    assert sorted(path.name for path in output.iterdir() if path.is_dir()) == ["P003", "P004", "P005"]
+    # The other worker ends the study that it has, which the command leaves to it.
+    wait_for(lambda: cmr_batch(arguments) == 0)
+    assert sorted(path.name for path in output.iterdir() if path.is_dir()) == ["P001", "P002", "P003"]
     for study in output.glob("P*"):
         assert json.loads((study / "results.json").read_text())["status"] == "ok"
     assert not list(output.glob(".*"))

@@ -11,6 +11,7 @@ from CMRLib.batch.results import series_entry
 from CMRLib.batch.step import Step, StepReport, StepResult, StepTask
 from CMRLib.errors import InputError
 from CMRLib.export.dicom.items import ExportedMap, Exports, Findings, Measurement
+from CMRLib.networks.keeper import ModelKeeper
 from CMRLib.networks.models import model_entry
 from CMRLib.study.series import Series, Study
 from CMRLib.terms import MEAN, PERCENT, T1_REACTIVITY, T1_REACTIVITY_ERROR
@@ -75,13 +76,16 @@ class StressStep(Step):
     measures = MEASURES
     scene = "CMRStressReactivityLib.scene.batch"
 
+    def __init__(self) -> None:
+        self._keeper = ModelKeeper[registration.RegistrationModel]()
+
     def weights(self, choices: Mapping[str, Any]) -> dict[str, str]:
         """See `CMRLib.batch.step.Step`."""
         return {TASK: model_entry(DEFAULT_MODEL).sha256}
 
     def check(self, choices: Mapping[str, Any], device: str) -> None:
         """See `CMRLib.batch.step.Step`."""
-        registration.load_registration_model(device=device)
+        self._model(device)
 
     def needs(self, study: Study) -> tuple[str, ...]:
         """See `CMRLib.batch.step.Step`: T1 of images, whose motion is corrected first; and what is measured in."""
@@ -98,7 +102,7 @@ class StressStep(Step):
 
     def run(self, task: StepTask) -> StepReport:
         """See `CMRLib.batch.step.Step`; a slice without a partner is told and left out."""
-        report, model = StepReport(), registration.load_registration_model(device=task.device)
+        report, model = StepReport(), self._model(task.device)
         start = time.perf_counter()
         try:
             rest, stress = _read(task, report)
@@ -150,6 +154,9 @@ class StressStep(Step):
     def show(self, entries: Sequence[Mapping[str, Any]], source: ReportSource) -> Section:
         """See `CMRLib.batch.step.Step`: dT1 over rest T1 in grey, before and after, and the bull's-eye."""
         return stress_section(entries, source)
+
+    def _model(self, device: str) -> registration.RegistrationModel:
+        return self._keeper.model(registration.load_registration_model, DEFAULT_MODEL, device)
 
 
 STEP = StressStep()

@@ -272,7 +272,13 @@ def _pixel_results(magnitude: torch.Tensor, times: torch.Tensor, scheme_fit: Sch
     curve = inversion_recovery_signal(times[None, :], fit.a, fit.b, fit.t1_star)
     widest = scheme_fit.widest
     variance = t1_variance_per_noise_variance(times, fit.a, fit.b, fit.t1_star, used)
-    widest_variance = t1_variance_per_noise_variance(times, widest.a, widest.b, widest.t1_star, scheme_fit.widest_used)
+    widest_variance = variance.clone()
+    wider = (scheme_fit.widest_used != used).any(1)  # elsewhere it is the same fit
+    if bool(wider.any()):
+        other = widest.at(wider)
+        widest_variance[wider] = t1_variance_per_noise_variance(
+            times, other.a, other.b, other.t1_star, scheme_fit.widest_used[wider]
+        )
     tensors = {
         "a": fit.a,
         "b": fit.b,
