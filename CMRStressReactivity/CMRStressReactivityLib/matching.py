@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from CMRLib.anatomy.axis import along_axis
+from CMRLib.anatomy.axis import is_placed
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.study.slice_order import Plane
@@ -73,7 +73,7 @@ def match_slices(
     if not rest or not stress:
         missing = "rest" if not rest else "stress"
         raise InputError(f"There is no {missing} T1 map; choose one, dT1 needs both states.")
-    placed = all(_is_placed(geometry) for geometry in (*rest, *stress))
+    placed = all(is_placed(geometry) for geometry in (*rest, *stress))
     if not placed:
         return _by_order(len(rest), len(stress))
     apart, turned = (np.empty((len(rest), len(stress))) for _ in range(2))
@@ -113,18 +113,10 @@ def match_by_hand(
         rest, stress: number, geometry, and rows and columns of each.
     """
     (i, fixed, fixed_shape), (j, moving, moving_shape) = rest, stress
-    if not (_is_placed(fixed) and _is_placed(moving)):
+    if not (is_placed(fixed) and is_placed(moving)):
         return SliceMatch(i, j, None, None)
     apart, turned = _distance(fixed, fixed_shape, moving, moving_shape)
     return SliceMatch(i, j, apart, turned, _doubt(apart, turned))
-
-
-def _is_placed(geometry: Geometry) -> bool:
-    """Whether a geometry says where a slice lies in the patient, and is no placeholder."""
-    try:
-        return along_axis(geometry) != (0.0, 0.0)
-    except InputError:  # no short-axis slice, whose place is known all the same
-        return True
 
 
 def _by_order(rest: int, stress: int) -> Matching:
@@ -189,7 +181,7 @@ def on_rest_grid(
         float32 of that shape; see `CMRStressReactivityLib.registration.sampled_at`.
     """
     rows, columns = np.indices(shape, dtype=float)
-    if _is_placed(stress_geometry) and _is_placed(rest_geometry):
+    if is_placed(stress_geometry) and is_placed(rest_geometry):
         index = np.stack([columns, rows, np.zeros(shape), np.ones(shape)])
         world = np.tensordot(rest_geometry.ijk_to_lps(), index, axes=1)
         local = np.tensordot(np.linalg.inv(stress_geometry.ijk_to_lps()), world, axes=1)

@@ -170,11 +170,10 @@ def _maps(task: StepTask, report: StepReport) -> tuple[list[StepResult], list[St
     Maps that were made in this run, which have standard errors, come before the scanner's where they are there of both
     states, so that like is taken with like.
     """
-    made = list(task.earlier.get("t1", ()))
-    read = [series for series in task.study.series if series.role == "t1"]
-    for sources in (made, read, [*made, *read]):
-        if {NATIVE, POST} <= {_state(source) for source in sources}:
-            break
+    made: list[StepResult | Series] = [*task.earlier.get("t1", ())]
+    read: list[StepResult | Series] = [series for series in task.study.series if series.role == "t1"]
+    choices = (made, read, [*made, *read])
+    sources = next((one for one in choices if {NATIVE, POST} <= {_state(source) for source in one}), choices[-1])
     found: dict[str, list[StepResult]] = {NATIVE: [], POST: []}
     for source in sources:
         if _state(source) not in found:

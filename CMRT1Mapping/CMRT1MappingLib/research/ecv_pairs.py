@@ -91,7 +91,8 @@ def simulated_pair(number: int, first_seed: int = TEST_SEED) -> EcvPair:
     seed, level = first_seed + number, LEVELS[number % len(LEVELS)]
     rng = stream(seed, "ecv")
     body = ParametricAnatomy.random(seed).slice(level, SHAPE, SPACING_MM)
-    if body.landmarks is None:
+    landmarks = body.landmarks
+    if landmarks is None:
         raise InputError(f"The anatomy {seed} shows no heart; choose another number.")
     field, hematocrit = float(rng.choice([1.5, 3.0])), float(rng.uniform(*HEMATOCRIT))
     scar = random_lesion(body, SPACING_MM, rng).scar if rng.random() < SCARRED else np.zeros(SHAPE, np.float32)
@@ -138,7 +139,7 @@ def simulated_pair(number: int, first_seed: int = TEST_SEED) -> EcvPair:
         percent=mixed(muscle_percent, scar_percent),
         read=mixed(*_read(body, native, post, rr_ms, hematocrit)),
         labels=labels,
-        segments=label_slice(labels == MYOCARDIUM, body.landmarks, level, geometry),
+        segments=label_slice(labels == MYOCARDIUM, landmarks, level, geometry),
         hematocrit=hematocrit,
         geometry=geometry,
     )

@@ -77,7 +77,8 @@ def storeEcv(
     geometry = volumeGeometry(nativeMap)
     columns, rows, slices = nativeMap.GetImageData().GetDimensions()
     for role in ECV_MAPS:
-        stack, node = value.stack(role, (slices, rows, columns)), earlier.get(role)
+        stack = value.stack(role, (slices, rows, columns))
+        node: Any = earlier.get(role)
         if stack is None:
             if node is not None:
                 slicer.mrmlScene.RemoveNode(node)

@@ -82,6 +82,11 @@ def test_what_may_be_left_out(folder):
     assert series[0].scheme == "shmolli"
 
 
+def test_the_haematocrit_belongs_to_the_study(folder):
+    assert read_study(describe(folder, irw(), hematocrit=0.42)).hematocrit == 0.42
+    assert read_study(describe(folder, irw())).hematocrit is None
+
+
 def test_times_are_asked_for(folder):
     describe(folder, irw(inversion_times_ms=None))
     assert read_study(folder).series[0].inversion_times_ms is None
@@ -174,6 +179,9 @@ def test_a_series_that_is_wrong(folder, entry, sentence):
         ({"series": []}, "at least one series"),
         ({"series": {}}, "at least one series"),
         ({"patient": "Jane"}, 'the file has the unknown key "patient"'),
+        ({"hematocrit": 45}, "a haematocrit is stated as a fraction, not in percent: 0.45 instead of 45"),
+        ({"hematocrit": 0}, "0 is no haematocrit of a patient"),
+        ({"hematocrit": "0.42"}, 'its "hematocrit" must be a number from 0 to 1'),
     ],
 )
 def test_a_description_that_is_wrong(folder, changes, sentence):
