@@ -342,7 +342,7 @@ def test_a_step_that_is_new_comes_along(process, load, monkeypatch):
 
 
 def test_the_command_gives_the_same_scene(process, folder, scene, tmp_path, monkeypatch):
-    """``--scene`` without ``--steps``: opened again, its nodes, references, reviews and module settings are the same."""
+    """``--scene`` without ``--steps``: opened again, nodes, references, reviews and module settings are the same."""
     from pathlib import Path
 
     import slicer

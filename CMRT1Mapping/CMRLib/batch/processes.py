@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
@@ -52,7 +53,7 @@ class Processes(Workers):
             for connection in wait(list(at_work)):
                 assert isinstance(connection, Connection)
                 number, item = at_work.pop(connection)
-                yield item, self._answer(number, connection, lambda item=item: lost(item))
+                yield item, self._answer(number, connection, functools.partial(lost, item))
 
     def _answer(self, number: int, connection: Connection, lost: Callable[[], Result]) -> Result:
         """What a worker says of its item; a worker that is no more is let go of."""

@@ -48,8 +48,8 @@ SEQUENCE, VOLUME = "vtkMRMLSequenceNode", "vtkMRMLScalarVolumeNode"
 _INSTANCES = "DICOM.instanceUIDs"  # where Slicer's own DICOM plugins note what a volume was loaded from
 
 _UNKNOWN = (
-    "Neither its name nor DICOM files tell what it shows, so it was left out; rename it, with T1 map, LGE, PSIR, VNE or "
-    "cine in its name."
+    "Neither its name nor DICOM files tell what it shows, so it was left out; rename it, with T1 map, LGE, PSIR, VNE "
+    "or cine in its name."
 )
 _NO_TIMES = "Its inversion times are not known; select it as the images and enter them in the table."
 _PLAIN_IRW = (

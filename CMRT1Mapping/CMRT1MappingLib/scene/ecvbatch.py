@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from CMRLib.batch.step import StepResult
+from CMRLib.scene.finders import findSegmentation
 from CMRLib.scene.parameters import setModuleNodes
-from CMRLib.scene.regions import segmentationOf
 from CMRLib.scene.volumes import addVolume
 from CMRT1MappingLib.scene.ecvmaps import storeEcv
 
@@ -25,7 +25,7 @@ def openModule(results: Sequence[StepResult], volumes: dict[str, Any]) -> None:
     if results:
         native = volumes[results[0].key]
         nodes = {"ecvNativeMap": native, "ecvPostMap": _postMap(results[0], volumes)}
-        setModuleNodes("CMRT1Mapping", nodes | {"ecvSegmentation": segmentationOf(native)})
+        setModuleNodes("CMRT1Mapping", nodes | {"ecvSegmentation": findSegmentation(native)})
 
 
 def _postMap(made: StepResult, volumes: dict[str, Any]) -> Any:
