@@ -57,12 +57,13 @@ def run_batch(
         folders.setdefault(Path(folder).resolve(), number)
     if not any(folder.is_dir() for folder in folders):
         raise InputError("Input 1 is not a folder; check its path.")
+    chosen_workers = _workers(options, len(folders))
     check_writable(output)
     check_same_kind(output, bool(options.secret))
     outcomes: dict[Path, Outcome] = {}
     jobs: list[Job] = []
     try:
-        with _workers(options, len(folders)) as workers:
+        with chosen_workers as workers:
             found = dict(workers.results(partial(_read, options=options), list(folders), lambda folder: LOST))
             for folder, outcome in _sorted_out(folders, found, output, options, jobs).items():
                 outcomes[folder] = outcome
