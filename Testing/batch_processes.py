@@ -12,18 +12,32 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).resolve().parents[1] / "Resources" / "Scripts" / "cmr_batch.py"
 IMPORTED = ["torch", "CMRLib.batch.run", "CMRT1MappingLib.step", "CMRT1MappingLib.mapping", "CMRLandmarksLib.step"]
+
+
+def at_once():
+    """What makes such processes."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED)
+    return context
+
+
+@pytest.fixture
+def workers_at_once(monkeypatch):
+    """The processes of ``--workers`` start at once, too, where a test runs the command in its own."""
+    context = at_once()
+    monkeypatch.setattr("CMRLib.batch.processes.multiprocessing.get_context", lambda method: context)
 
 
 class BatchProcess:
     """A running ``cmr-batch``, with as much of `subprocess.Popen` as tests need."""
 
     def __init__(self, arguments, folder):
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(IMPORTED)
         self._told = [folder / f"{name} of the command" for name in ("output", "errors")]
-        self._process = context.Process(target=_run, args=([str(a) for a in arguments], self._told))
+        self._process = at_once().Process(target=_run, args=([str(a) for a in arguments], self._told))
         self._process.start()
         self.pid = self._process.pid
 

@@ -16,6 +16,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813 (the name its users know)
+from batch_processes import workers_at_once
 from batch_studies import GEOMETRY, true_t1, write_study
 
 from CMRLandmarksLib.step import LandmarksStep
@@ -26,6 +27,7 @@ from CMRLib.simulation import simulate_study
 from CMRLib.simulation.dicom_writer import write_dicom_study
 
 SCRIPT = Path(__file__).resolve().parents[1] / "Resources" / "Scripts" / "cmr_batch.py"
+T1 = ("--steps", "t1")  # where no other step matters, as each loads networks
 ENTRY_KEYS = {"state", "slice", "t1_file", "r2_file", "samples_file", "corrected_irw_file", "motion_px", "r2_before"}
 ENTRY_KEYS |= {
     "r2_after",
@@ -41,6 +43,9 @@ ENTRY_KEYS |= {
 STEPS = {"t1", "stress", "segmentation", "landmarks", "ecv"}
 RESULT_KEYS = STEPS | {"schema", "id", "status", "software", "models", "device"}
 RESULT_KEYS |= {"warnings", "errors", "notes", "made_from"}
+
+
+__all__ = ["workers_at_once"]
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +127,7 @@ def damage(image):
 
 
 @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
-def test_failed_studies_do_not_stop_the_others(cmr_batch, tmp_path, capfd, workers):
+def test_failed_studies_do_not_stop_the_others(cmr_batch, workers_at_once, tmp_path, capfd, workers):
     damaged = write_study(tmp_path / "damaged", "P001")
     damage(damaged / "mid.nrrd")
     (tmp_path / "SMITH^JOHN").mkdir()
@@ -130,7 +135,7 @@ def test_failed_studies_do_not_stop_the_others(cmr_batch, tmp_path, capfd, worke
     good = write_study(tmp_path / "good", "P004")
     folders = [str(damaged), str(tmp_path / "SMITH^JOHN"), str(untold), str(good)]
     output = tmp_path / "out"
-    assert cmr_batch(["--input", *folders, "--output", str(output), "--workers", workers]) == 1
+    assert cmr_batch(["--input", *folders, "--output", str(output), "--workers", workers, *T1]) == 1
     assert results_of(output / "P004")["status"] == "ok"
     failed = results_of(output / "P001")
     assert failed["status"] == "failed" and len(failed["errors"]) == 1 and failed["t1"] == []
@@ -145,7 +150,7 @@ def test_failed_studies_do_not_stop_the_others(cmr_batch, tmp_path, capfd, worke
     write_study(tmp_path / "SMITH^JOHN" / "mended", "P002").rename(tmp_path / "mended")
     (tmp_path / "SMITH^JOHN").rmdir()
     (tmp_path / "mended").rename(tmp_path / "SMITH^JOHN")
-    assert cmr_batch(["--input", *folders, "--output", str(output)]) == 1
+    assert cmr_batch(["--input", *folders, "--output", str(output), *T1]) == 1
     assert sorted(p.name for p in output.iterdir()) == ["P001", "P002", "P003", "P004", "summary.csv"]
 
 
@@ -161,7 +166,7 @@ def test_study_without_inversion_recovery_images_fails_with_the_reason(cmr_batch
 def test_study_with_a_missing_image_fails_under_the_id_it_states(cmr_batch, tmp_path):
     folder = write_study(tmp_path / "in", "P001")
     image = (folder / "mid.nrrd").rename(tmp_path / "mid.nrrd")
-    command = ["--input", str(folder), "--output", str(tmp_path / "out")]
+    command = ["--input", str(folder), "--output", str(tmp_path / "out"), *T1]
     assert cmr_batch(command) == 1
     assert results_of(tmp_path / "out" / "P001")["status"] == "failed"
     image.rename(folder / "mid.nrrd")
@@ -171,7 +176,7 @@ def test_study_with_a_missing_image_fails_under_the_id_it_states(cmr_batch, tmp_
 
 def test_good_results_are_kept_when_processing_again_fails(cmr_batch, tmp_path):
     folder = write_study(tmp_path / "in", "P001")
-    command = ["--input", str(folder), "--output", str(tmp_path / "out")]
+    command = ["--input", str(folder), "--output", str(tmp_path / "out"), *T1]
     assert cmr_batch(command) == 0
     damage(folder / "mid.nrrd")
     assert cmr_batch([*command, "--overwrite"]) == 1
@@ -193,14 +198,14 @@ def test_results_of_an_earlier_step_are_kept_by_a_later_one(cmr_batch, tmp_path,
 def test_foreign_folder_in_the_place_of_results_is_not_touched(cmr_batch, tmp_path, capsys):
     folder = write_study(tmp_path / "P001", "P001")
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
-    assert cmr_batch(["--input", str(folder), "--output", str(tmp_path)]) == 1
+    assert cmr_batch(["--input", str(folder), "--output", str(tmp_path), *T1]) == 1
     assert "choose another output folder" in capsys.readouterr().err
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
 def test_results_replaced_by_a_killed_run_come_back(cmr_batch, tmp_path):
     folder = write_study(tmp_path / "in", "P001")
-    command = ["--input", str(folder), "--output", str(tmp_path / "out")]
+    command = ["--input", str(folder), "--output", str(tmp_path / "out"), *T1]
     assert cmr_batch(command) == 0
     (tmp_path / "out" / "P001").rename(tmp_path / "out" / ".replaced-P001")
     damage(folder / "mid.nrrd")
@@ -235,14 +240,14 @@ def test_input_that_is_no_folder(cmr_batch, tmp_path, capsys):
 
 def test_two_inputs_with_the_same_id(cmr_batch, tmp_path, capsys):
     folders = [str(write_study(tmp_path / "one", "P001")), str(write_study(tmp_path / "two", "p001"))]
-    assert cmr_batch(["--input", *folders, "--output", str(tmp_path / "out")]) == 2
+    assert cmr_batch(["--input", *folders, "--output", str(tmp_path / "out"), *T1]) == 2
     assert "Inputs 1 and 2 are both the study p001" in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_input_given_twice_is_processed_once(cmr_batch, tmp_path, capsys):
     folder = str(write_study(tmp_path / "one", "P001"))
-    assert cmr_batch(["--input", folder, folder + "/", "--output", str(tmp_path / "out")]) == 0
+    assert cmr_batch(["--input", folder, folder + "/", "--output", str(tmp_path / "out"), *T1]) == 0
     assert "Studies: 1 done, 0 complete already" in capsys.readouterr().out
 
 
@@ -275,7 +280,7 @@ def test_cancelled_while_a_library_hides_it(cmr_batch, tmp_path, capsys, monkeyp
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         folders = [str(write_study(tmp_path / name, name)) for name in ("P001", "P002")]
-        assert cmr_batch(["--input", *folders, "--output", str(tmp_path / "out")]) == 130
+        assert cmr_batch(["--input", *folders, "--output", str(tmp_path / "out"), *T1]) == 130
     finally:
         assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
     assert capsys.readouterr().err.startswith("Cancelled; complete studies were kept.")
@@ -288,7 +293,7 @@ def test_unexpected_error_is_told_without_quoting_files(cmr_batch, tmp_path, cap
 
     folders = [str(write_study(tmp_path / name, name)) for name in ("P001", "P002")]
     monkeypatch.setattr("CMRT1MappingLib.step.map_t1", broken)
-    assert cmr_batch(["--input", *folders, "--output", str(tmp_path / "out")]) == 1
+    assert cmr_batch(["--input", *folders, "--output", str(tmp_path / "out"), *T1]) == 1
     printed = capsys.readouterr().err
     assert printed.count("Unexpected KeyError at test_batch.py:") == 2 and "SMITH" not in printed
     assert results_of(tmp_path / "out" / "P002")["status"] == "failed"
@@ -297,7 +302,7 @@ def test_unexpected_error_is_told_without_quoting_files(cmr_batch, tmp_path, cap
 def test_scene_is_saved_and_can_be_loaded(cmr_batch, tmp_path):
     pytest.importorskip("trame_slicer", reason="needs slicer-core and trame-slicer")
     folder = write_study(tmp_path / "in", "P001", ("basal", "mid"))
-    command = ["--input", str(folder), "--output", str(tmp_path / "out")]
+    command = ["--input", str(folder), "--output", str(tmp_path / "out"), *T1]
     assert cmr_batch(command) == 0
     assert cmr_batch([*command, "--scene"]) == 0  # complete results without a scene are not complete for this
 
@@ -318,7 +323,7 @@ def test_acquisition_without_one_of_its_images(cmr_batch, tmp_path, capsys, miss
     """Without a magnitude image a slice is lost, which is an error; without its phase it can still be fitted."""
     files = write_dicom_study(simulate_study(seed=1, slices=("basal", "mid"), shape=(48, 64)), tmp_path / "in")
     next(file for file in files if file.parent.name.endswith(missing)).unlink()
-    command = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--no-motion-correction"]
+    command = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--no-motion-correction", *T1]
     assert cmr_batch(command) == (0 if status == "ok" else 1)
     (study,) = (tmp_path / "out").glob("study-*")
     results = results_of(study)
@@ -385,7 +390,7 @@ def test_inside_slicer_every_path_ends_the_application(tmp_path, monkeypatch, ar
     folder = write_study(tmp_path / "in", "P001")
     slicer = FakeSlicer()
     monkeypatch.setitem(sys.modules, "slicer", slicer)
-    given = ["--", "--input", str(folder), "--output", str(tmp_path / "out"), *arguments]
+    given = ["--", "--input", str(folder), "--output", str(tmp_path / "out"), *T1, *arguments]
     monkeypatch.setattr(sys, "argv", ["Slicer", *given])
     runpy.run_path(str(SCRIPT), run_name="__main__")
     assert slicer.statuses == [status]

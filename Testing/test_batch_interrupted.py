@@ -14,6 +14,7 @@ from batch_processes import SCRIPT, BatchProcess, heed_interrupts
 from batch_studies import write_study
 
 STUDIES = 10
+STEPS = ("--steps", "t1")  # the shortest, as none matters here
 PATIENCE_S = 120
 
 
@@ -30,14 +31,14 @@ def inputs(tmp_path_factory):
 
 def start(inputs, output, *arguments, preexec_fn=heed_interrupts):
     """The command as a user starts it."""
-    command = [sys.executable, str(SCRIPT), "--input", *inputs, "--output", str(output), *arguments]
+    command = [sys.executable, str(SCRIPT), "--input", *inputs, "--output", str(output), *STEPS, *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, start_new_session=True, preexec_fn=preexec_fn, **pipes)
 
 
 def start_at_once(inputs, output, *arguments):
     """The command without the time that a new Python takes."""
-    return BatchProcess(["--input", *inputs, "--output", output, *arguments], output.parent)
+    return BatchProcess(["--input", *inputs, "--output", output, *STEPS, *arguments], output.parent)
 
 
 def wait_until_in_the_middle(process, output):
@@ -66,7 +67,7 @@ def check_whole(output):
 def finish(cmr_batch, inputs, output, capsys):
     """The same command again does the rest and nothing else; no process of its own is needed for this."""
     there = {study.name: study.stat().st_ino for study in output.glob("P*")}
-    assert cmr_batch(["--input", *inputs, "--output", str(output)]) == 0
+    assert cmr_batch(["--input", *inputs, "--output", str(output), *STEPS]) == 0
     printed = capsys.readouterr().out
     assert f"Studies: {STUDIES - len(there)} done, {len(there)} complete already, 0 failed" in printed
     assert {name: (output / name).stat().st_ino for name in there} == there
@@ -134,7 +135,7 @@ def test_full_disk(cmr_batch, inputs, tmp_path):
         "P000: " in errors and "check the folder's permissions and free space" in errors and "Traceback" not in errors
     )
     assert check_whole_or_failed(output)
-    assert cmr_batch(["--input", *inputs[:2], "--output", str(output)]) == 0
+    assert cmr_batch(["--input", *inputs[:2], "--output", str(output), *STEPS]) == 0
     assert check_whole(output) == 2
 
 

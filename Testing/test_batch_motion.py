@@ -21,6 +21,7 @@ from CMRT1MappingLib.motion import correction as motion_correction
 from CMRT1MappingLib.motion.estimation import MotionEstimate
 
 SCRIPT = Path(__file__).resolve().parents[1] / "Resources" / "Scripts" / "cmr_batch.py"
+T1 = ("--steps", "t1")  # where no other step matters, as each loads networks
 SHIFTS = np.array([[0, 3], [0, -2], [0, 1], [0, 0], [0, -3], [0, 2], [0, -1]])  # zero mean, (row, column)
 INNER = np.s_[..., 4:-4]
 MODEL = SimpleNamespace(entry=SimpleNamespace(id="moconet-test", sha256="ab"))
@@ -72,7 +73,7 @@ def summary_of(output):
 
 def test_corrected_study_has_maps_images_and_displacement(cmr_batch, network, tmp_path, capsys):
     moving_study(tmp_path / "in", phase=True)
-    assert cmr_batch(["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--steps", "t1"]) == 0
+    assert cmr_batch(["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), *T1]) == 0
     folder = tmp_path / "out" / "P001"
     results = results_of(folder)
     (entry,) = results["t1"]
@@ -100,7 +101,7 @@ def test_corrected_study_has_maps_images_and_displacement(cmr_batch, network, tm
 def test_displacement_file_takes_the_acquired_images_to_the_corrected_ones(cmr_batch, network, tmp_path):
     """As ITK has displacement fields: the whole stack is resampled at once, frames stay apart."""
     moving_study(tmp_path / "in")
-    assert cmr_batch(["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out")]) == 0
+    assert cmr_batch(["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), *T1]) == 0
     folder = tmp_path / "out" / "P001"
     (entry,) = results_of(folder)["t1"]
     acquired = sitk.ReadImage(str(tmp_path / "in" / "mid.nrrd"), sitk.sitkFloat32)
@@ -114,7 +115,7 @@ def test_displacement_file_takes_the_acquired_images_to_the_corrected_ones(cmr_b
 
 def test_original_is_kept_and_said_where_correction_does_not_help(cmr_batch, network, tmp_path):
     write_study(tmp_path / "in", "P001")
-    command = ["--input", str(tmp_path / "in"), "--output"]
+    command = ["--input", str(tmp_path / "in"), *T1, "--output"]
     assert cmr_batch([*command, str(tmp_path / "on")]) == 0
     results = results_of(tmp_path / "on" / "P001")
     (entry,) = results["t1"]
@@ -137,7 +138,7 @@ def test_switched_off_neither_loads_nor_says_anything_of_it(cmr_batch, tmp_path,
     monkeypatch.setattr("CMRT1MappingLib.step.load_motion_model", lambda device: pytest.fail("the network was loaded"))
     moving_study(tmp_path / "in")
     command = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--no-motion-correction"]
-    assert cmr_batch([*command, "--steps", "t1"]) == 0
+    assert cmr_batch([*command, *T1]) == 0
     results = results_of(tmp_path / "out" / "P001")
     (entry,) = results["t1"]
     assert results["warnings"] == [] and results["models"] == {} and entry["motion_correction"] == "off"
@@ -186,7 +187,7 @@ def test_acquisition_with_too_many_images_is_fitted_as_acquired(cmr_batch, netwo
     times = np.arange(100, 4100, 250)[:, None, None]
     images = np.abs(1000.0 - 1950.0 * np.exp(-times / (true_t1() / 0.95)))
     write_image(folder / "mid.nrrd", images.astype(np.float32), GEOMETRY)
-    assert cmr_batch(["--input", str(folder), "--output", str(tmp_path / "out")]) == 0
+    assert cmr_batch(["--input", str(folder), "--output", str(tmp_path / "out"), *T1]) == 0
     results = results_of(tmp_path / "out" / "P001")
     (entry,) = results["t1"]
     assert entry["motion_correction"] == "not possible" and entry["motion_px"] is None and entry["r2_before"] > 0.999
@@ -214,7 +215,7 @@ def test_missing_and_damaged_weights_stop_before_any_study(
 ):
     folders = [str(write_study(tmp_path / name, name)) for name in ("P001", "P002")]
     harm(shipped / "moconet.safetensors")
-    command = ["--input", *folders, "--output", str(tmp_path / "out"), "--workers", workers]
+    command = ["--input", *folders, "--output", str(tmp_path / "out"), *T1, "--workers", workers]
     assert cmr_batch(command) == 3
     errors = capsys.readouterr().err
     assert sentence in errors and "moconet" in errors and len(errors.strip().splitlines()) == 1
@@ -228,5 +229,5 @@ def test_study_cancelled_in_the_network_leaves_nothing(cmr_batch, network, tmp_p
 
     monkeypatch.setattr(motion_correction, "estimate_motion", interrupted)
     moving_study(tmp_path / "in")
-    assert cmr_batch(["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out")]) == 130
+    assert cmr_batch(["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), *T1]) == 130
     assert list((tmp_path / "out").iterdir()) == []
