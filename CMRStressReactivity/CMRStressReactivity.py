@@ -1,5 +1,6 @@
 """Panel and logic of the module CMR Stress Reactivity; method and nodes are in CMRStressReactivityLib."""
 
+import contextlib
 import logging
 import time
 from typing import Annotated, Any
@@ -16,14 +17,16 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleTest,
 )
 
+from CMRLib.errors import CMRError
 from CMRLib.geometry import Geometry
-from CMRLib.scene import bullseye, display, finders, landmarks, segmentmeasurement
+from CMRLib.scene import bullseye, display, landmarks, segmentmeasurement
 from CMRLib.scene.dependencies import ensureTorch
 from CMRLib.scene.panel import Panel
+from CMRLib.scene.regions import segmentationOf
 from CMRLib.scene.results import SOURCE_REFERENCE
-from CMRLib.scene.segmentssection import RULES, STATISTICS, myocardiumAmong, regionNames
+from CMRLib.scene.segmentssection import RULES, STATISTICS
 from CMRLib.scene.volumes import addVolume, numberOfSlices, volumeArray
-from CMRStressReactivityLib.scene import alignmentcheck, reactivitynodes, reactivitysegments
+from CMRStressReactivityLib.scene import alignmentcheck, reactivitymeasurement, reactivitynodes, reactivitysegments
 from CMRStressReactivityLib.scene.matchtable import MatchTable
 
 TITLE = "CMR Stress Reactivity"
@@ -167,7 +170,8 @@ class CMRStressReactivityWidget(Panel):
     def shownVolume(self) -> Any:
         """The rest map whose results the slice views show."""
         chosen = self._shownVolume
-        return chosen if chosen is not None else self._parameterNode.restVolume
+        isThere = chosen is not None and slicer.mrmlScene.IsNodePresent(chosen)
+        return chosen if isThere else self._parameterNode.restVolume
 
     def goTo(self, slot: Any) -> None:
         """Show a slice at rest in the views, and its volume's segments."""
@@ -188,7 +192,7 @@ class CMRStressReactivityWidget(Panel):
             return None
         made = parameters.mapVolume
         source = made.GetNodeReference(SOURCE_REFERENCE) if made is not None else None
-        isOurs = made is not None and reactivitysegments.isReactivity(made)
+        isOurs = made is not None and reactivitymeasurement.isReactivity(made)
         return landmarks.findLandmarks(source if isOurs and source is not None else parameters.restVolume)
 
     def _showSegments(self) -> None:
@@ -232,7 +236,7 @@ class CMRStressReactivityWidget(Panel):
         with slicer.util.NodeModify(parameters.parameterNode):
             parameters.mapVolume = compared.nodes[volume][reactivitynodes.DT1]
             if parameters.segmentationNode is None:
-                parameters.segmentationNode = finders.findSegmentation(parameters.restVolume)
+                parameters.segmentationNode = segmentationOf(parameters.restVolume)
         self.logic.divideOthers(parameters, compared)
         self._shownVolume = volume
         if self._parameterNode is not None:
@@ -255,7 +259,7 @@ class CMRStressReactivityLogic(ScriptedLoadableModuleLogic):
             parameters.adoptedVolume = rest
             parameters.partners = ""
             parameters.mapVolume = reactivitynodes.findNodes(rest).get(reactivitynodes.DT1)
-            parameters.segmentationNode = None if rest is None else finders.findSegmentation(rest)
+            parameters.segmentationNode = None if rest is None else segmentationOf(rest)
 
     def whyNotApply(self, parameters: Any) -> str:
         """Why nothing can be compared with these parameters, in a sentence; empty when it can."""
@@ -288,23 +292,17 @@ class CMRStressReactivityLogic(ScriptedLoadableModuleLogic):
 
     def divideOthers(self, parameters: Any, compared: Any) -> None:
         """Divide dT1 of the other slices of an examination, so that they are measured together with the shown one."""
-        for volume, nodes in compared.nodes.items():
-            node, found = nodes[reactivitynodes.DT1], landmarks.findLandmarks(volume)
-            if node is parameters.mapVolume or found is None:
-                continue
-            own = finders.findSegmentation(volume)
-            name = myocardiumAmong(regionNames(own), "")
-            myocardium = finders.myocardiumOn(volume, parameters.segmentationNode, parameters.myocardium)
-            if myocardium is None and own is not None:
-                myocardium = finders.myocardiumOn(volume, own, name)
-            if myocardium is not None:
-                segmentmeasurement.measureSegments(found, node, myocardium, RULES[parameters.rule])
+        for nodes in compared.nodes.values():
+            node = nodes[reactivitynodes.DT1]
+            if node is not parameters.mapVolume:
+                with contextlib.suppress(CMRError):  # told when it is shown
+                    reactivitymeasurement.measureMap(
+                        node, parameters.segmentationNode, parameters.myocardium, RULES[parameters.rule]
+                    )
 
     def summary(self, compared: Any) -> str:
         """What was found, in a sentence for the user."""
-        from CMRStressReactivityLib.scene.reactivityrun import sliceEntries
-
-        entries = [entry for volume in compared.nodes for entry in sliceEntries(volume)]
+        entries = [entry for volume in compared.nodes for entry in reactivitynodes.sliceEntries(volume)]
         flagged = sum(entry["flagged"] for entry in entries)
         text = _("{slices} slices compared, {flagged} of them to be looked at.").format(
             slices=len(entries), flagged=flagged
@@ -378,7 +376,7 @@ class CMRStressReactivityTest(ScriptedLoadableModuleTest):
         landmarks.placeByHand(node, self.volume, 0)
         measurement = segmentmeasurement.measureSegments(node, self.nodes[reactivitynodes.DT1], self.ring[None])
         self.assertEqual(measurement.problems, ())
-        found = reactivitysegments.segmentsOf(self.nodes[reactivitynodes.DT1], measurement.labels, False)
+        found = reactivitymeasurement.segmentsOf(self.nodes[reactivitynodes.DT1], measurement.labels, False)
         measured = [one.whole.percent for one in found.values() if one.whole is not None]
         self.assertEqual(len(measured), 6)
         np.testing.assert_allclose(measured, 5.0, atol=1e-3)

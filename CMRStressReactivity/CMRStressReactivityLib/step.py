@@ -13,7 +13,7 @@ from CMRLib.errors import InputError
 from CMRLib.export.dicom.items import ExportedMap, Exports, Findings, Measurement
 from CMRLib.networks.keeper import ModelKeeper
 from CMRLib.networks.models import model_entry
-from CMRLib.study.series import Series, Study
+from CMRLib.study.series import Study
 from CMRLib.terms import MEAN, PERCENT, T1_REACTIVITY, T1_REACTIVITY_ERROR
 from CMRStressReactivityLib import registration
 from CMRStressReactivityLib.comparison import (
@@ -52,12 +52,14 @@ class StressOfRest:
 
     Attributes:
         volume: the maps.
-        stress: the series that they were compared with.
+        stress: the stress maps that they were compared with.
+        partners: number of a slice -> key and slice of the stress map that it was compared with.
         segments: of the whole study, see `CMRStressReactivityLib.comparison.reactivity_of_segments`.
     """
 
     volume: ReactivityVolume
-    stress: tuple[Series, ...]
+    stress: tuple[StepResult, ...]
+    partners: Mapping[int, tuple[str, int]]
     segments: Mapping[int, SegmentReactivity]
 
 
@@ -149,7 +151,7 @@ class StressStep(Step):
             for index, one in volume.slices.items()
             if one.whole is not None
         )
-        return Exports(maps=tuple(maps), findings=tuple(findings), also=found.stress)
+        return Exports(maps=tuple(maps), findings=tuple(findings), also=tuple(one.series for one in found.stress))
 
     def show(self, entries: Sequence[Mapping[str, Any]], source: ReportSource) -> Section:
         """See `CMRLib.batch.step.Step`: dT1 over rest T1 in grey, before and after, and the bull's-eye."""
@@ -217,6 +219,7 @@ def _write(
                     "seconds": round(seconds, 3),
                 }
             )
-        stress = tuple({other.series.key: other.series for _, other, _ in own.values()}.values())
-        made = replace(source.result, role="", value=StressOfRest(volume, stress, segments))
-        report.made.append(made)
+        stress = tuple({other.key: other for _, other, _ in own.values()}.values())
+        partners = {index: (other.key, number) for index, (_, other, number) in own.items()}
+        value = StressOfRest(volume, stress, partners, segments)
+        report.made.append(replace(source.result, role="", value=value))

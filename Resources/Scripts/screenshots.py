@@ -2,7 +2,8 @@
 
 A simulated ShMOLLI acquisition is opened in the module's own panel, mapped with its Apply button, hovered and measured,
 and what an analyst then sees is saved; so are the quality of the fit before and after the motion of another one is
-corrected, the landmarks and segments of simulated T1 maps, and the segmentation of these maps under review. Slicer's Qt
+corrected, the landmarks and segments of simulated T1 maps, the segmentation of these maps under review, and their
+change from rest to stress. Slicer's Qt
 side is played by ``Testing/SlicerHost``; panels, slice views, color legend and plot are the modules' and Slicer's own.
 """
 
@@ -19,6 +20,7 @@ import environment
 MODULE = environment.ROOT / "CMRT1Mapping" / "CMRT1Mapping.py"
 LANDMARKS_MODULE = environment.ROOT / "CMRLandmarks" / "CMRLandmarks.py"
 SEGMENTATION_MODULE = environment.ROOT / "CMRQCSegmentation" / "CMRQCSegmentation.py"
+STRESS_MODULE = environment.ROOT / "CMRStressReactivity" / "CMRStressReactivity.py"
 WINDOW_SIZE = (1400, 1310)
 FIELD_OF_VIEW_MM = 190.0
 MOTION_WINDOW_SIZE = (1600, 910)
@@ -28,6 +30,9 @@ LANDMARKS_FIELD_OF_VIEW_MM = 130.0
 MID = 1  # of apical, mid and basal slice
 SEGMENTATION_WINDOW_SIZE = (1600, 910)
 SEGMENTATION_FIELD_OF_VIEW_MM = 160.0
+STRESS_WINDOW_SIZE = (1600, 1240)
+STRESS_FIELD_OF_VIEW_MM = 130.0
+BREATH_PX = (4, -3)  # rows and columns by which the heart lies elsewhere in the stress maps
 
 
 def main() -> int:
@@ -36,7 +41,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=environment.ROOT / "Resources" / "Screenshots", metavar="DIR")
     options = parser.parse_args()
     environment.enter()
-    modules = (MODULE, LANDMARKS_MODULE, SEGMENTATION_MODULE)
+    modules = (MODULE, LANDMARKS_MODULE, SEGMENTATION_MODULE, STRESS_MODULE)
     sys.path[:0] = [str(environment.ROOT / "Testing"), *(str(module.parent) for module in modules)]
     options.output.mkdir(parents=True, exist_ok=True)
     for picture in draw(options.output):
@@ -48,7 +53,7 @@ def draw(folder: Path) -> list[Path]:
     """Draw the pictures into an existing folder and return their files."""
     host = importlib.import_module("SlicerHost").start()
     pictures = [*draw_t1(host, folder), *draw_motion(host, folder), draw_landmarks(host, folder)]
-    pictures.append(draw_segmentation(host, folder))
+    pictures += [draw_segmentation(host, folder), draw_stress(host, folder)]
     host.stop()
     return pictures
 
@@ -179,6 +184,41 @@ def draw_segmentation(host: Any, folder: Path) -> Path:
     return Path(host.grabWidget(window, folder / "CMRQCSegmentation.png"))
 
 
+def draw_stress(host: Any, folder: Path) -> Path:
+    """Draw the picture of CMR Stress Reactivity: dT1 over T1 at rest, the bull's-eye, the table of segments."""
+    import numpy as np
+    import slicer
+
+    from CMRLib.scene.volumes import volumeArray
+    from CMRLib.simulation import simulate_study
+
+    host.reset()
+    layout, window = slicer.app.layoutManager(), slicer.util.mainWindow()
+    study = simulate_study(seed=3, slices=("apical", "mid", "basal"), states=("rest", "stress"), snr=60.0)
+    states: Any = {state: [one for one in study.acquisitions if one.state == state] for state in ("rest", "stress")}
+    panel = host.loadModule(STRESS_MODULE)
+    rest, stress = _stack_of_t1_maps(states["rest"]), _stack_of_t1_maps(states["stress"], "Stress T1 map")
+    moved = np.roll(volumeArray(stress), BREATH_PX, axis=(1, 2))
+    slicer.util.updateVolumeFromArray(stress, moved)
+    host.setNode(panel.ui.restSelector, rest)
+    host.setNode(panel.ui.stressSelector, stress)
+    host.click(panel.ui.applyButton)
+    for segmentation in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        segmentation.GetDisplayNode().SetVisibility(False)
+    for points in slicer.util.getNodesByClass("vtkMRMLMarkupsNode"):
+        points.GetDisplayNode().SetVisibility(False)
+    window.resize(*STRESS_WINDOW_SIZE)
+    host.processEvents()
+    host.click(panel.ui.layoutButton)
+    panel.check.show()
+    panel.ui.matchTable.setCurrentCell(MID, 0)
+    host.processEvents()
+    center = _center_of(states["rest"], rest)
+    _center(layout.sliceWidget("Red").mrmlSliceNode(), center, STRESS_FIELD_OF_VIEW_MM)
+    host.processEvents()
+    return Path(host.grabWidget(window, folder / "CMRStressReactivity.png"))
+
+
 def _select_row(panel: Any, index: int) -> None:
     """Select the row of a slice in a review list."""
     for row in range(panel.ui.reviewTable.rowCount):
@@ -196,7 +236,7 @@ def _center_of(slices: Any, volume: Any) -> Any:
     return ijkToWorld(volume, np.array([[x, y, MID]]))[0]
 
 
-def _stack_of_t1_maps(slices: Any) -> Any:
+def _stack_of_t1_maps(slices: Any, name: str = "Rest T1 map") -> Any:
     """T1 maps reconstructed of the slices, as one volume in the colors of a T1 map."""
     import numpy as np
     import slicer
@@ -209,7 +249,7 @@ def _stack_of_t1_maps(slices: Any) -> Any:
     first = slices[0].geometry
     step = float(np.linalg.norm(np.subtract(slices[1].geometry.origin, first.origin)))
     t1 = np.stack([reconstruct(s.images, s.inversion_times_ms, s.phase, scheme=s.scheme).t1 for s in slices])
-    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Rest T1 map")
+    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     geometry = Geometry(first.origin, (*first.spacing[:2], step), first.direction)
     setVolumeArray(volume, t1, geometry)
     t1maps.setT1Colors(volume, "1.5 T")

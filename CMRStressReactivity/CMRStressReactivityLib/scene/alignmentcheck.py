@@ -38,13 +38,14 @@ class AlignmentCheck:
     def __init__(self, panel: Any) -> None:
         self._panel = panel
         self._shown: tuple[Any, ...] = ()
+        self._isFlickering = False
         self._timer = qt.QTimer()
         self._timer.setInterval(FLICKER_MS)
         self._timer.connect("timeout()", self.onFlicker)
 
     def forget(self) -> None:
         """Take what the parameters say for what is shown, as when a scene was opened."""
-        self._timer.stop()
+        self._flicker(False)
         parameters = self._panel.parameterNode
         self._shown = () if parameters is None else self._settings()
 
@@ -55,7 +56,7 @@ class AlignmentCheck:
 
     def show(self) -> None:
         """Show what was chosen of the volume in the views, if it is there."""
-        self._timer.stop()
+        self._flicker(False)
         self._shown = self._settings()
         volume, choice, arrows = self._shown
         found = nodes.findNodes(volume)
@@ -75,13 +76,19 @@ class AlignmentCheck:
         display.showInSliceViews(below, above)
         if above is not None:
             self._setForeground(1.0)
-        if choice in (FLICKER, FLICKER_BEFORE):
-            self._timer.start()
+        self._flicker(choice in (FLICKER, FLICKER_BEFORE))
         self._showArrows(found, arrows)
 
     def isFlickering(self) -> bool:
         """Whether rest and stress take turns."""
-        return bool(self._timer.isActive())
+        return self._isFlickering
+
+    def _flicker(self, wanted: bool) -> None:
+        self._isFlickering = wanted
+        if wanted:
+            self._timer.start()
+        else:
+            self._timer.stop()
 
     def onFlicker(self) -> None:
         """Show the other one of the two."""

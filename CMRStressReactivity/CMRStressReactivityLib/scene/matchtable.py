@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from CMRLib.errors import InputError
 from CMRStressReactivityLib.matching import Matching, match_slices
-from CMRStressReactivityLib.scene.reactivityrun import sliceEntries
+from CMRStressReactivityLib.scene.reactivitynodes import sliceEntries
 from CMRStressReactivityLib.scene.t1volumes import Slot, slotsOf, volumesOf, worldGeometry
 
 NONE = "–"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from CMRLib.scene.results import findResult, markResult
 from CMRLib.scene.volumes import setVolumeArray, volumeArray, volumeGeometry
 from CMRLib.terms import MILLISECOND, PERCENT, T1, T1_REACTIVITY, T1_REACTIVITY_ERROR
 from CMRStressReactivityLib.checkerboard import checkerboard
+from CMRStressReactivityLib.files import slice_entry
 from CMRStressReactivityLib.grades import COLOR_TABLE, TITLE
 from CMRStressReactivityLib.volumes import ReactivityVolume
 
@@ -40,6 +42,7 @@ NAMES = {
 }
 VOLUME, TRANSFORM = "vtkMRMLScalarVolumeNode", "vtkMRMLGridTransformNode"
 T1_WINDOW_MS = (0.0, 2000.0)
+SLICES = "CMR.StressSlices"  # attribute of a dT1 map: what is known of each of its slices
 STRESS_VOLUMES = "CMR.StressVolumes"  # reference of a dT1 map to the volumes that its slices were compared with
 
 _REACTIVITY = MapDisplay(TITLE, PERCENT, T1_REACTIVITY, COLOR_TABLE)
@@ -67,7 +70,7 @@ def storeReactivity(
     found: ReactivityVolume,
     geometry: Geometry,
     stressVolumes: Sequence[Any] = (),
-    parameters: Mapping[str, Any] | None = None,
+    partners: Mapping[int, str] | None = None,
 ) -> dict[str, Any]:
     """Put the maps of one rest volume into nodes: those of an earlier run, else new ones.
 
@@ -77,7 +80,7 @@ def storeReactivity(
         found: what was computed.
         geometry: of the rest map.
         stressVolumes: that its slices were compared with.
-        parameters: what was chosen, for the nodes' attributes.
+        partners: index of a slice -> name of its stress slice, for `sliceEntries`.
 
     Returns:
         Role (key of `NAMES`) -> node.
@@ -90,7 +93,6 @@ def storeReactivity(
             device=found.device,
             model=found.model,
             model_sha256=found.model_sha256,
-            parameters=parameters,
         )
         place = {name: known(restVolume, name) for name in (STATE, SLICE, FIELD_STRENGTH)}
         return {**made, **{name: value for name, value in place.items() if value}}
@@ -119,10 +121,30 @@ def storeReactivity(
     nodes[DISPLACEMENT], _isNew = _findOrAdd(restVolume, DISPLACEMENT)
     nodes[DISPLACEMENT].SetAndObserveTransformFromParent(gridTransform(vectors, geometry))
     markResult(nodes[DISPLACEMENT], restVolume, attributes(DISPLACEMENT))
+    entries = [
+        {"index": index, "stress": (partners or {}).get(index, ""), **slice_entry(one)}
+        for index, one in sorted(found.slices.items())
+    ]
+    nodes[DT1].SetAttribute(SLICES, json.dumps(entries))
     nodes[DT1].RemoveNodeReferenceIDs(STRESS_VOLUMES)
     for volume in stressVolumes:
         nodes[DT1].AddNodeReferenceID(STRESS_VOLUMES, volume.GetID())
     return nodes
+
+
+def sliceEntries(restVolume: Any) -> list[dict[str, Any]]:
+    """What is known of each compared slice of a rest volume; empty before the first run.
+
+    "index" is its number, "stress" the name of its stress slice, the rest as in
+    `CMRStressReactivityLib.files.slice_entry`.
+    """
+    node = findNodes(restVolume).get(DT1)
+    text = None if node is None else node.GetAttribute(SLICES)
+    try:
+        entries: list[dict[str, Any]] = json.loads(text or "[]")
+    except ValueError:
+        return []
+    return entries
 
 
 def _classOf(role: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,16 +11,14 @@ import slicer
 
 from CMRLib.errors import Cancelled, InputError
 from CMRLib.scene import landmarks
-from CMRLib.scene.finders import SEGMENTATION_ROLE, findLandmarks, findSegmentation, make, myocardiumOn
+from CMRLib.scene.finders import SEGMENTATION_ROLE, make, myocardiumOn
+from CMRLib.scene.regions import segmentationOf
 from CMRLib.scene.volumes import numberOfSlices, volumeGeometry
 from CMRStressReactivityLib.comparison import SliceReactivity, T1Slice, compare, match_chosen, match_maps
-from CMRStressReactivityLib.files import slice_entry
 from CMRStressReactivityLib.registration import load_registration_model
-from CMRStressReactivityLib.scene.reactivitynodes import DT1, findNodes, storeReactivity
+from CMRStressReactivityLib.scene.reactivitynodes import storeReactivity
 from CMRStressReactivityLib.scene.t1volumes import Slot, readSlices, slotsOf
 from CMRStressReactivityLib.volumes import volume_of
-
-SLICES = "CMR.StressSlices"  # attribute of a dT1 map: what is known of each of its slices
 
 
 @dataclass(frozen=True)
@@ -95,21 +92,6 @@ def compareVolumes(
     return Compared(nodes, (*problems, *matching.left_out))
 
 
-def sliceEntries(restVolume: Any) -> list[dict[str, Any]]:
-    """What is known of each compared slice of a rest volume; empty before the first run.
-
-    "index" is its number, "stress" the name of its stress slice, the rest as in
-    `CMRStressReactivityLib.files.slice_entry`.
-    """
-    node = findNodes(restVolume).get(DT1)
-    text = None if node is None else node.GetAttribute(SLICES)
-    try:
-        entries: list[dict[str, Any]] = json.loads(text or "[]")
-    except ValueError:
-        return []
-    return entries
-
-
 def _findMissing(
     restVolumes: Sequence[Any],
     stressVolumes: Sequence[Any],
@@ -124,9 +106,9 @@ def _findMissing(
     for volume in [*restVolumes, *stressVolumes]:
         isRest = volume in restVolumes
         chosen = myocardiumOn(volume, segmentationNode, myocardium) if isRest else None
-        if chosen is None and findSegmentation(volume) is None:
+        if chosen is None and segmentationOf(volume) is None:
             wanted.append((SEGMENTATION_ROLE, volume))
-        if isRest and findLandmarks(volume) is None:
+        if isRest and landmarks.findLandmarks(volume) is None:
             wanted.append((landmarks.ROLE, volume))
     for done, (role, volume) in enumerate(wanted):
 
@@ -177,12 +159,8 @@ def _store(
         found = volume_of({index: compared[number] for index, number in own.items()}, t1.shape, wall)
         partners = {index: stress[compared[number].match.stress] for index, number in own.items()}
         stressVolumes = list(dict.fromkeys(slot.volume for slot in partners.values()))
-        nodes[volume] = storeReactivity(volume, t1, found, volumeGeometry(volume), stressVolumes)
-        entries = [
-            {"index": index, "stress": partners[index].name, **slice_entry(compared[number])}
-            for index, number in sorted(own.items())
-        ]
-        nodes[volume][DT1].SetAttribute(SLICES, json.dumps(entries))
+        names = {index: slot.name for index, slot in partners.items()}
+        nodes[volume] = storeReactivity(volume, t1, found, volumeGeometry(volume), stressVolumes, names)
     return nodes
 
 

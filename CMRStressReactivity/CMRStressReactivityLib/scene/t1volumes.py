@@ -13,7 +13,8 @@ from CMRLib import provenance
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.scene import aha
-from CMRLib.scene.finders import findSegmentation, landmarksOn, myocardiumOn
+from CMRLib.scene.finders import landmarksOn, myocardiumOn
+from CMRLib.scene.regions import segmentationOf
 from CMRLib.scene.results import findResult
 from CMRLib.scene.volumes import checkSlicesLast, ijkToWorld, numberOfSlices, volumeArray
 from CMRStressReactivityLib.comparison import T1Slice, t1_slice
@@ -48,12 +49,14 @@ def slotsOf(volumes: Sequence[Any]) -> list[Slot]:
     """The slices of volumes."""
     slots = []
     for volume in volumes:
-        count = numberOfSlices(volume)
-        slots += [
-            Slot(volume, index, volume.GetName() if count == 1 else f"{volume.GetName()}, slice {index}")
-            for index in range(count)
-        ]
+        slots += [Slot(volume, index, nameOf(volume, index)) for index in range(numberOfSlices(volume))]
     return slots
+
+
+def nameOf(volumeNode: Any, index: int) -> str:
+    """What the user reads of a slice of a volume."""
+    name: str = volumeNode.GetName()
+    return name if numberOfSlices(volumeNode) == 1 else f"{name}, slice {index}"
 
 
 def worldGeometry(volumeNode: Any) -> Geometry:
@@ -114,7 +117,7 @@ def readSlices(
 def _contours(volume: Any, segmentationNode: Any, myocardium: str) -> np.ndarray | None:
     """The chosen segmentation where it has something there, else that of the volume itself."""
     found = myocardiumOn(volume, segmentationNode, myocardium)
-    return found if found is not None else myocardiumOn(volume, findSegmentation(volume))
+    return found if found is not None else myocardiumOn(volume, segmentationOf(volume))
 
 
 def _standardError(volume: Any) -> np.ndarray | None:

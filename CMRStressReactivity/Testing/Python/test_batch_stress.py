@@ -18,6 +18,8 @@ from CMRLib.batch.step import StepTask, images_of
 from CMRLib.export.report.items import ReportSource
 from CMRLib.files.images import read_image, write_image
 from CMRLib.scene.studies import saveStudyScene
+from CMRLib.simulation import simulate_study
+from CMRLib.simulation.dicom_writer import write_dicom_study
 from CMRLib.standalone import createApplication
 from CMRLib.study.reading import read_study
 from CMRQCSegmentationLib.step import write_labels
@@ -25,6 +27,7 @@ from CMRStressReactivityLib import registration
 from CMRStressReactivityLib.comparison import NO_CENTER, NO_MYOCARDIUM
 from CMRStressReactivityLib.reactivity import THRESHOLDS_PERCENT
 from CMRStressReactivityLib.registration import Registration
+from CMRStressReactivityLib.scene.reactivitynodes import sliceEntries
 from CMRStressReactivityLib.step import STEP
 
 SHMOLLI_MS = [100.0, 1100.0, 2100.0, 3100.0, 4100.0, 180.0, 260.0]
@@ -118,14 +121,24 @@ def test_the_table_of_segments_holds_all_sixteen(done):
     assert sum(int(row["pixels"]) for row in rows) == sum(np.sum(one.rest_labels == 1) for one in slices())
 
 
-def test_the_scene_holds_maps_and_the_displacement(done, tmp_path):
+def test_the_scene_holds_maps_the_displacement_and_what_the_panel_is_to_show(done, tmp_path):
     study, report, _output = done
-    saveStudyScene({"stress": report.made}, tmp_path / "scene.mrb")
+    saveStudyScene({**found(study), "stress": report.made}, tmp_path / "scene.mrb")
     createApplication()
     slicer.mrmlScene.ReadFromMRB(str(tmp_path / "scene.mrb"))
     maps = {node.GetAttribute("CMR.Role") for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")}
     assert {"dt1", "dt1_myocardium", "registered_stress_t1", "rest_t1_grey"} <= maps and "dt1_error" not in maps
     assert len(slicer.util.getNodesByClass("vtkMRMLGridTransformNode")) == len(study.series) / 2
+    shown = slicer.mrmlScene.GetSingletonNode("CMRStressReactivity", "vtkMRMLScriptedModuleNode")
+    rest, stress = (shown.GetNodeReference(name) for name in ("restVolume", "stressVolume"))
+    assert (rest.GetName(), stress.GetName()) == ("t1_rest_basal", "t1_stress_basal")
+    assert shown.GetNodeReference("segmentationNode").GetNodeReference("CMR.Source") is rest
+    (entry,) = sliceEntries(rest)
+    assert entry["stress"] == "t1_stress_basal" and entry["dice_after"] > 0.95
+    tables = slicer.util.getNodesByClass("vtkMRMLTableNode")
+    (table,) = [one for one in tables if one.GetNodeReference("CMR.Source") is shown.GetNodeReference("mapVolume")]
+    names = [table.GetColumnName(index) for index in range(table.GetNumberOfColumns())]
+    assert "Subendocardial [%]" in names and table.GetNumberOfRows() == 16
     slicer.mrmlScene.Clear(False)
 
 
@@ -336,3 +349,23 @@ def test_the_command_goes_from_maps_to_dicom_and_report(tmp_path, capsys):
     assert [row["slice"] for row in rows] == list(LEVELS) and all(row["dice_after"] for row in rows)
     assert main(arguments) == 0
     assert "P001: complete already" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_images_of_both_states_go_through_motion_correction_and_t1(tmp_path):
+    """From DICOM images of rest and stress to dT1 with a standard error, near the change that was simulated."""
+    study = simulate_study(seed=3, slices=("mid",), states=("rest", "stress"), snr=60.0)
+    write_dicom_study(study, tmp_path / "in")
+    main = runpy.run_path(str(SCRIPT))["main"]
+    assert main(["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--steps", "stress"]) == 0
+    (folder,) = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
+    results = json.loads((folder / "results.json").read_text())
+    assert [entry["state"] for entry in results["t1"]] == ["rest", "stress"]
+    assert {"motion", "segmentation", "landmarks", "stress-registration"} == set(results["models"])
+    (entry,) = results["stress"]
+    assert (entry["rest"], entry["stress"]) == ("irw_rest_mid", "irw_stress_mid")
+    truth = {one.state: one.truth for one in study.acquisitions}
+    walls = {state: one.t1[one.myocardium > 0.99].mean() for state, one in truth.items()}
+    expected = 100 * (walls["stress"] / walls["rest"] - 1)
+    assert 0.0 < entry["dt1_error"] < 2.0
+    assert entry["dt1_percent"] == pytest.approx(expected, abs=3.0)

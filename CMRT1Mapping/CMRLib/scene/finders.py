@@ -16,28 +16,16 @@ from CMRLib.errors import InputError
 from CMRLib.review import Status
 from CMRLib.scene.aha import levelsOf
 from CMRLib.scene.landmarkreview import readReview
-from CMRLib.scene.landmarks import CLASS as LANDMARKS_CLASS
 from CMRLib.scene.landmarks import ROLE as LANDMARKS_ROLE
-from CMRLib.scene.landmarks import slicePoints
+from CMRLib.scene.landmarks import findLandmarks, slicePoints
 from CMRLib.scene.regions import regionMasks
-from CMRLib.scene.results import findResult
 
-SEGMENTATION_ROLE, SEGMENTATION_CLASS = "segmentation", "vtkMRMLSegmentationNode"
+SEGMENTATION_ROLE = "segmentation"
 # What is found -> module and function that find it; called with a volume, ``device`` and ``progress``.
 FINDERS = {
     SEGMENTATION_ROLE: ("CMRQCSegmentationLib.scene.segmentationrun", "segmentVolume"),
     LANDMARKS_ROLE: ("CMRLandmarksLib.scene.landmarkdetection", "detectLandmarks"),
 }
-
-
-def findSegmentation(volumeNode: Any) -> Any:
-    """The segmentation that belongs to a volume, or None."""
-    return findResult(volumeNode, SEGMENTATION_ROLE, SEGMENTATION_CLASS)
-
-
-def findLandmarks(volumeNode: Any) -> Any:
-    """The landmarks that belong to a volume, or None."""
-    return findResult(volumeNode, LANDMARKS_ROLE, LANDMARKS_CLASS)
 
 
 def make(role: str, volumeNode: Any, device: str, progress: Callable[[float], None]) -> Any:

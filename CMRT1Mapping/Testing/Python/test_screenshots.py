@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-MODULES = ["CMRT1Mapping", "CMRLandmarks", "CMRQCSegmentation"]
+MODULES = ["CMRT1Mapping", "CMRLandmarks", "CMRQCSegmentation", "CMRStressReactivity"]
 FOLDERS = [ROOT / "Resources" / "Scripts", ROOT / "Testing", *(ROOT / module for module in MODULES)]
 
 
@@ -45,3 +45,7 @@ def test_pictures_are_drawn(tmp_path):
     assert np.mean((green > 1.3 * red) & (green > 1.3 * blue)) > 0.1, "the bull's-eye of normal myocardium is green"
     outlines = np.all(np.abs(pictures["CMRQCSegmentation.png"] - (1.0, 0.85, 0.15)) < 0.02, axis=-1)
     assert np.count_nonzero(outlines) > 300, "the myocardium has a yellow outline"
+    whole = pictures["CMRStressReactivity.png"]
+    third = whole.shape[1] // 3
+    saturation = np.ptp(whole[:, third : 2 * third], axis=-1)
+    assert 0.01 < np.mean(saturation > 0.2) < 0.2, "a coloured wall on a grey image"
