@@ -115,9 +115,9 @@ def timing_note(count: int, threads: int) -> str:
         return "Times were not measured."
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return (
-        f"Times are by the clock and of the processor with {threads} threads, best of {TIMED_REPEATS} runs, median over "
-        f"{count} pairs. The load average was {load:.1f} then: on a busy machine only the processor's time says how fast "
-        "a method is."
+        f"Times are by the clock and of the processor with {threads} threads, best of {TIMED_REPEATS} runs, median "
+        f"over {count} pairs. The load average was {load:.1f} then: on a busy machine only the processor's time says how "
+        "fast a method is."
     )
 
 
