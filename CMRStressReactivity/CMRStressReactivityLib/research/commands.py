@@ -51,14 +51,17 @@ def _add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     add("--anatomies", type=int, default=170, help="simulated bodies to make them of (default: %(default)s)")
     add("--stacks", type=int, default=20, help="real stacks to make them of (default: %(default)s)")
     add("--pairs", type=int, default=300, help="number of pairs (default: %(default)s)")
+    add("--slow-pairs", type=int, help="the first so many pairs, on which other software is measured (default: all)")
     add("--without-peers", action="store_true", help="leave elastix and greedy out")
     add("--cache", type=Path, help="folder in which anatomies and the slow answers of other software are kept")
     add("--timed", type=int, default=5, help="pairs to measure times on (default: %(default)s)")
     add("--threads", type=int, default=2, help="CPU threads of every method (default: %(default)s)")
+    add("--pictures", type=Path, help="folder for plots of agreement and pictures of two cases")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     """What is left of simulated motion between rest and stress, and what becomes of the change of T1."""
+    from CMRLib.training.repository import testing_module
     from CMRStressReactivityLib.registration import load_registration_model
     from CMRStressReactivityLib.research import methods, report
     from CMRStressReactivityLib.research.evaluation import evaluation_pair, unseen_scenes
@@ -71,6 +74,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     model, baseline = (
         load_registration_model(name, "cpu") if name else None for name in (options.model, options.baseline)
     )
+    pictures = None if options.pictures is None else testing_module("benchmark_stress_pictures")
     scenes = unseen_scenes(acdc, options.cache, options.anatomies, options.stacks)
     answers = options.cache / "answers" if options.cache else None
     own = methods.own_methods(model, baseline)
@@ -78,13 +82,18 @@ def _evaluate(options: argparse.Namespace) -> None:
         rows = {**methods.classical_methods(options.threads), **peers, **own}
         timed = [evaluation_pair(scenes, number) for number in range(options.timed)]
         seconds = report.seconds_per_pair(timed, rows)
-        results = report.measure_pairs(range(options.pairs), scenes, rows, methods.TRUE, answers, _tell)
+        results = report.measure_pairs(
+            range(options.pairs), scenes, rows, methods.TRUE, answers, _tell, options.slow_pairs
+        )
     timing = report.timing_note(options.timed, options.threads)
-    found = report.report(results, seconds, methods.OURS if model is not None else methods.ALIGNED, timing)
+    ours = methods.OURS if model is not None else methods.ALIGNED
+    found = report.report(results, seconds, ours, timing)
     found["models"] = {
         name: loaded.entry.sha256 for name, loaded in (("model", model), ("baseline", baseline)) if loaded is not None
     }
     commands.publish(options.output, "stress", found)
+    if pictures is not None:
+        pictures.draw(results, ours, scenes, rows[ours], options.pictures)
 
 
 def _peers(options: argparse.Namespace) -> AbstractContextManager[dict[str, Any]]:

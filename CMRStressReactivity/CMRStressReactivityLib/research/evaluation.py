@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -136,24 +136,29 @@ def evaluation_pair(scenes: SceneBank, number: int, response: str | None = None)
         number: of the pair.
         response: see `CMRStressReactivityLib.research.pairs.random_pairs`.
     """
-    import torch
-
-    from CMRLib.networks.warp import invert
-    from CMRStressReactivityLib.research.pairs import RESPONSES, random_pairs
-
     kinds = [np.flatnonzero(scenes.real == real) for real in (False, True)]
     kinds = [kind for kind in kinds if kind.size]
     own = kinds[number % len(kinds)]
     # Steps that are prime to the numbers of scenes visit all of them before any comes again.
     scene = int(own[(number // len(kinds) * 97) % own.size])
-    generator = torch.Generator().manual_seed(SEED * 100_000 + number)
+    return replace(pair_of_scene(scenes, scene, SEED * 100_000 + number, response), number=number)
+
+
+def pair_of_scene(scenes: SceneBank, scene: int, seed: int, response: str | None = None) -> EvaluationPair:
+    """The pair that a scene and a seed make; slices of one heart move and respond alike with the same seed."""
+    import torch
+
+    from CMRLib.networks.warp import invert
+    from CMRStressReactivityLib.research.pairs import RESPONSES, random_pairs
+
+    generator = torch.Generator().manual_seed(seed)
     with torch.inference_mode():
         batch = random_pairs(scenes, 1, generator, scenes=[scene], varied=False, response=response)
         back = invert(batch.displacement)[0].numpy()
     share, moved = batch.myocardium[0, 0].numpy(), batch.moved[0, 0].numpy()
     level = LEVELS[int(scenes.level[scene])]
     return EvaluationPair(
-        number=number,
+        number=seed,
         subject=scenes.subjects[scene],
         response=list(RESPONSES)[int(batch.response[0])],
         level=level,

@@ -6,15 +6,12 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from CMRLib.training.tables import markdown_table
 from CMRStressReactivityLib.registration import SPACING_MM
-from CMRStressReactivityLib.research.agreement import area_under_curve, icc
 from CMRStressReactivityLib.research.evaluation import (
     REVERSED_EVERY,
     EvaluationPair,
@@ -23,12 +20,12 @@ from CMRStressReactivityLib.research.evaluation import (
     evaluation_pair,
     measure_pair,
 )
+from CMRStressReactivityLib.research.groups import defect_table, group_table, groups
 from CMRStressReactivityLib.research.scenes import SceneBank
+from CMRStressReactivityLib.research.summary import DEFECT_BELOW, PairResult, summarised
 
-# A segment has a defect where its true response is below the first and the slice's best segment above the second, %.
-DEFECT_BELOW, NORMAL_ABOVE = 1.5, 3.0
 TIMED_REPEATS = 3
-HEADER = ("Dice", "displacement (px)", "worst pair (px)", "folded", "ms per pair")
+HEADER = ("Dice", "displacement (px)", "median pair (px)", "worst pair (px)", "folded", "ms per pair", "of processor")
 CHANGE_HEADER = (
     "slice: error",
     "ICC",
@@ -42,7 +39,8 @@ CHANGE_HEADER = (
 )
 NOTE = (
     f"Pixels of {SPACING_MM} mm. ± is the standard deviation over the pairs; the displacement error is the mean "
-    "distance from the true displacement in the myocardium; folded is the share of all pixels whose Jacobian "
+    "distance from the true displacement in the myocardium, which says little where a real heart's stress slice holds "
+    "other tissue than its rest slice (two in five of those); folded is the share of all pixels whose Jacobian "
     "determinant is not positive."
 )
 CHANGE_NOTE = (
@@ -54,19 +52,6 @@ CHANGE_NOTE = (
 )
 
 
-@dataclass(frozen=True)
-class PairResult:
-    """One pair and the errors of all methods on it."""
-
-    number: int
-    subject: str
-    response: str
-    level: str
-    field: float
-    real: bool
-    errors: dict[str, PairErrors]
-
-
 def measure_pairs(
     numbers: Iterable[int],
     scenes: SceneBank,
@@ -74,14 +59,20 @@ def measure_pairs(
     true_row: str,
     cache: Path | None = None,
     tell: Callable[[str], None] | None = None,
+    slow_pairs: int | None = None,
 ) -> list[PairResult]:
-    """Measure all methods, and the true displacement as a last row called ``true_row``, on the numbered pairs."""
-    results = []
+    """Measure all methods, and the true displacement as a last row called ``true_row``, on the numbered pairs.
+
+    Slow methods are measured on the first ``slow_pairs`` of them only, where that is given.
+    """
+    results: list[PairResult] = []
     for number in numbers:
+        slow = slow_pairs is None or len(results) < slow_pairs
+        rows = {name: method for name, method in methods.items() if slow or not method.slow}
         pair = evaluation_pair(scenes, number)
         answers = {pair.rest.tobytes(): pair.displacement, pair.stress.tobytes(): pair.back}
         bound = Method(lambda fixed, moving, known=answers: known[fixed.tobytes()], timed=False)  # type: ignore[misc]
-        errors = measure_pair(pair, {**methods, true_row: bound}, cache)
+        errors = measure_pair(pair, {**rows, true_row: bound}, cache)
         results.append(PairResult(number, pair.subject, pair.response, pair.level, pair.field, pair.real, errors))
         if tell is not None and len(results) % 20 == 0:
             found = "; ".join(f"{name} {e.displacement_px:.2f} px" for name, e in errors.items())
@@ -89,79 +80,53 @@ def measure_pairs(
     return results
 
 
-def seconds_per_pair(pairs: Sequence[EvaluationPair], methods: Mapping[str, Method]) -> dict[str, float]:
-    """Seconds of one registration: best of some runs, median over the pairs."""
-    seconds = {}
+def seconds_per_pair(
+    pairs: Sequence[EvaluationPair], methods: Mapping[str, Method]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Seconds of one registration by the clock and of the processor: best of some runs, median over the pairs."""
+    clock: dict[str, float] = {}
+    processor: dict[str, float] = {}
     for name, method in methods.items():
-        if not method.timed:
+        if not method.timed or not pairs:
             continue
         best = []
         for pair in pairs:
             runs = []
             for _ in range(TIMED_REPEATS):
-                start = time.perf_counter()
+                start, used = time.perf_counter(), _processor_seconds()
                 method.register(pair.rest, pair.stress)
-                runs.append(time.perf_counter() - start)
-            best.append(min(runs))
-        seconds[name] = statistics.median(best)
-    return seconds
+                runs.append((time.perf_counter() - start, _processor_seconds() - used))
+            best.append([min(column) for column in zip(*runs, strict=True)])
+        clock[name], processor[name] = (statistics.median(column) for column in zip(*best, strict=True))
+    return clock, processor
+
+
+def _processor_seconds() -> float:
+    """Of this process and of those that it runs other software in."""
+    import psutil
+
+    this = psutil.Process()
+    return sum(sum(process.cpu_times()[:2]) for process in (this, *this.children(recursive=True)))
 
 
 def timing_note(count: int, threads: int) -> str:
     """How the times of ``count`` pairs were measured."""
     if not count:
         return "Times were not measured."
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return (
-        f"Times are wall-clock with {threads} threads, best of {TIMED_REPEATS} runs, median over {count} pairs; the "
-        f"load average was {os.getloadavg()[0] if hasattr(os, 'getloadavg') else 0.0:.1f} then."
+        f"Times are by the clock and of the processor with {threads} threads, best of {TIMED_REPEATS} runs, median "
+        f"over {count} pairs. The load average was {load:.1f} then: on a busy machine only the processor's time says how "
+        "fast a method is."
     )
 
 
-def summarised(results: Sequence[PairResult], name: str) -> dict[str, float]:
-    """What the tables say of one method."""
-    errors = [result.errors[name] for result in results]
-    dice, px = ([getattr(e, field) for e in errors] for field in ("dice", "displacement_px"))
-    slices = np.array([(e.found, e.true) for e in errors])
-    reverse = np.array([e.reversed for e in errors if e.reversed is not None]).reshape(-1, 2)
-    segments = np.array([pair for e in errors for pair in e.segments.values()]).reshape(-1, 2)
-    still = [abs(r.errors[name].found) for r in results if r.response == "none"]
-    summary = {
-        "pairs": len(errors),
-        "dice": float(np.mean(dice)),
-        "dice_sd": _sd(dice),
-        "displacement_px": float(np.mean(px)),
-        "displacement_sd_px": _sd(px),
-        "displacement_worst_px": float(np.max(px)),
-        "folded": float(np.mean([e.folded for e in errors])),
-        "no_response_percent": float(np.median(still)) if still else float("nan"),
-        "defect_auc": _defect_auc(results, name),
-        "segments": len(segments),
-        "segment_abs_error": float(np.abs(segments[:, 0] - segments[:, 1]).mean()) if len(segments) else float("nan"),
-    }
-    for label, both in (("slice", slices), ("reversed", reverse), ("segment", segments)):
-        difference = both[:, 0] - both[:, 1]
-        summary[f"{label}_error"] = float(difference.mean()) if len(both) else float("nan")
-        summary[f"{label}_error_sd"] = _sd(difference)
-        summary[f"{label}_icc"] = icc(both[:, 0], both[:, 1])
-    return summary
-
-
-def _sd(values: Sequence[float] | np.ndarray) -> float:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-
-
-def _defect_auc(results: Sequence[PairResult], name: str) -> float:
-    scores, defects = [], []
-    for result in results:
-        parts = list(result.errors[name].segments.values())
-        if result.response != "territorial" or not parts or max(true for _, true in parts) < NORMAL_ABOVE:
-            continue
-        scores += [-found for found, _ in parts]
-        defects += [true < DEFECT_BELOW for _, true in parts]
-    return area_under_curve(np.array(scores), np.array(defects, dtype=bool))
-
-
-def report(results: Sequence[PairResult], seconds: Mapping[str, float], ours: str, timing: str) -> dict[str, Any]:
+def report(
+    results: Sequence[PairResult],
+    seconds: tuple[Mapping[str, float], Mapping[str, float]],
+    ours: str,
+    timing: str,
+) -> dict[str, Any]:
     """Numbers and tables of an evaluation.
 
     Args:
@@ -171,37 +136,60 @@ def report(results: Sequence[PairResult], seconds: Mapping[str, float], ours: st
         timing: how the times were measured, one sentence.
     """
     names = list(results[0].errors)
-    summary = {name: summarised(results, name) for name in names}
-    real = sum(result.real for result in results)
-    counted = (
-        f"{len(results)} simulated pairs on anatomies that nothing was trained or tuned on, {real} on real hearts."
-    )
-    rows = [
-        [
-            name,
-            f"{s['dice']:.3f} ± {s['dice_sd']:.3f}",
-            f"{s['displacement_px']:.2f} ± {s['displacement_sd_px']:.2f}",
-            f"{s['displacement_worst_px']:.2f}",
-            f"{100 * s['folded']:.3f}%",
-            f"{1000 * seconds[name]:.0f}" if name in seconds else "-",
-        ]
-        for name, s in summary.items()
-    ]
-    changes = [[name, *_change_cells(s)] for name, s in summary.items()]
+    # Slow methods may have been measured on the first pairs only; rows are compared on the same pairs.
+    common = [result for result in results if set(names) <= set(result.errors)]
+    summary = {name: summarised(common, name) for name in names}
+    everywhere = [name for name in names if all(name in result.errors for result in results)]
+    every = {name: summarised(results, name) for name in everywhere}
     return {
         "summary": summary,
-        "seconds": dict(seconds),
-        "groups": {title: summarised(part, ours) for title, part in _groups(results).items()},
+        "summary_of_all_pairs": every,
+        "seconds": dict(seconds[0]),
+        "processor_seconds": dict(seconds[1]),
+        "groups": {title: summarised(part, ours) for title, part in groups(results).items()},
         "pairs": [
             {**{k: v for k, v in asdict(result).items() if k != "errors"}, "errors": _rounded(result.errors)}
             for result in results
         ],
         "tables": {
-            "stress": f"{markdown_table(['method', *HEADER], rows)}\n\n{counted} {NOTE} {timing}",
-            "stress-change": f"{markdown_table(['method', *CHANGE_HEADER], changes)}\n\n{CHANGE_NOTE}",
-            "stress-groups": _group_table(results, ours),
+            "stress": f"{_alignment_table(summary, seconds)}\n\n{_counted(common)} {NOTE} {timing}",
+            "stress-change": f"{_change_table(summary)}\n\n{CHANGE_NOTE}",
+            "stress-all": f"{_alignment_table(every, seconds)}\n\n{_change_table(every)}\n\n{_counted(results)}",
+            "stress-groups": group_table(results, ours),
+            "stress-defects": defect_table(results, everywhere),
         },
     }
+
+
+def _counted(results: Sequence[PairResult]) -> str:
+    real = [result for result in results if result.real]
+    subjects = [len({result.subject for result in part}) for part in (results, real)]
+    return (
+        f"{len(results)} simulated pairs of {subjects[0]} anatomies that nothing was trained or tuned on, "
+        f"{len(real)} of them of {subjects[1]} real hearts."
+    )
+
+
+def _alignment_table(
+    summary: Mapping[str, Mapping[str, float]], seconds: tuple[Mapping[str, float], Mapping[str, float]]
+) -> str:
+    rows = [
+        [
+            name,
+            f"{s['dice']:.3f} ± {s['dice_sd']:.3f}",
+            f"{s['displacement_px']:.2f} ± {s['displacement_sd_px']:.2f}",
+            f"{s['displacement_median_px']:.2f}",
+            f"{s['displacement_worst_px']:.2f}",
+            f"{100 * s['folded']:.3f}%",
+            *(f"{1000 * kind[name]:.0f}" if name in kind else "-" for kind in seconds),
+        ]
+        for name, s in summary.items()
+    ]
+    return markdown_table(["method", *HEADER], rows)
+
+
+def _change_table(summary: Mapping[str, Mapping[str, float]]) -> str:
+    return markdown_table(["method", *CHANGE_HEADER], [[name, *_change_cells(s)] for name, s in summary.items()])
 
 
 def _change_cells(s: Mapping[str, float]) -> list[str]:
@@ -220,37 +208,3 @@ def _rounded(errors: Mapping[str, PairErrors]) -> dict[str, Any]:
         return None if value is None else round(value, 5)
 
     return {name: short(asdict(error)) for name, error in errors.items()}
-
-
-def _groups(results: Sequence[PairResult]) -> dict[str, list[PairResult]]:
-    """The pairs by response, field strength, slice and kind of heart; groups without pairs are left out."""
-    kinds: list[tuple[str, Callable[[PairResult], str]]] = [
-        ("response", lambda r: r.response),
-        ("field", lambda r: f"{r.field:g} T"),
-        ("slice", lambda r: r.level),
-        ("heart", lambda r: "real" if r.real else "simulated"),
-    ]
-    groups: dict[str, list[PairResult]] = {}
-    for kind, key in kinds:
-        for result in results:
-            groups.setdefault(f"{kind}: {key(result)}", []).append(result)
-    return groups
-
-
-def _group_table(results: Sequence[PairResult], ours: str) -> str:
-    rows = []
-    for title, part in {"all": list(results), **_groups(results)}.items():
-        s = summarised(part, ours)
-        rows.append(
-            [
-                title,
-                len(part),
-                f"{s['dice']:.3f} ± {s['dice_sd']:.3f}",
-                f"{s['slice_error']:+.2f} ± {s['slice_error_sd']:.2f}",
-                f"{s['slice_icc']:.3f}",
-                f"{s['segment_error']:+.2f} ± {s['segment_error_sd']:.2f}",
-                f"{s['segment_icc']:.3f}",
-            ]
-        )
-    header = [ours, "pairs", "Dice", "slice: error", "ICC", "segments: error", "ICC"]
-    return f"{markdown_table(header, rows)}\n\nICC says little where all pairs of a group respond alike."
