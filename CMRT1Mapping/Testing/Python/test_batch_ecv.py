@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import slicer
+from dicom_tools import errors_of
 from ecv_phantom import ECV, HEMATOCRIT, SIZE, SPACING_MM, rings
 
 from CMRLandmarksLib import prediction
@@ -198,6 +199,8 @@ def test_dicom_and_report_have_it(tmp_path):
     results = run(folder, tmp_path / "out", dicom=True, report=True)
     assert results["status"] == "ok", results["errors"]
     assert {entry["name"] for entry in results["dicom"]} >= {"ecv", "segmentation"}
+    for entry in results["dicom"]:
+        assert errors_of(tmp_path / "out" / "P001" / entry["file"]) == [], entry["file"]
     page = (tmp_path / "out" / "P001" / "report.html").read_text(encoding="utf-8")
     assert "Extracellular volume" in page and "0.420 (measured)" in page and "ECV by segment" in page
 

@@ -73,7 +73,8 @@ def parametric_map(new: NewObject, exported: ExportedMap, geometry: Geometry) ->
         **new.arguments(),
     )
     if finite.size < values.size:
-        made.FloatPixelPaddingValue = float(NO_VALUE)
+        # One value needs no range, but dciodvfy asks for its limit.
+        made.FloatPixelPaddingValue = made.FloatPixelPaddingRangeLimit = float(NO_VALUE)
     if highest - lowest < _NARROW:
         made.SharedFunctionalGroupsSequence[0].FrameVOILUTSequence[0].VOILUTFunction = "LINEAR_EXACT"
     turn_frames(made, "FloatPixelData")
