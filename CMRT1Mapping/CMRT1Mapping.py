@@ -30,6 +30,7 @@ from CMRLib.files.color_tables import T1_COLOR_TABLES
 from CMRLib.scene import acquisitions
 from CMRLib.scene.dependencies import ensureTorch, isTorchInstalled
 from CMRLib.scene.panel import Panel
+from CMRLib.scene.studysection import StudySection
 from CMRLib.scene.tables import findStatistics
 from CMRLib.scene.volumes import ijkToWorld
 from CMRLib.study.schemes import SHMOLLI
@@ -39,6 +40,7 @@ from CMRT1MappingLib.scene.curveprobe import CurveProbe
 from CMRT1MappingLib.scene.ecvsection import EcvSection
 from CMRT1MappingLib.scene.regionstatistics import RegionStatistics
 from CMRT1MappingLib.scene.shownmap import OUTPUTS, SHOWN_MAPS, ShownMap
+from CMRT1MappingLib.scene.studychoices import choicesOf
 from CMRT1MappingLib.scene.t1texts import summaryOf
 from CMRT1MappingLib.scene.timestable import TimesTable
 
@@ -114,6 +116,7 @@ class CMRT1MappingWidget(Panel):
 
     title = TITLE
     sections = (
+        "studyCollapsibleButton",
         "inputsCollapsibleButton",
         "optionsCollapsibleButton",
         "outputsCollapsibleButton",
@@ -134,6 +137,7 @@ class CMRT1MappingWidget(Panel):
         self.setupPanel("UI/CMRT1Mapping.ui", CMRT1MappingLogic())
         self.times, self.curve, self.shown = TimesTable(self), CurveProbe(self), ShownMap(self)
         self.statistics, self.ecv = RegionStatistics(self), EcvSection(self, self.ui.ecvCollapsibleButton)
+        StudySection(self, self.ui.studyCollapsibleButton, choicesOf)
         self.ui.undoButton.connect("clicked(bool)", self.onUndoButton)
         self.initializeParameterNode()
 

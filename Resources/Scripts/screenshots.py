@@ -33,6 +33,8 @@ SEGMENTATION_FIELD_OF_VIEW_MM = 160.0
 STRESS_WINDOW_SIZE = (1600, 1240)
 STRESS_FIELD_OF_VIEW_MM = 130.0
 BREATH_PX = (4, -3)  # rows and columns by which the heart lies elsewhere in the stress maps
+STUDY_WINDOW_SIZE = (1700, 1040)
+STUDY_FIELD_OF_VIEW_MM = 130.0
 
 
 def main() -> int:
@@ -53,7 +55,7 @@ def draw(folder: Path) -> list[Path]:
     """Draw the pictures into an existing folder and return their files."""
     host = importlib.import_module("SlicerHost").start()
     pictures = [*draw_t1(host, folder), *draw_motion(host, folder), draw_landmarks(host, folder)]
-    pictures += [draw_segmentation(host, folder), draw_stress(host, folder)]
+    pictures += [draw_segmentation(host, folder), draw_stress(host, folder), draw_study(host, folder)]
     host.stop()
     return pictures
 
@@ -217,6 +219,35 @@ def draw_stress(host: Any, folder: Path) -> Path:
     _center(layout.sliceWidget("Red").mrmlSliceNode(), center, STRESS_FIELD_OF_VIEW_MM)
     host.processEvents()
     return Path(host.grabWidget(window, folder / "CMRStressReactivity.png"))
+
+
+def draw_study(host: Any, folder: Path) -> Path:
+    """Draw the picture of a whole study: its T1 maps with contours and landmarks, the bull's-eye and the table."""
+    import tempfile
+
+    import slicer
+
+    from CMRLib.scene import bullseye, landmarks
+    from CMRLib.scene.volumes import ijkToWorld
+    from CMRLib.simulation import simulate_study
+    from CMRLib.simulation.dicom_writer import write_dicom_study
+
+    host.reset()
+    layout, window = slicer.app.layoutManager(), slicer.util.mainWindow()
+    panel = host.loadModule(MODULE)
+    window.resize(*STUDY_WINDOW_SIZE)
+    with tempfile.TemporaryDirectory() as place:
+        write_dicom_study(simulate_study(seed=5, snr=60.0), Path(place) / "study")
+        panel.ui.studyFolderLineEdit.text = str(Path(place) / "study")
+        host.click(panel.ui.studyButton)
+    host.processEvents()
+    for name in bullseye.STUDY_VIEWS:
+        view = layout.sliceWidget(name)
+        volume = slicer.mrmlScene.GetNodeByID(view.mrmlSliceCompositeNode().GetBackgroundVolumeID())
+        row, column = landmarks.slicePoints(landmarks.findLandmarks(volume), volume)[0][0]
+        _center(view.mrmlSliceNode(), ijkToWorld(volume, [[column, row, 0]])[0], STUDY_FIELD_OF_VIEW_MM)
+    host.processEvents()
+    return Path(host.grabWidget(window, folder / "Study.png"))
 
 
 def _select_row(panel: Any, index: int) -> None:

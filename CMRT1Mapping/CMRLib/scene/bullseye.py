@@ -31,17 +31,30 @@ _VIEW = f"""<view class="vtkMRMLSliceNode" singletontag="{VIEW_NAME}">
  <property name="viewlabel" action="default">Bull's-eye</property>
  <property name="viewcolor" action="default">#A0A0A0</property>
  <property name="viewgroup" action="default">20</property></view>"""
-LAYOUT = 27301
-LAYOUT_DESCRIPTION = f"""<layout type="horizontal" split="true">
- <item><view class="vtkMRMLSliceNode" singletontag="Red">
-  <property name="orientation" action="default">Axial</property>
-  <property name="viewlabel" action="default">R</property>
-  <property name="viewcolor" action="default">#F34A33</property></view></item>
- <item><layout type="vertical" split="true">
-  <item>{_VIEW}</item>
-  <item><view class="vtkMRMLTableViewNode" singletontag="TableView1">
-   <property name="viewlabel" action="default">T</property></view></item>
- </layout></item></layout>"""
+_TABLE = """<view class="vtkMRMLTableViewNode" singletontag="TableView1">
+ <property name="viewlabel" action="default">T</property></view>"""
+STUDY_VIEWS = {"Red": ("R", "#F34A33"), "Yellow": ("Y", "#EDD54C"), "Green": ("G", "#6EB04B")}  # labels and colors
+
+
+def _imageView(name: str) -> str:
+    label, color = STUDY_VIEWS[name]
+    return f"""<view class="vtkMRMLSliceNode" singletontag="{name}">
+ <property name="orientation" action="default">Axial</property>
+ <property name="viewlabel" action="default">{label}</property>
+ <property name="viewcolor" action="default">{color}</property></view>"""
+
+
+LAYOUT, STUDY_LAYOUT = 27301, 27302
+# One image, or the three of a study, with bull's-eye and table.
+LAYOUT_DESCRIPTIONS = {
+    LAYOUT: f"""<layout type="horizontal" split="true">
+ <item>{_imageView("Red")}</item>
+ <item><layout type="vertical" split="true"><item>{_VIEW}</item><item>{_TABLE}</item></layout></item></layout>""",
+    STUDY_LAYOUT: f"""<layout type="vertical" split="true">
+ <item><layout type="horizontal" split="true">
+  {"".join(f"<item>{_imageView(name)}</item>" for name in STUDY_VIEWS)}</layout></item>
+ <item><layout type="horizontal" split="true"><item>{_VIEW}</item><item>{_TABLE}</item></layout></item></layout>""",
+}
 
 
 def mapColorScale(mapNode: Any, title: str, textFormat: str) -> ColorScale:
@@ -110,29 +123,30 @@ def showBullsEye(mapNode: Any, bullseye: BullsEye, title: str) -> Any:
         node.CreateDefaultDisplayNodes()
         markResult(node, mapNode, provenance.result_attributes(ROLE, source=mapNode.GetID()))
         node.SetAndObserveTransformNodeID(None)  # a picture does not lie in the patient
-    _showInView(node)
+    showInView(node)
     return node
 
 
 def registerLayout() -> None:
-    """Make the arrangement of views known, if there are any views.
+    """Make the arrangements of views known, if there are any views.
 
-    A module that shows it calls this when it is loaded: a scene that was saved in an arrangement that Slicer does not
+    A module that shows one calls this when it is loaded: a scene that was saved in an arrangement that Slicer does not
     know shows no view at all.
     """
     manager = slicer.app.layoutManager()  # None in a Slicer without main window
     layoutNode = None if manager is None else manager.layoutLogic().GetLayoutNode()
-    if layoutNode is not None and not layoutNode.IsLayoutDescription(LAYOUT):
-        layoutNode.AddLayoutDescription(LAYOUT, LAYOUT_DESCRIPTION)
+    for layout, description in LAYOUT_DESCRIPTIONS.items():
+        if layoutNode is not None and not layoutNode.IsLayoutDescription(layout):
+            layoutNode.AddLayoutDescription(layout, description)
 
 
-def showLayout() -> None:
-    """Arrange the views, if there are any: the image, the bull's-eye, the table."""
+def showLayout(layout: int = LAYOUT) -> None:
+    """Arrange the views, if there are any: images, the bull's-eye, the table."""
     manager = slicer.app.layoutManager()
     if manager is None:
         return
     registerLayout()  # again, in case the scene was cleared with its views
-    manager.setLayout(LAYOUT)
+    manager.setLayout(layout)
     slicer.app.processEvents()  # the views get their sizes, to which pictures are fitted
     composite = manager.sliceWidget(VIEW_NAME).mrmlSliceCompositeNode()
     composite.SetDoPropagateVolumeSelection(False)  # the view is for the picture alone
@@ -164,7 +178,7 @@ def saveBullsEye(bullseye: BullsEye, title: str, path: Path | str) -> Path:
     return path
 
 
-def _showInView(node: Any) -> None:
+def showInView(node: Any) -> None:
     """Show the picture in its own view, where there is one, and nothing else in it."""
     manager = slicer.app.layoutManager()
     widget = None if manager is None else manager.sliceWidget(VIEW_NAME)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,15 +177,38 @@ def showInSliceViews(volumeNode: Any, overlay: Any = None) -> None:
         composite.SetForegroundVolumeID(None if overlay is None else overlay.GetID())
         if overlay is not None:
             composite.SetForegroundOpacity(OVERLAY_OPACITY)
+    for view in new:
+        _turnTo(view, volumeNode)
+    _refreshLegends()
+
+
+def showEach(volumes: Mapping[str, Any]) -> None:
+    """Show another volume in each of some slice views; name of a view that is shown -> volume.
+
+    The views are turned to their planes and move independently.
+    """
+    manager = slicer.app.layoutManager()
+    if manager is None:
+        return
+    for name, volume in volumes.items():
+        view = manager.sliceWidget(name).sliceLogic()
+        composite = view.GetSliceCompositeNode()
+        composite.SetLinkedControl(False)
+        composite.SetBackgroundVolumeID(volume.GetID())
+        composite.SetForegroundVolumeID(None)
+        _turnTo(view, volume)
+    _refreshLegends()
+
+
+def _turnTo(view: Any, volumeNode: Any) -> None:
+    """Turn a slice view to the plane of a volume, with the image as it was acquired, and fit it."""
     columns, rows, slices = volumeNode.GetImageData().GetDimensions()
     middle = np.array([(columns - 1) / 2, (rows - 1) / 2, (slices - 1) / 2])
     center, right, down = ijkToWorld(volumeNode, middle + np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]]))
     x = (right - center) / np.linalg.norm(right - center)
     y = (center - down) / np.linalg.norm(center - down)
-    for view in new:
-        view.GetSliceNode().SetSliceToRASByNTP(*np.cross(x, y), *x, *center, 0)
-        view.FitSliceToBackground()
-    _refreshLegends()
+    view.GetSliceNode().SetSliceToRASByNTP(*np.cross(x, y), *x, *center, 0)
+    view.FitSliceToBackground()
 
 
 def goToSlice(volumeNode: Any, index: int) -> None:

@@ -68,6 +68,11 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Whether something is being computed."""
         return self._isRunning
 
+    @property
+    def isClosed(self) -> bool:
+        """Whether the application closes or the module is reloaded: the panel's widgets are gone."""
+        return self._isClosed
+
     def addPart(self, part: Part) -> None:
         """Called by a part when it is built: its widgets become those of the panel."""
         self._parts.append(part)
@@ -227,11 +232,11 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Compute something for a part of the panel; see `_run`.
 
         Args:
-            inputName: the parameter that selects what is computed from.
+            inputName: the parameter that selects what is computed from; "" for what depends on none of them.
             compute: given what is to be called with the fraction done, puts the results into nodes and returns them.
             show: see `_run`.
         """
-        source = self._parameterNode.getValue(inputName)
+        source = self._parameterNode.getValue(inputName) if inputName else None
         self._run(source, lambda: compute(self._onProgress), show, inputName)
 
     def _run(
@@ -240,7 +245,7 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Compute, and show the result; say why there is none if it is cancelled or cannot be computed.
 
         Args:
-            source: the node that is computed from.
+            source: the node that is computed from; None for what does not depend on the panel's input.
             compute: puts the results into nodes and returns them.
             show: called with the panel's parameters and the result, if ``source`` is still the input. The module may
                 have been left, so that the panel is tied to no parameters, or another scene may have been loaded.
@@ -256,7 +261,7 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
             slicer.util.errorDisplay(str(error), windowTitle=self.title)
         else:
             parameters = self._parameterNode or self.logic.getParameterNode()
-            if parameters.getValue(inputName or self.inputName) is source:
+            if source is None or parameters.getValue(inputName or self.inputName) is source:
                 show(parameters, result)
             else:
                 self.say(_("Computed for {name}, which is not selected any more.").format(name=source.GetName()))

@@ -45,7 +45,14 @@ def test_pictures_are_drawn(tmp_path):
     assert np.mean((green > 1.3 * red) & (green > 1.3 * blue)) > 0.1, "the bull's-eye of normal myocardium is green"
     outlines = np.all(np.abs(pictures["CMRQCSegmentation.png"] - (1.0, 0.85, 0.15)) < 0.02, axis=-1)
     assert np.count_nonzero(outlines) > 300, "the myocardium has a yellow outline"
-    whole = pictures["CMRStressReactivity.png"]
-    third = whole.shape[1] // 3
-    saturation = np.ptp(whole[:, third : 2 * third], axis=-1)
+    stress = pictures["CMRStressReactivity.png"]
+    third = stress.shape[1] // 3
+    saturation = np.ptp(stress[:, third : 2 * third], axis=-1)
     assert 0.01 < np.mean(saturation > 0.2) < 0.2, "a coloured wall on a grey image"
+    whole = pictures["Study.png"]
+    red, green, blue = np.moveaxis(whole[len(whole) // 2 :, whole.shape[1] // 3 : 2 * whole.shape[1] // 3], -1, 0)
+    assert np.mean((green > 1.3 * red) & (green > 1.3 * blue)) > 0.2, "the bull's-eye of normal myocardium is green"
+    views = np.array_split(whole[: len(whole) // 2, 3 * whole.shape[1] // 10 :], 3, axis=1)
+    for view in views:
+        points = np.all(np.abs(view - (1.0, 0.85, 0.1)) < 0.02, axis=-1)
+        assert np.count_nonzero(points) > 100, "three maps with their landmarks"
