@@ -43,19 +43,20 @@ def write_t1(folder: Path, series: Series, result: T1Result, seconds: float) -> 
     maps, corrected = result.maps, result.corrected
     kept = {**result.parameters, "FieldStrength": series.field_strength_t}
 
-    def write(role: str, array: np.ndarray, unit: str) -> str:
+    def write(role: str, array: np.ndarray, unit: str, compressed: bool = True) -> str:
         header = result_attributes(role, source=series.key, device=maps.device, parameters=kept)
         path = folder / f"{series.key}_{role}.nrrd"
-        return write_image(path, array, series.geometry, header | ({"CMR.Unit": unit} if unit else {})).name
+        header |= {"CMR.Unit": unit} if unit else {}
+        return write_image(path, array, series.geometry, header, compressed=compressed).name
 
     files: dict[str, str | None] = {f"{role}_file": write(role, getattr(maps, role), u) for role, u in T1_MAPS.items()}
     files |= dict.fromkeys(("corrected_irw_file", "corrected_phase_file", "displacement_file"))
     if corrected is not None and corrected.kept:
         vectors = series.geometry.displacement_in_lps(corrected.displacement)
-        files["corrected_irw_file"] = write("corrected_images", corrected.images, "")
-        files["displacement_file"] = write("displacement", vectors, "mm")
+        files["corrected_irw_file"] = write("corrected_images", corrected.images, "", compressed=False)
+        files["displacement_file"] = write("displacement", vectors, "mm", compressed=False)
         if corrected.phase is not None:
-            files["corrected_phase_file"] = write("corrected_phase", corrected.phase, "rad")
+            files["corrected_phase_file"] = write("corrected_phase", corrected.phase, "rad", compressed=False)
     r2_before = summary_r2(maps, maps.samples > 0) if corrected is None else corrected.r2_before
     motion = None if corrected is None or corrected.model is None else corrected
     return {

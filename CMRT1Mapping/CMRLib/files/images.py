@@ -41,7 +41,12 @@ def read_image(path: Path | str) -> tuple[np.ndarray, Geometry]:
 
 
 def write_image(
-    path: Path | str, array: np.ndarray, geometry: Geometry, metadata: Mapping[str, str] | None = None
+    path: Path | str,
+    array: np.ndarray,
+    geometry: Geometry,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    compressed: bool = True,
 ) -> Path:
     """Write an array to ``path``; the ending names the format.
 
@@ -52,6 +57,8 @@ def write_image(
         array: axes (slice, row, column) or (row, column), or (slice, row, column, component) for vectors.
         geometry: its placement.
         metadata: key -> text for the header.
+        compressed: False for images whose every pixel has noise in its last digits: they become a tenth smaller at
+            most, and that takes longer than many a computation.
 
     Raises:
         OutputError: the file cannot be written.
@@ -64,7 +71,7 @@ def write_image(
     image.SetDirection(geometry.direction)
     for key, value in (metadata or {}).items():
         image.SetMetaData(key, value)
-    return write_atomically(path, lambda partial: sitk.WriteImage(image, str(partial), useCompression=True))
+    return write_atomically(path, lambda partial: sitk.WriteImage(image, str(partial), useCompression=compressed))
 
 
 @contextlib.contextmanager
