@@ -22,6 +22,7 @@ from CMRLib.review import Status
 from CMRLib.scene import display
 from CMRLib.scene.dependencies import ensureTorch
 from CMRLib.scene.panel import Panel
+from CMRLib.scene.regions import findSegmentation
 from CMRLib.scene.volumes import numberOfSlices
 from CMRQCSegmentationLib.quality import THRESHOLD
 from CMRQCSegmentationLib.scene import candidatepreview, segmentations
@@ -137,7 +138,7 @@ class CMRQCSegmentationWidget(Panel):
     def segmentationNode(self) -> Any:
         """The segmentation of the selected images, or None."""
         volume = None if self._parameterNode is None else self._parameterNode.inputVolume
-        return None if volume is None else segmentations.findSegmentation(volume)
+        return None if volume is None else findSegmentation(volume)
 
     def _showAll(self) -> None:
         """Show the review of what is selected."""

@@ -22,7 +22,7 @@ from CMRLib.geometry import Geometry
 from CMRLib.scene import bullseye, display, landmarks, segmentmeasurement
 from CMRLib.scene.dependencies import ensureTorch
 from CMRLib.scene.panel import Panel
-from CMRLib.scene.regions import segmentationOf
+from CMRLib.scene.regions import findSegmentation
 from CMRLib.scene.results import SOURCE_REFERENCE
 from CMRLib.scene.segmentssection import RULES, STATISTICS
 from CMRLib.scene.volumes import addVolume, numberOfSlices, volumeArray
@@ -236,7 +236,7 @@ class CMRStressReactivityWidget(Panel):
         with slicer.util.NodeModify(parameters.parameterNode):
             parameters.mapVolume = compared.nodes[volume][reactivitynodes.DT1]
             if parameters.segmentationNode is None:
-                parameters.segmentationNode = segmentationOf(parameters.restVolume)
+                parameters.segmentationNode = findSegmentation(parameters.restVolume)
         self.logic.divideOthers(parameters, compared)
         self._shownVolume = volume
         if self._parameterNode is not None:
@@ -259,7 +259,7 @@ class CMRStressReactivityLogic(ScriptedLoadableModuleLogic):
             parameters.adoptedVolume = rest
             parameters.partners = ""
             parameters.mapVolume = reactivitynodes.findNodes(rest).get(reactivitynodes.DT1)
-            parameters.segmentationNode = None if rest is None else segmentationOf(rest)
+            parameters.segmentationNode = None if rest is None else findSegmentation(rest)
 
     def whyNotApply(self, parameters: Any) -> str:
         """Why nothing can be compared with these parameters, in a sentence; empty when it can."""

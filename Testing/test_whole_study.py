@@ -105,7 +105,7 @@ def module_node(name, parameter):
 def test_a_folder_gives_all_that_it_allows_and_every_module_its_part(process, folder):
     import slicer
 
-    from CMRLib.scene import aha, finders, landmarks
+    from CMRLib.scene import aha, landmarks, regions
     from CMRLib.scene.landmarkreview import readReview
     from CMRLib.scene.results import findResult
     from CMRQCSegmentationLib.scene.segmentationreview import readReview as readSegmentationReview
@@ -129,7 +129,7 @@ def test_a_folder_gives_all_that_it_allows_and_every_module_its_part(process, fo
         assert t1maps.findT1Maps(source)["t1"] is volume
         node = landmarks.findLandmarks(volume)
         assert len(readReview(node)) == 1
-        assert len(readSegmentationReview(finders.findSegmentation(volume))) == 1
+        assert len(readSegmentationReview(regions.findSegmentation(volume))) == 1
         segments = findResult(volume, aha.LABELS_ROLE, aha.LABELS_CLASS)
         assert slicer.util.arrayFromVolume(segments).any()
     for module, (parameter, className) in PARAMETERS.items():
@@ -207,13 +207,13 @@ def test_a_volume_that_is_removed_meanwhile_ends_the_run(process, load, scene):
 def test_slices_that_the_analyst_corrected_stay(process, load):
     import slicer
 
-    from CMRLib.scene import finders
+    from CMRLib.scene import regions
     from CMRQCSegmentationLib.scene import segmentations
     from CMRQCSegmentationLib.scene.segmentationreview import readReview
 
     load()
     (volume,) = process().maps
-    node = finders.findSegmentation(volume)
+    node = regions.findSegmentation(volume)
     drawn = np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8)
     drawn[0, 20:30, 20:30] = 1
     segmentations.writeLabels(node, volume, drawn)
@@ -348,7 +348,7 @@ def test_the_command_gives_the_same_scene(process, folder, scene, tmp_path, monk
     import slicer
 
     from CMRLib.files.color_tables import T1_COLOR_TABLES
-    from CMRLib.scene import finders, landmarks
+    from CMRLib.scene import landmarks, regions
     from CMRLib.scene.landmarkreview import readReview
     from CMRQCSegmentationLib.scene.segmentationreview import readReview as readSegmentationReview
 
@@ -382,9 +382,9 @@ def test_the_command_gives_the_same_scene(process, folder, scene, tmp_path, monk
         assert volume.GetVoxelValueUnits().GetCodeValue() == "ms"
         (entry,) = readReview(landmarks.findLandmarks(volume))
         assert entry.status.value in ("auto", "flagged") and entry.confidence is not None
-        (entry,) = readSegmentationReview(finders.findSegmentation(volume))
+        (entry,) = readSegmentationReview(regions.findSegmentation(volume))
         assert entry.status.value in ("auto", "flagged")
-        segmentation = finders.findSegmentation(volume).GetSegmentation()
+        segmentation = regions.findSegmentation(volume).GetSegmentation()
         assert [segmentation.GetNthSegment(n).GetName() for n in (0, 1)] == ["Myocardium", "Blood pool"]
     for module, (parameter, className) in PARAMETERS.items():
         assert module_node(module, parameter).GetClassName() == className, module

@@ -225,6 +225,7 @@ def draw_study(host: Any, folder: Path) -> Path:
     """Draw the picture of a whole study: its T1 maps with contours and landmarks, the bull's-eye and the table."""
     import tempfile
 
+    import numpy as np
     import slicer
 
     from CMRLib.scene import bullseye, landmarks
@@ -236,16 +237,18 @@ def draw_study(host: Any, folder: Path) -> Path:
     layout, window = slicer.app.layoutManager(), slicer.util.mainWindow()
     panel = host.loadModule(MODULE)
     window.resize(*STUDY_WINDOW_SIZE)
-    with tempfile.TemporaryDirectory() as place:
-        write_dicom_study(simulate_study(seed=5, snr=60.0), Path(place) / "study")
-        panel.ui.studyFolderLineEdit.text = str(Path(place) / "study")
+    with tempfile.TemporaryDirectory() as temporary:
+        write_dicom_study(simulate_study(seed=5, snr=60.0), Path(temporary) / "study")
+        panel.ui.studyFolderLineEdit.text = str(Path(temporary) / "study")
         host.click(panel.ui.studyButton)
     host.processEvents()
     for name in bullseye.STUDY_VIEWS:
         view = layout.sliceWidget(name)
         volume = slicer.mrmlScene.GetNodeByID(view.mrmlSliceCompositeNode().GetBackgroundVolumeID())
-        row, column = landmarks.slicePoints(landmarks.findLandmarks(volume), volume)[0][0]
-        _center(view.mrmlSliceNode(), ijkToWorld(volume, [[column, row, 0]])[0], STUDY_FIELD_OF_VIEW_MM)
+        place = landmarks.slicePoints(landmarks.findLandmarks(volume), volume)[0][0]
+        assert place is not None
+        center = ijkToWorld(volume, np.array([[place[1], place[0], 0.0]]))[0]
+        _center(view.mrmlSliceNode(), center, STUDY_FIELD_OF_VIEW_MM)
     host.processEvents()
     return Path(host.grabWidget(window, folder / "Study.png"))
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from CMRLib.batch.step import StepResult
 from CMRLib.provenance import result_attributes
-from CMRLib.scene.finders import findSegmentation
 from CMRLib.scene.landmarks import ROLE, storeLandmarks, updateEntryLines
 from CMRLib.scene.parameters import setModuleNodes
+from CMRLib.scene.regions import findSegmentation
 from CMRLib.scene.volumes import addVolume
 
 

@@ -12,7 +12,8 @@ import slicer
 from CMRLib.errors import InputError
 from CMRLib.review import Status
 from CMRLib.scene import review
-from CMRLib.scene.results import SOURCE_REFERENCE, findResult, markResult
+from CMRLib.scene.regions import findSegmentation
+from CMRLib.scene.results import SOURCE_REFERENCE, markResult
 from CMRQCSegmentationLib.answers import Answer, digest, labels_from_text, labels_to_text
 from CMRQCSegmentationLib.prediction import SliceSegmentation
 from CMRQCSegmentationLib.quality import THRESHOLD
@@ -31,14 +32,9 @@ from CMRQCSegmentationLib.scene.segmentationreview import (
     writeReview,
 )
 from CMRQCSegmentationLib.scene.segmentpixels import segmentMask, setSegmentMask
-from CMRQCSegmentationLib.segments import ROLE, SEGMENTS
+from CMRQCSegmentationLib.segments import SEGMENTS
 
 CLASS = "vtkMRMLSegmentationNode"
-
-
-def findSegmentation(volumeNode: Any) -> Any:
-    """The segmentation of a volume, or None."""
-    return findResult(volumeNode, ROLE, CLASS)
 
 
 def sourceVolume(node: Any) -> Any:

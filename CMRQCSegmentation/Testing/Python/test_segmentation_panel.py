@@ -56,7 +56,7 @@ def applied(host, panel):
     host.setNode(panel.ui.inputSelector, volume)
     host.click(panel.ui.applyButton)
     panel.ui.reviewerLineEdit.text = "AB"
-    node = segmentations.findSegmentation(volume)
+    node = regions.findSegmentation(volume)
     return SimpleNamespace(panel=panel, ui=panel.ui, volume=volume, node=node)
 
 
@@ -365,7 +365,7 @@ def test_apply_again_asks_before_it_overwrites_and_keeps_what_is_to_be_kept(host
     assert question.text.startswith("Slices that were corrected, accepted or rejected: 0, 1. Keep them as they are?")
     np.testing.assert_array_equal(segmentations.readLabels(applied.node, applied.volume), before)
     assert statuses(applied.panel) == {GOOD: "accepted", THIN: "corrected", BLANK: "flagged"}
-    assert segmentations.findSegmentation(applied.volume) is applied.node
+    assert regions.findSegmentation(applied.volume) is applied.node
     host.answer(qt.QMessageBox.No)
     host.click(applied.ui.applyButton)
     host.takeMessages()
@@ -394,7 +394,7 @@ def test_the_history_is_there_after_the_scene_was_saved_and_loaded(host, applied
     host.reopenScene(tmp_path / "scene.mrb")
     volume = slicer.util.getNode("LGE")
     assert applied.ui.inputSelector.currentNode() is volume
-    node = segmentations.findSegmentation(volume)
+    node = regions.findSegmentation(volume)
     assert rows(applied.panel) == before[0] and history(node) == before[1]
     np.testing.assert_array_equal(segmentations.readLabels(node, volume), before[2])
     select(host, applied.panel, THIN)
@@ -485,7 +485,7 @@ def test_volumes_of_every_kind(host, panel, kind):
         volume.SetAndObserveTransformNodeID(transform.GetID())
     host.setNode(panel.ui.inputSelector, volume)
     host.click(panel.ui.applyButton)
-    node = segmentations.findSegmentation(volume)
+    node = regions.findSegmentation(volume)
     found = regions.regionMasks(node, volume)["Myocardium"]
     assert found.shape == array.shape and len(rows(panel)) == len(array)
     if kind == "without a heart":

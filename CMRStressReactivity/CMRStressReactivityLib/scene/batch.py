@@ -9,7 +9,7 @@ from typing import Any
 from CMRLib.batch.step import StepResult
 from CMRLib.errors import CMRError
 from CMRLib.scene.parameters import setModuleNodes
-from CMRLib.scene.regions import segmentationOf
+from CMRLib.scene.regions import findSegmentation
 from CMRLib.scene.volumes import addVolume
 from CMRStressReactivityLib.scene.reactivitymeasurement import measureMap
 from CMRStressReactivityLib.scene.reactivitynodes import DT1, STRESS_VOLUMES, findNodes, storeReactivity
@@ -41,5 +41,5 @@ def openModule(results: Sequence[StepResult], volumes: dict[str, Any]) -> None:
         nodes = {"restVolume": rest, "adoptedVolume": rest, "mapVolume": shown}
         stress = shown.GetNthNodeReference(STRESS_VOLUMES, 0)
         setModuleNodes(
-            "CMRStressReactivity", {**nodes, "stressVolume": stress, "segmentationNode": segmentationOf(rest)}
+            "CMRStressReactivity", {**nodes, "stressVolume": stress, "segmentationNode": findSegmentation(rest)}
         )

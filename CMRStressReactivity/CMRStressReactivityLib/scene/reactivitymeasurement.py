@@ -15,7 +15,7 @@ from CMRLib.errors import InputError
 from CMRLib.scene import aha
 from CMRLib.scene.finders import myocardiumOn
 from CMRLib.scene.landmarks import findLandmarks
-from CMRLib.scene.regions import segmentationOf
+from CMRLib.scene.regions import findSegmentation
 from CMRLib.scene.results import SOURCE_REFERENCE, findResult
 from CMRLib.scene.segmentmeasurement import measureSegments
 from CMRLib.scene.volumes import volumeArray, volumeGeometry
@@ -43,7 +43,7 @@ def measureMap(mapNode: Any, segmentationNode: Any = None, myocardium: str = "",
     if found is None:
         return False
     wall = myocardiumOn(mapNode, segmentationNode, myocardium)
-    wall = myocardiumOn(mapNode, segmentationOf(rest)) if wall is None else wall
+    wall = myocardiumOn(mapNode, findSegmentation(rest)) if wall is None else wall
     if wall is None:
         return False
     measurement = measureSegments(found, mapNode, wall, rule)

@@ -11,8 +11,8 @@ import slicer
 
 from CMRLib.errors import Cancelled, InputError
 from CMRLib.scene import landmarks
-from CMRLib.scene.finders import SEGMENTATION_ROLE, make, myocardiumOn
-from CMRLib.scene.regions import segmentationOf
+from CMRLib.scene.finders import make, myocardiumOn
+from CMRLib.scene.regions import SEGMENTATION_ROLE, findSegmentation
 from CMRLib.scene.volumes import numberOfSlices, volumeGeometry
 from CMRStressReactivityLib.comparison import SliceReactivity, T1Slice, compare, match_chosen, match_maps
 from CMRStressReactivityLib.registration import load_registration_model
@@ -106,7 +106,7 @@ def _findMissing(
     for volume in [*restVolumes, *stressVolumes]:
         isRest = volume in restVolumes
         chosen = myocardiumOn(volume, segmentationNode, myocardium) if isRest else None
-        if chosen is None and segmentationOf(volume) is None:
+        if chosen is None and findSegmentation(volume) is None:
             wanted.append((SEGMENTATION_ROLE, volume))
         if isRest and landmarks.findLandmarks(volume) is None:
             wanted.append((landmarks.ROLE, volume))

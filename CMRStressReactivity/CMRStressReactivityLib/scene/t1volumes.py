@@ -14,7 +14,7 @@ from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.scene import aha
 from CMRLib.scene.finders import landmarksOn, myocardiumOn
-from CMRLib.scene.regions import segmentationOf
+from CMRLib.scene.regions import findSegmentation
 from CMRLib.scene.results import findResult
 from CMRLib.scene.volumes import checkSlicesLast, ijkToWorld, numberOfSlices, volumeArray
 from CMRStressReactivityLib.comparison import T1Slice, t1_slice
@@ -117,7 +117,7 @@ def readSlices(
 def _contours(volume: Any, segmentationNode: Any, myocardium: str) -> np.ndarray | None:
     """The chosen segmentation where it has something there, else that of the volume itself."""
     found = myocardiumOn(volume, segmentationNode, myocardium)
-    return found if found is not None else myocardiumOn(volume, segmentationOf(volume))
+    return found if found is not None else myocardiumOn(volume, findSegmentation(volume))
 
 
 def _standardError(volume: Any) -> np.ndarray | None:

@@ -18,9 +18,8 @@ from CMRLib.scene.aha import levelsOf
 from CMRLib.scene.landmarkreview import readReview
 from CMRLib.scene.landmarks import ROLE as LANDMARKS_ROLE
 from CMRLib.scene.landmarks import findLandmarks, slicePoints
-from CMRLib.scene.regions import regionMasks
+from CMRLib.scene.regions import SEGMENTATION_ROLE, regionMasks
 
-SEGMENTATION_ROLE = "segmentation"
 # What is found -> module and function that find it; called with a volume, ``device`` and ``progress``.
 FINDERS = {
     SEGMENTATION_ROLE: ("CMRQCSegmentationLib.scene.segmentationrun", "segmentVolume"),

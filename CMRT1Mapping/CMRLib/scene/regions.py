@@ -9,7 +9,15 @@ import slicer
 import vtk
 
 from CMRLib.errors import InputError
+from CMRLib.scene.results import findResult
 from CMRLib.scene.volumes import ijkToWorld, worldToIJK
+
+SEGMENTATION_ROLE, SEGMENTATION_CLASS = "segmentation", "vtkMRMLSegmentationNode"
+
+
+def findSegmentation(volumeNode: Any) -> Any:
+    """The segmentation that belongs to a volume, or None."""
+    return findResult(volumeNode, SEGMENTATION_ROLE, SEGMENTATION_CLASS)
 
 
 def regionMasks(regionNode: Any, volumeNode: Any) -> dict[str, np.ndarray]:

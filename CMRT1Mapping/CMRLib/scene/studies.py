@@ -18,9 +18,9 @@ from CMRLib.batch.step import StepResult
 from CMRLib.errors import CMRError, OutputError
 from CMRLib.scene import bullseye, segmentmeasurement
 from CMRLib.scene.display import showInSliceViews
-from CMRLib.scene.finders import findLandmarks, findSegmentation
+from CMRLib.scene.landmarks import findLandmarks
 from CMRLib.scene.loaded import markSeries
-from CMRLib.scene.regions import regionMasks
+from CMRLib.scene.regions import findSegmentation, regionMasks
 from CMRLib.standalone import createApplication
 
 MYOCARDIUM = "Myocardium"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from CMRLib.batch.step import StepResult
-from CMRLib.scene.finders import findSegmentation
 from CMRLib.scene.parameters import setModuleNodes
+from CMRLib.scene.regions import findSegmentation
 from CMRLib.scene.volumes import addVolume
 from CMRT1MappingLib.scene.ecvmaps import storeEcv
 
