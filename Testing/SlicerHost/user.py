@@ -70,11 +70,13 @@ class User:
 
     def moveMouse(self, viewName: str, ras: Any, shift: bool = False) -> None:
         """Move the pointer over a slice view to a point in RAS mm, without a button."""
+        self._draw(viewName)
         self._pointAt(viewName, ras, shift)
         self.processEvents()
 
     def drag(self, viewName: str, startRAS: Any, endRAS: Any, steps: int = 8) -> None:
         """Drag with the left button in a slice view from one point in RAS mm to another."""
+        self._draw(viewName)
         interactor = self._pointAt(viewName, startRAS)
         interactor.LeftButtonPressEvent()
         for step in range(1, steps + 1):
@@ -82,9 +84,14 @@ class User:
         interactor.LeftButtonReleaseEvent()
         self.processEvents()
 
-    def _pointAt(self, viewName: str, ras: Any, shift: bool = False) -> Any:
+    @staticmethod
+    def _draw(viewName: str) -> None:
+        """What can be picked is known once it was drawn; what is held already needs no picking."""
+        slicer.app.layoutManager().sliceWidget(viewName).sliceView().forceRender()
+
+    @staticmethod
+    def _pointAt(viewName: str, ras: Any, shift: bool = False) -> Any:
         view = slicer.app.layoutManager().sliceWidget(viewName).sliceView()
-        view.forceRender()  # what can be picked is known once it was drawn
         x, y, _ = view.convertRASToXYZ([float(v) for v in ras])
         interactor = view.interactor()
         interactor.SetEventInformation(round(x), round(y), 0, int(shift))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -93,20 +94,14 @@ def picture(bullseye: BullsEye, title: str = "", size: int = 512, dark: bool = F
     Returns:
         uint8 (row, column, 3), row 0 on top.
     """
-    ink, paper = ((0.9, 0.9, 0.9), 0) if dark else ((0.0, 0.0, 0.0), 255)
-    canvas = np.full((size, round(1.25 * size), 3), paper, dtype=np.uint8)
-    radius, x0, y0 = round(0.40 * size), round(0.49 * size), round(0.53 * size)
+    canvas, (radius, x0, y0), ink = _paper(bullseye.scale, size, dark).copy(), _circle(size), _ink(dark)
     _blend(canvas, draw_sectors(bullseye, 2 * radius), x0 - radius, y0 - radius)
     for sector in bullseye.sectors:
         x, y = x0 + radius * sector.center[0], y0 - radius * sector.center[1]
         _write(canvas, str(sector.segment), x, y - 0.020 * size, 0.020 * size, sector.text_color)
         _write(canvas, sector.text, x, y + 0.012 * size, 0.029 * size, sector.text_color, bold=True)
-    for name, (right, up) in WALL_NAMES.items():
-        x, y = x0 + 1.08 * radius * right, y0 - 1.07 * radius * up
-        _write(canvas, name, x, y, 0.024 * size, ink, turn=-90.0 * right)
     if title:
         _write(canvas, title, x0, 0.045 * size, 0.034 * size, ink, bold=True)
-    _drawBar(canvas, bullseye.scale, size, ink)
     return canvas
 
 
@@ -196,6 +191,30 @@ def showInView(node: Any) -> None:
         # The picture's columns run to the patient's left and its rows to the back: a plain axial view.
         widget.mrmlSliceNode().SetSliceToRASByNTP(0, 0, -1, -1, 0, 0, *middle, 0)
         widget.sliceLogic().FitSliceToBackground()
+
+
+def _circle(size: int) -> tuple[int, int, int]:
+    """Radius and middle (x, y) of the sectors in a picture of that height."""
+    return round(0.40 * size), round(0.49 * size), round(0.53 * size)
+
+
+def _ink(dark: bool) -> tuple[float, float, float]:
+    return (0.9, 0.9, 0.9) if dark else (0.0, 0.0, 0.0)
+
+
+@lru_cache(maxsize=4)
+def _paper(scale: ColorScale, size: int, dark: bool) -> np.ndarray:
+    """What stays when values change, as they do many times while a point is dragged: the walls' names, the color bar.
+
+    Callers copy it before they draw on it.
+    """
+    canvas = np.full((size, round(1.25 * size), 3), 0 if dark else 255, dtype=np.uint8)
+    radius, x0, y0 = _circle(size)
+    for name, (right, up) in WALL_NAMES.items():
+        x, y = x0 + 1.08 * radius * right, y0 - 1.07 * radius * up
+        _write(canvas, name, x, y, 0.024 * size, _ink(dark), turn=-90.0 * right)
+    _drawBar(canvas, scale, size, _ink(dark))
+    return canvas
 
 
 def _drawBar(canvas: np.ndarray, scale: ColorScale, size: int, ink: tuple[float, float, float]) -> None:
