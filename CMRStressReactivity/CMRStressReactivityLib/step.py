@@ -133,7 +133,7 @@ class StressStep(Step):
         """See `CMRLib.batch.step.Step`: dT1 and its standard error, and the mean of every slice."""
         found: StressOfRest = made.value
         volume = found.volume
-        maps = [ExportedMap("dt1", "dT1", volume.percent, PERCENT, T1_REACTIVITY, (-9.0, 12.0), 0.01)]
+        maps = [ExportedMap("dt1", "dT1", volume.percent, PERCENT, T1_REACTIVITY, (-12.0, 12.0), 0.01)]
         if volume.error is not None:
             error = ExportedMap(
                 "dt1_error", "dT1 standard error", volume.error, PERCENT, T1_REACTIVITY_ERROR, (0.0, 10.0), 0.01

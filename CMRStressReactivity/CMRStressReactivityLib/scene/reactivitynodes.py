@@ -188,6 +188,8 @@ def _setDisplay(node: Any, role: str, restVolume: Any) -> None:
             copyWindow(restVolume, node)
     else:
         setMapDisplay(node, _DISPLAYS[role])
+    if role == REST_GREY:  # it lies below a map whose legend is to be read
+        slicer.modules.colors.logic().GetColorLegendDisplayNode(node).SetVisibility(False)
     if role in (DT1, DT1_MYOCARDIUM):
         display = node.GetDisplayNode()
         display.SetLowerThreshold(_ALL_CHANGES[0])

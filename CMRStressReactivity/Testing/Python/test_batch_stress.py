@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 import slicer
+from dicom_tools import errors_of
 from stress_study import RESPONSE, SHIFT, SPACING_MM, found, place, slices, write_study
 
 from CMRLib.anatomy.axis import LEVELS
@@ -342,6 +343,8 @@ def test_the_command_goes_from_maps_to_dicom_and_report(tmp_path, capsys):
     assert all(abs(entry["dt1_percent"] - RESPONSE) < 1.0 for entry in results["stress"])
     names = {(entry["kind"], entry["name"]) for entry in results["dicom"]}
     assert {("parametric map", "dt1"), ("image", "dt1"), ("report", "report")} <= names
+    of_change = [entry["file"] for entry in results["dicom"] if entry["name"] in ("dt1", "report")]
+    assert {file: errors_of(tmp_path / "out" / "P001" / file) for file in of_change} == dict.fromkeys(of_change, [])
     page = (tmp_path / "out" / "P001" / "report.html").read_text(encoding="utf-8")
     assert "Stress T1 reactivity" in page and "dT1 by segment" in page
     with open(tmp_path / "out" / "summary.csv", newline="", encoding="utf-8") as file:

@@ -329,6 +329,22 @@ def test_cancel_leaves_nothing_behind(host, panel, monkeypatch):
     assert {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLStorableNode")} == before
 
 
+def test_a_scene_that_is_closed_meanwhile_gets_nothing(host, panel, monkeypatch):
+    rest, stress = single("rest", MID), single("stress", MID)
+    panel.ui.findMissingCheckBox.checked = False
+    select(host, panel, rest, stress)
+    compare = reactivityrun.compare
+
+    def compare_and_close(*arguments):
+        slicer.mrmlScene.Clear(False)
+        return compare(*arguments)
+
+    monkeypatch.setattr(reactivityrun, "compare", compare_and_close)
+    host.click(panel.ui.applyButton)
+    assert slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") == []
+    assert slicer.util.getNodesByClass("vtkMRMLGridTransformNode") == []
+
+
 # Looking at it
 
 
