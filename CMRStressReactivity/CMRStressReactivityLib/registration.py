@@ -1,11 +1,11 @@
 """The displacement that brings a stress T1 map onto its rest map.
 
-A network looks at both maps on a grid of its own around the left ventricle, twice: the second time at what it has
-aligned itself; then its answer is made better on the maps themselves. Without a network the maps are aligned from
-coarse to fine. That the true change of T1 survives is seen to in three ways: the network learns displacements that are
-known, with responses of every sign and kind, so that it gains nothing from making the maps equal; what is compared
-afterwards (`CMRStressReactivityLib.refinement`) is blind to how high T1 is and how strong its contrast; and the
-displacement is smooth and does not fold.
+A network looks at both maps on a grid of its own around the left ventricle, and may look again at what it has aligned
+itself; then its answer is made better on the maps themselves. Without a network the maps are aligned from coarse to
+fine. That the true change of T1 survives is seen to in three ways: the network learns displacements that are known,
+with responses of every sign and kind, so that it gains nothing from making the maps equal; what is compared afterwards
+(`CMRStressReactivityLib.refinement`) is blind to how high T1 is and how strong its contrast; and the displacement is
+smooth and does not fold.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 TASK = "stress-registration"
 DEFAULT_MODEL = "stress"
 SIZE, SPACING_MM = 192, 1.2  # of the network's grid
-PASSES = 2
+PASSES = 1  # a second look leaves 0.54 px in place of 0.65 px, but the same 0.14 px after the refinement
 # T1 in ms that becomes 0, and by how many ms 1 is more; fluid and air are cut off.
 T1_MIDDLE, T1_STEP, LIMIT = 1200.0, 500.0, 2.0
 SPACING_RANGE_MM = (0.3, 4.0)

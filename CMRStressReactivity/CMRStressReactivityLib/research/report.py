@@ -116,8 +116,8 @@ def timing_note(count: int, threads: int) -> str:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return (
         f"Times are by the clock and of the processor with {threads} threads, best of {TIMED_REPEATS} runs, median "
-        f"over {count} pairs. The load average was {load:.1f} then: on a busy machine only the processor's time says "
-        "how fast a method is."
+        f"over {count} pairs. The load average was {load:.1f} then: on a busy machine only the processor says how "
+        "fast a method is."
     )
 
 

@@ -26,7 +26,7 @@ from CMRLib.training.entries import TrainingData, run_accuracy, write_model
 from CMRLib.training.splits import seeds_of_split
 from CMRLib.training.trainer import TrainingOptions, read_average, train
 from CMRStressReactivityLib.networks import NETWORKS, PATCH, in_pixels, integrated
-from CMRStressReactivityLib.registration import PASSES, SIZE, SPACING_MM, TASK, estimate, scaled_t1
+from CMRStressReactivityLib.registration import SIZE, SPACING_MM, TASK, estimate, scaled_t1
 from CMRStressReactivityLib.research.pairs import PairBatch, random_pairs
 from CMRStressReactivityLib.research.paper import PaperSwinRegistration
 from CMRStressReactivityLib.research.scenes import FIRST_SEED, SceneBank, make_scenes
@@ -39,6 +39,7 @@ COMPARED = slice(32, SIZE - 32)  # rows and columns in which images are compared
 IMAGE_WEIGHT = 2.0
 VALIDATION_ANATOMIES, VALIDATION_STACKS = 30, 8
 VALIDATION_SEED, VALIDATION_BATCHES, VALIDATION_PAIRS = 5, 6, 8
+VALIDATION_LOOKS = 2
 
 
 def as_seen(pairs: PairBatch) -> Tensor:
@@ -128,11 +129,11 @@ class StressTask:
         return image_loss(in_pixels(displacement), batch) if self._loss == "images" else known_loss(displacement, batch)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Displacement error in the myocardium in pixels, Dice of the myocardium, before and after, unrefined."""
+        """Displacement error in the myocardium in pixels, Dice of the myocardium, before and after two looks."""
         device = next(network.parameters()).device
         measured: list[Tensor] = []
         for pairs in self._validation:
-            found = in_pixels(estimate(as_seen(pairs), network, device, PASSES))
+            found = in_pixels(estimate(as_seen(pairs), network, device, VALIDATION_LOOKS))
             inside = pairs.myocardium > 0.5
             moved = pairs.moved
             rows = []
