@@ -10,7 +10,7 @@ import numpy as np
 
 from CMRLandmarksLib.confidence import features_of, implausibility
 from CMRLandmarksLib.grid import Placement, entry_line_placement, is_short_axis, standard_image
-from CMRLandmarksLib.looks import first_looks, look
+from CMRLandmarksLib.looks import Progress, first_looks, look
 from CMRLandmarksLib.model import DEFAULT_MODEL, TASK, LandmarkModel, load_landmark_model
 from CMRLandmarksLib.orientation import is_mirrored, turn_placement, unusual, upright_turn
 from CMRLandmarksLib.stack import reconciled
@@ -148,16 +148,23 @@ def _predicted_upright(
     """As `predict_on_grid`, but a stack whose header does not tell its plane is turned upright first if it is doubtful
     or seems to lie otherwise.
     """
-    raw = predict_on_grid(grids, model, batch, progress)
+    told = is_short_axis(geometry)
+    raw = predict_on_grid(grids, model, batch, progress if told else _half(progress, 0.0))
     sure = model.confidence.confidence(raw.features)[:, :2].min(axis=1) >= model.confidence.threshold
-    if is_short_axis(geometry) or (sure.mean() >= SURE_ENOUGH and unusual(raw.points) <= USUAL_ENOUGH):
+    if told or (sure.mean() >= SURE_ENOUGH and unusual(raw.points) <= USUAL_ENOUGH):
         return raw
     axes = upright_turn(grids, model, batch)
     if np.array_equal(axes, np.eye(2)):
         return raw
     turn = turn_placement(axes, grids.shape[-1])
-    turned = predict_on_grid(np.stack([turn.sample(grid, order=0) for grid in grids]), model, batch, progress)
+    upright = np.stack([turn.sample(grid, order=0) for grid in grids])
+    turned = predict_on_grid(upright, model, batch, _half(progress, 0.5))
     return replace(turned, points=turn.to_source(turned.points), stage1_points=turn.to_source(turned.stage1_points))
+
+
+def _half(progress: Progress | None, done: float) -> Progress | None:
+    """Progress of half of the work, of which ``done`` is behind it."""
+    return None if progress is None else lambda part: progress(done + 0.5 * part)
 
 
 def _blank(number: int) -> LandmarkPrediction:
