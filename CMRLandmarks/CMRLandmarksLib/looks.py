@@ -10,6 +10,7 @@ import numpy as np
 
 from CMRLandmarksLib.grid import Placement, zoom_placement
 from CMRLandmarksLib.model import LandmarkModel
+from CMRLandmarksLib.stack import polar, wrapped
 from CMRLib.anatomy.insertions import MYOCARDIUM, landmarks_of_labels
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Look:
     Attributes:
         points: float64 (image, landmark, 2), (row, column) in grid pixels.
         doubts: float64 (image, landmark, 2), see `CMRLandmarksLib.networks.doubt`.
+        heat: float32 (image, landmark, cell row, cell column), share of each cell.
         heart: float64 (image,) logit of a heart being there.
         tissue: uint8 (image, cell row, cell column), label of each cell.
         views: placement of each image's view.
@@ -33,6 +35,7 @@ class Look:
 
     points: np.ndarray
     doubts: np.ndarray
+    heat: np.ndarray
     heart: np.ndarray
     tissue: np.ndarray
     views: Sequence[Placement]
@@ -46,6 +49,24 @@ class Look:
                 for view, labels in zip(self.views, self.tissue, strict=True)
             ]
         )
+
+    def angular_width(self, points: np.ndarray) -> np.ndarray:
+        """How wide the heat maps of the insertion points are, seen from the LV centre.
+
+        Args:
+            points: (image, landmark, 2), (row, column) in grid pixels.
+
+        Returns:
+            float64 (image, insertion), root mean square of the cells' directions about those of ``points``, in radians.
+        """
+        cells = np.moveaxis(np.indices(self.heat.shape[2:]), 0, -1) * self.cell + (self.cell - 1) / 2.0
+        own, _ = polar(points, points[:, :1])
+        result = np.empty(own.shape)
+        for i, view in enumerate(self.views):
+            arms = view.to_source(cells) - points[i, 0]
+            turn = wrapped(np.arctan2(arms[..., 0], arms[..., 1]) - own[i, :, None, None])
+            result[i] = np.sqrt((self.heat[i, 1:] * turn**2).sum(axis=(1, 2)))
+        return result
 
     def radius(self) -> np.ndarray:
         """Radius (image,) in grid pixels of the epicardium as the tissues show it; NaN where they do not."""
@@ -70,7 +91,7 @@ def look(
     from CMRLandmarksLib.sampling import sample, standardised
 
     points: list[np.ndarray] = []
-    doubts, hearts, tissues = [], [], []
+    doubts, heats, hearts, tissues = [], [], [], []
     cell = network.shape.cell
     with torch.inference_mode():
         for start in range(0, len(grids), batch):
@@ -83,11 +104,12 @@ def look(
             points.extend(view.to_source(place) for view, place in zip(part, places, strict=True))
             tissues.append(output.tissue.argmax(dim=1).to(torch.uint8).cpu())
             doubts.append(doubt(output).double().cpu())
+            heats.append(output.heat.flatten(2).softmax(dim=2).view_as(output.heat).float().cpu())
             hearts.append(output.heart.double().cpu())
             if progress is not None:
                 progress(min(start + batch, len(grids)) / len(grids))
-    doubt_array, heart_array, tissue_array = (torch.cat(parts).numpy() for parts in (doubts, hearts, tissues))
-    return Look(np.stack(points), doubt_array, heart_array, tissue_array, views, cell)
+    doubt_array, heat, heart, tissue = (torch.cat(parts).numpy() for parts in (doubts, heats, hearts, tissues))
+    return Look(np.stack(points), doubt_array, heat, heart, tissue, views, cell)
 
 
 def first_looks(

@@ -10,9 +10,10 @@ import numpy as np
 
 from CMRLandmarksLib.confidence import features_of, implausibility
 from CMRLandmarksLib.grid import Placement, entry_line_placement, is_short_axis, standard_image
-from CMRLandmarksLib.looks import first_looks, look
+from CMRLandmarksLib.looks import Progress, first_looks, look
 from CMRLandmarksLib.model import DEFAULT_MODEL, TASK, LandmarkModel, load_landmark_model
-from CMRLandmarksLib.orientation import is_mirrored, turn_placement, upright_turn
+from CMRLandmarksLib.orientation import is_mirrored, turn_placement, unusual, upright_turn
+from CMRLandmarksLib.stack import reconciled
 from CMRLib.errors import InputError
 from CMRLib.geometry import Geometry
 from CMRLib.networks.normalise import rescaled
@@ -35,8 +36,10 @@ NO_HEART = "no heart was found"
 BLANK = "the slice is blank"
 UNSURE = "the landmarks are uncertain"
 
-# Share of a stack's slices whose landmarks are sure, above which its orientation is not doubted.
-SURE_ENOUGH = 0.8
+# Share of a stack's slices whose landmarks are sure, and how unusual they may be on average (see
+# `CMRLandmarksLib.orientation.unusual`: 1 is a turn of 45 degrees, or a mirror image), for its orientation not to be
+# doubted.
+SURE_ENOUGH, USUAL_ENOUGH = 0.8, 0.8
 
 Point = tuple[float, float]
 
@@ -142,17 +145,26 @@ def _predicted_upright(
     batch: int,
     progress: Callable[[float], None] | None,
 ) -> RawPrediction:
-    """As `predict_on_grid`, but a doubtful stack whose header does not tell its plane is turned upright first."""
-    raw = predict_on_grid(grids, model, batch, progress)
+    """As `predict_on_grid`, but a stack whose header does not tell its plane is turned upright first if it is doubtful
+    or seems to lie otherwise.
+    """
+    told = is_short_axis(geometry)
+    raw = predict_on_grid(grids, model, batch, progress if told else _half(progress, 0.0))
     sure = model.confidence.confidence(raw.features)[:, :2].min(axis=1) >= model.confidence.threshold
-    if is_short_axis(geometry) or sure.mean() >= SURE_ENOUGH:
+    if told or (sure.mean() >= SURE_ENOUGH and unusual(raw.points) <= USUAL_ENOUGH):
         return raw
     axes = upright_turn(grids, model, batch)
     if np.array_equal(axes, np.eye(2)):
         return raw
     turn = turn_placement(axes, grids.shape[-1])
-    turned = predict_on_grid(np.stack([turn.sample(grid, order=0) for grid in grids]), model, batch, progress)
+    upright = np.stack([turn.sample(grid, order=0) for grid in grids])
+    turned = predict_on_grid(upright, model, batch, _half(progress, 0.5))
     return replace(turned, points=turn.to_source(turned.points), stage1_points=turn.to_source(turned.stage1_points))
+
+
+def _half(progress: Progress | None, done: float) -> Progress | None:
+    """Progress of half of the work, of which ``done`` is behind it."""
+    return None if progress is None else lambda part: progress(done + 0.5 * part)
 
 
 def _blank(number: int) -> LandmarkPrediction:
@@ -205,17 +217,20 @@ def predict_on_grid(
         last_move = np.linalg.norm(refined.points - points, axis=2) if turn else last_move
         points = 0.5 * (points + refined.points) if turn else refined.points
     tissue_points = refined.tissue_points()
-    contradiction = _distance(points, tissue_points)
     # The cavity's cells give its centre as well as the heat map does, and the mean of both is better than either.
     cavity = tissue_points[:, :1]
     points = np.concatenate(
         [np.where(np.isnan(cavity), points[:, :1], 0.5 * (points[:, :1] + cavity)), points[:, 1:]], 1
     )
+    width = refined.angular_width(points)
+    stack = reconciled(points, [first, tissue_points, look2.tissue_points()], width)
+    points = stack.points
     features = features_of(
         doubts=np.concatenate([look1.doubts, look2.doubts, refined.doubts], axis=2),
         moves=np.stack([_distance(points, look1.points), _distance(points, first), last_move], axis=2),
-        contradiction=contradiction,
+        contradiction=_distance(points, tissue_points),
         heart=look1.heart,
+        turns=np.stack([width, stack.disagreement, stack.off_line], axis=2),
         shape=implausibility(points, refined.radius()),
     )
     return RawPrediction(points, first, features, 1.0 / (1.0 + np.exp(-look1.heart)))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from CMRLandmarksLib.grid import GRID_SIZE, standard_image
-from CMRLandmarksLib.research.real_data import insertion_marks, spacings_of
+from CMRLandmarksLib.research.real_data import FAULTY_ANTERIOR, insertion_marks, spacings_of
 from CMRLib.anatomy.axis import LEVELS
 from CMRLib.anatomy.insertions import landmarks_of_labels
 from CMRLib.errors import InputError
@@ -97,7 +97,7 @@ class LabelledSlice:
 def labelled_slices(folder: Path | str, data_set: DataSet, split: str | None = None) -> Iterator[LabelledSlice]:
     """The slices of a labelled folder that show the left ventricle.
 
-    Spacings and insertion points are those of `CMRLandmarksLib.research.real_data`.
+    Spacings and insertion points are those of `CMRLandmarksLib.research.real_data`; a faulty one is left out.
 
     Args:
         folder, data_set, split: see `CMRLib.training.labelled_folders.read_labelled_folder`.
@@ -112,6 +112,8 @@ def labelled_slices(folder: Path | str, data_set: DataSet, split: str | None = N
         for number, (image, labels) in enumerate(zip(stack.images, stack.labels, strict=True)):
             points = landmarks_of_labels(labels)
             points[1:] = marks.get((stack.subject, number), points[1:])
+            if stack.name in FAULTY_ANTERIOR:
+                points[1] = np.nan
             if np.isfinite(points[0]).all():
                 yield LabelledSlice(image, labels, geometry, points, stack.subject, data_set.name, stack.name, number)
 

@@ -21,18 +21,21 @@ CROP_ANGLE_DEG, CROP_SCALE, CROP_SHIFT_PX = 55.0, 1.35, 10.0
 NOMINAL_HEADING = math.radians(-133.0)
 
 
+def _stretch(count: int, usual: float, generator: torch.Generator) -> Tensor:
+    """Factors (image,) by which an axis is longer. A few are large: resized copies are handed on without a spacing."""
+    much = torch.where(chance(0.1, count, generator), 0.2, usual)
+    return (torch.randn(count, generator=generator) * much).exp()
+
+
 def upright(scale: Tensor, generator: torch.Generator) -> Tensor:
     """Matrices (image, 2, 2) of ``scale`` (image,), turned a little, some by any angle or mirrored, and stretched."""
     size = len(scale)
     angle = torch.where(
-        chance(0.08, size, generator),
+        chance(0.1, size, generator),
         uniform(-math.pi, math.pi, size, generator=generator),
         torch.randn(size, generator=generator) * math.radians(20.0),
     )
-    # A few are stretched a lot: resized copies are handed on without their spacing.
-    much = torch.where(chance(0.1, size, generator), 0.25, 0.06)
-    stretch = (torch.randn(size, generator=generator) * much).exp()
-    return affine(angle, scale, stretch, chance(0.06, size, generator))
+    return affine(angle, scale, _stretch(size, 0.06, generator), chance(0.08, size, generator))
 
 
 def zooms(points: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -73,7 +76,7 @@ def crops(points: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor
     angle = torch.atan2(line[:, 0], line[:, 1])
     angle = angle + uniform(-1.0, 1.0, count, generator=generator) * math.radians(CROP_ANGLE_DEG)
     scale = length / LINE_PX * (uniform(-1.0, 1.0, count, generator=generator) * math.log(CROP_SCALE)).exp()
-    stretch = (torch.randn(count, generator=generator) * 0.04).exp()
+    stretch = _stretch(count, 0.04, generator)
     right = torch.stack([angle.sin(), angle.cos()], dim=1)
     down = torch.stack([right[:, 1], -right[:, 0]], dim=1)
     matrix = torch.stack([down * (scale * stretch)[:, None], right * (scale / stretch)[:, None]], dim=2)

@@ -32,7 +32,7 @@ SKIPPED_SEEDS = 100_000  # the first training anatomies are those of other netwo
 VALIDATION_ANATOMIES = 9
 PASSES = 2  # of stage 2
 # Shares of the examples by kind, where all kinds are there; simulated images take the rest.
-REAL_SHARE = {"acdc": 0.6, "emidec": 0.2}
+REAL_SHARE = {"acdc": 0.5, "emidec": 0.35}
 
 
 @dataclass(frozen=True)

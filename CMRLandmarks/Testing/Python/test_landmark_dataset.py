@@ -21,7 +21,7 @@ from CMRLib.files.images import write_image
 from CMRLib.geometry import Geometry
 from CMRLib.simulation.contrasts import CONTRASTS
 from CMRLib.training.labelled_folders import ACDC, EMIDEC
-from CMRLib.training.splits import split_of, subject_of
+from CMRLib.training.splits import SPLITS, split_of, subject_of
 
 
 def drawn_labels(shape=(120, 140), center=(60.0, 75.0)) -> np.ndarray:
@@ -118,7 +118,7 @@ def test_marked_insertions_are_known_and_unmarked_ones_are_not(tmp_path):
     marks = insertion_marks()
     (case, number), points = next(iter(marks.items()))
     assert points.shape == (2, 2) and len(insertion_marks(1)) > len(marks) > len(insertion_marks(3)) > 0
-    assert all(split_of(name) != "test" for name, _ in insertion_marks(1))
+    assert {split_of(name) for name, _ in marks} == set(SPLITS)
     labels = np.zeros((number + 2, 256, 256), dtype=np.uint8)
     labels[:, 100:140, 90:130], labels[:, 110:130, 100:120] = 2, 1
     write_image(tmp_path / f"{case}.nii.gz", labels + 1.0, Geometry())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,12 +11,15 @@ torch = pytest.importorskip("torch")
 
 from CMRLandmarksLib.confidence import (  # noqa: E402
     FEATURES,
+    NOMINAL_CHANGE,
+    NOMINAL_SHIFT_MM,
     USUAL_HEADING,
     USUAL_OPENING,
     ConfidenceModel,
     area_under_curve,
     fit_confidence,
     implausibility,
+    threshold_of,
 )
 from CMRLandmarksLib.networks import STAGE1, STAGE2, HeatmapNetwork  # noqa: E402
 from CMRLandmarksLib.prediction import BLANK, load_landmark_model, predict_landmarks  # noqa: E402
@@ -120,7 +125,7 @@ def test_batches_and_single_slices_agree(untrained, simulated):
     together = predict_landmarks(images, Geometry(), model=untrained, batch=2)
     again = predict_landmarks(images, Geometry(), model=untrained, batch=8)
     for a, b in zip(together, again, strict=True):
-        assert points_of(a) == pytest.approx(points_of(b), abs=1e-2)
+        assert points_of(a) == pytest.approx(points_of(b), abs=5e-2)
     assert [result.slice for result in together] == [0, 1, 2]
 
 
@@ -198,7 +203,9 @@ def test_confidence_learns_which_errors_are_large():
     features = rng.normal(size=(400, 3, len(FEATURES)))
     error = np.where(features[..., 2] + 0.3 * rng.normal(size=(400, 3)) > 1.0, 30.0, 2.0)
     error[:50, 2] = np.nan
-    model = ConfidenceModel.from_dict(fit_confidence(features, error, missed=0.1).to_dict())
+    fitted = fit_confidence(features, error)
+    fitted = replace(fitted, threshold=threshold_of(fitted.confidence(features), error, missed=0.1))
+    model = ConfidenceModel.from_dict(fitted.to_dict())
     sure = model.confidence(features)
     known = np.isfinite(error)
     assert area_under_curve(sure[known], error[known] > 10.0) > 0.95
@@ -214,8 +221,8 @@ def test_the_threshold_disturbs_few_right_images_of_any_contrast():
     features[200:400] += 0.7  # a contrast on which all is more doubtful
     error = np.where(features[..., 2] + 0.5 * rng.normal(size=(600, 3)) > 1.5, 30.0, 2.0)
     usual = np.repeat(["cine", "lge", ""], 200)
-    model = fit_confidence(features, error, usual, disturbed=0.2)
-    flagged = model.confidence(features)[:, :2].min(axis=1) < model.threshold
+    sure = fit_confidence(features, error).confidence(features)
+    flagged = sure[:, :2].min(axis=1) < threshold_of(sure, error, usual, disturbed=0.2)
     right = (error[:, :2] < 10.0).all(axis=1)
     shares = [flagged[right & (usual == name)].mean() for name in ("cine", "lge")]
     assert max(shares) == pytest.approx(0.2, abs=0.01) and min(shares) < 0.15
@@ -227,7 +234,7 @@ def test_images_count_by_their_weight():
     features = rng.normal(size=(400, 3, len(FEATURES)))
     error = np.where(features[..., 1] > 0.0, 30.0, 2.0)
     error[200:] = 32.0 - error[200:]
-    model = fit_confidence(features, error, weight=np.repeat([1.0, 0.0], 200))
+    model = fit_confidence(features, error, np.repeat([1.0, 0.0], 200))
     assert area_under_curve(model.confidence(features)[:200].ravel(), (error[:200] > 10.0).ravel()) > 0.95
 
 
@@ -243,18 +250,23 @@ def test_a_usual_heart_is_plausible_and_a_slice_that_differs_is_not():
     points, radius = stack_of_hearts(), np.full(5, 30.0)
     values = implausibility(points, radius)
     assert values[1:4] == pytest.approx(0.0, abs=1e-6)
+    assert implausibility(points, radius - [0, 0, 0, 0, 15])[:, 0, 5] == pytest.approx([0, 0, 0, 0, np.log(0.5)])
     wrong = points.copy()
     wrong[2, 1] = wrong[2, 2]
     changed = implausibility(wrong, radius)
-    assert changed[2, 1, 0] > 1.0 and changed[2, 1, 1] > 1.0 and changed[2, 1, 3] > 1.0
-    assert changed[1, 1, :3] == pytest.approx(values[1, 1, :3]) and changed[1, 1, 3] < 0.5 < changed[2, 1, 3]
+    assert changed[2, 1, 0] > 1.0 and changed[2, 1, 1] > 1.0
+    assert changed[1] == pytest.approx(values[1], abs=1e-6)
+    far = points.copy()
+    far[2, 1] += 0.5 * (far[2, 1] - far[2, 0])
+    assert implausibility(far, radius)[2, 1, 3] == pytest.approx(np.log(1.5)) and not values[2, 1, 3]
     unknown = implausibility(points, np.full(5, np.nan))
     assert np.isfinite(unknown).all() and (unknown[..., 2] > 0.1).all()
 
 
 def test_a_single_slice_has_no_neighbours_to_contradict():
     values = implausibility(stack_of_hearts(1), np.array([30.0]))
-    assert np.isfinite(values).all() and not values[..., 3:].any()
+    usual = [NOMINAL_CHANGE, np.log1p(NOMINAL_SHIFT_MM), 0.0]
+    assert values[..., 3:] == pytest.approx(np.broadcast_to(usual, (1, 3, 3)))
 
 
 def test_the_area_under_the_curve_counts_ties_half():
