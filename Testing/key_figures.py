@@ -14,7 +14,8 @@ def key_figures(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     Args:
         results: content of the result files, by name without suffix.
     """
-    return [*t1_rows(results), *motion_rows(results), *landmark_rows(results), *segmentation_rows(results)]
+    t1 = (*t1_rows(results), *motion_rows(results), *ecv_rows(results))
+    return [*t1, *landmark_rows(results), *segmentation_rows(results)]
 
 
 def t1_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -43,6 +44,18 @@ def motion_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         ("displacement left by motion correction", sets, pixels),
         ("error of T1 after motion correction", sets, errors),
     ]
+
+
+def ecv_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What registration leaves of the error of ECV."""
+    summary = results["ecv"]["summary"]
+    found, before = summary["registered"], summary["not registered"]
+    pairs = f"{found['pairs']:.0f} simulated pairs before and after contrast, {found['segments']:.0f} segments"
+    errors = (
+        f"{found['segment_error']:+.1f} ± {found['segment_error_sd']:.1f} percentage points, not registered "
+        f"{before['segment_error']:+.1f} ± {before['segment_error_sd']:.1f}"
+    )
+    return [("error of ECV of a segment", pairs, errors)]
 
 
 def landmark_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
