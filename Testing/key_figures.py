@@ -14,7 +14,7 @@ def key_figures(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     Args:
         results: content of the result files, by name without suffix.
     """
-    rows = (t1_rows, motion_rows, landmark_rows, segmentation_rows, stress_rows)
+    rows = (t1_rows, motion_rows, ecv_rows, landmark_rows, segmentation_rows, stress_rows)
     return [row for part in rows for row in part(results)]
 
 
@@ -44,6 +44,18 @@ def motion_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         ("displacement left by motion correction", sets, pixels),
         ("error of T1 after motion correction", sets, errors),
     ]
+
+
+def ecv_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What registration leaves of the error of ECV."""
+    summary = results["ecv"]["summary"]
+    found, before = summary["registered"], summary["not registered"]
+    pairs = f"{found['pairs']:.0f} simulated pairs before and after contrast, {found['segments']:.0f} segments"
+    errors = (
+        f"{found['segment_error']:+.1f} ± {found['segment_error_sd']:.1f} percentage points, not registered "
+        f"{before['segment_error']:+.1f} ± {before['segment_error_sd']:.1f}"
+    )
+    return [("error of ECV of a segment", pairs, errors)]
 
 
 def landmark_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -87,8 +87,8 @@ class EcvResult:
         return {
             "Hematocrit": round(self.hematocrit.value, 4),
             "HematocritSource": self.hematocrit.source,
-            "BloodNativeT1": round(self.blood.native_ms, 1),
-            "BloodPostT1": round(self.blood.post_ms, 1),
+            "BloodNativeT1": round(self.blood.native_ms),
+            "BloodPostT1": round(self.blood.post_ms),
             "Registration": REGISTRATION_OFF if self.alignment is None else self.alignment.outcome,
         }
 

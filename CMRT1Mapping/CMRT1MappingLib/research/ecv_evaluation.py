@@ -37,9 +37,9 @@ class Found:
 
     Attributes:
         error: ECV found less that of the tissue.
-        of_sequence: what of it the sequence's own T1 of pure tissue makes.
+        of_sequence: what of it the sequence's own T1 of pure tissue makes on average.
         standard_error: as it was given.
-        within: 1 where the ECV by the sequence's own T1 lies in the 95 % interval around the one found, else 0.
+        within: 1 where the ECV by that average T1 lies in the 95 % interval around the one found, else 0.
     """
 
     error: float
@@ -187,8 +187,8 @@ def report(results: Sequence[PairResult]) -> dict[str, Any]:
         "was tuned on: known ECV from 22 to 45 %, four in ten with a scar of 48 to 65 %; the haematocrit is known, and "
         "myocardium and blood pool are the true ones. Errors of ECV in percentage points, mean ± SD, away from the "
         f"wall's border, against the ECV that the tissue has; of them, {of_sequence:+.2f} is what ShMOLLI's own T1 of "
-        "pure tissue gives without noise. In 95 %: how often the interval of 1.96 standard errors holds the ECV by "
-        f"that T1; the mean standard error is {standard_error:.2f} for a segment, which holds noise and no error of "
+        "pure tissue gives on average. In 95 %: how often the interval of 1.96 standard errors holds the ECV by that "
+        f"average T1; the mean standard error is {standard_error:.2f} for a segment, which holds noise and no error of "
         "registration or of partial volume. Left over: mean distance from the true displacement in the myocardium. "
         "Flagged: called doubtful."
     )

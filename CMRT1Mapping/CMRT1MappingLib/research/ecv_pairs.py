@@ -16,7 +16,7 @@ from CMRLib.simulation.breathing import mobility_of
 from CMRLib.simulation.lesions import random_lesion
 from CMRLib.simulation.motion import random_motion
 from CMRLib.simulation.schedule import irregular_rr, schedule
-from CMRLib.simulation.signal import inversion_recovery_signals
+from CMRLib.simulation.signal import SHMOLLI_READOUT, inversion_recovery_signals, relaxed_signal
 from CMRLib.simulation.study import SimulatedAcquisition, short_axis_geometry, simulate_acquisition, stream
 from CMRLib.simulation.tissue import BLOOD_RATE_CHANGE, MYOCARDIAL, TISSUES, TissueValues, tissue_values
 from CMRLib.training.splits import TEST_SEED
@@ -27,6 +27,7 @@ SHAPE, SPACING_MM = (200, 216), 0.9375
 ECV_PERCENT, SCAR_PERCENT = (22.0, 45.0), (48.0, 65.0)
 HEMATOCRIT = (0.30, 0.50)
 SNR = (20.0, 45.0)
+READINGS = 400  # of a tissue, for what the sequence reads on average
 SCARRED = 0.4  # of the slices
 # How far the heart lies elsewhere after contrast, as between rest and stress: a shift of the image, and what deforms.
 SHIFT_MM = 4.2
@@ -54,7 +55,7 @@ class EcvPair:
         still: the map after contrast as it would be had nothing moved.
         displacement: float32 (2, row, column) in pixels; post at x + displacement(x) shows what native shows at x.
         percent: float32, the ECV that the tissue has; NaN outside the myocardium.
-        read: float32, the ECV that T1 as the sequence reads it of pure tissue, without noise, gives; NaN likewise.
+        read: float32, the ECV that T1 as the sequence reads it of pure tissue gives on average; NaN likewise.
         labels: uint8, 1 LV myocardium, 2 LV cavity with its papillary muscles, 0 or more elsewhere.
         segments: uint8, AHA segments of the myocardium.
         hematocrit: of the blood.
@@ -137,7 +138,7 @@ def simulated_pair(number: int, first_seed: int = TEST_SEED) -> EcvPair:
         still=_mapped(acquired(post, None, "post")),
         displacement=displacement,
         percent=mixed(muscle_percent, scar_percent),
-        read=mixed(*_read(body, native, post, rr_ms, hematocrit)),
+        read=mixed(*_read(body, (native, post), rr_ms, snr, hematocrit, stream(seed, "readings"))),
         labels=labels,
         segments=label_slice(labels == MYOCARDIUM, landmarks, level, geometry),
         hematocrit=hematocrit,
@@ -177,20 +178,31 @@ def _tissues(
 
 
 def _read(
-    body: SliceAnatomy, native: TissueValues, post: TissueValues, rr_ms: float, hematocrit: float
+    body: SliceAnatomy,
+    states: tuple[TissueValues, TissueValues],
+    rr_ms: float,
+    snr: float,
+    hematocrit: float,
+    rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """ECV in percent of muscle and of scar by T1 as the sequence reads it of each tissue alone, without noise."""
+    """ECV in percent of muscle and of scar by T1 as the sequence reads it of each tissue alone at the pair's noise."""
     chosen = [body.tissues.index(name) for name in ("myocardium", "scar", "left blood")]
-    plan = schedule("shmolli", irregular_rr(rr_ms, 0.0, stream(0, "rhythm")))
+    plan = schedule("shmolli", irregular_rr(rr_ms, 0.0, rng))
     times = np.asarray(plan.inversion_times_ms, dtype=np.float32)
     rates = []
-    for values in (native, post):
-        t1, t2, replaced = (part[chosen] for part in (values.t1_ms, values.t2_ms, values.replaced))
-        signals = inversion_recovery_signals(t1, t2, plan, replaced=replaced)[:, None].astype(np.float32)
-        phase = np.where(signals < 0, np.float32(np.pi), np.float32(0.0))
-        maps = fit_stack(np.abs(signals), times, phase, "shmolli", FitOptions(), "cpu", floor=0.0)
-        rates.append(1.0 / maps.t1[0])
-    muscle, scar, blood = (rates[1] - rates[0]).tolist()
+    for values in states:
+        t1, t2, replaced, density = (
+            part[chosen] for part in (values.t1_ms, values.t2_ms, values.replaced, values.proton_density)
+        )
+        relaxed = density * relaxed_signal(t1, t2, SHMOLLI_READOUT)
+        signals = density * inversion_recovery_signals(t1, t2, plan, replaced=replaced)
+        noise = rng.standard_normal((2, *signals.shape, READINGS)) * relaxed[0] / snr
+        received = signals[..., None] + noise[0] + 1j * noise[1]
+        magnitude, phase = np.abs(received).astype(np.float32), np.angle(received).astype(np.float32)
+        maps = fit_stack(magnitude, times, phase, "shmolli", FitOptions(), "cpu", floor=0.0)
+        # ECV is averaged over muscle, T1 over blood.
+        rates.append([*np.mean(1.0 / maps.t1[:2], axis=1), 1.0 / np.mean(maps.t1[2])])
+    muscle, scar, blood = np.subtract(rates[1], rates[0]).tolist()
     factor = 100.0 * (1.0 - hematocrit) / blood
     return factor * muscle, factor * scar
 

@@ -42,7 +42,8 @@ _FLAG_WORDS = {
     EcvFlag.NO_UPTAKE: "T1 not shorter after contrast",
     EcvFlag.IMPOSSIBLE: "ECV above 100 %",
 }
-_COLUMNS = ("ECV [%]", "Standard error [%]", "SD [%]", "Median [%]", "Pixels", "Excluded")
+_ERROR = "Standard error [%]"
+_COLUMNS = ("ECV [%]", _ERROR, "SD [%]", "Median [%]", "Pixels", "Excluded")
 
 
 def mapClass(role: str) -> str:
@@ -145,25 +146,29 @@ def _storeSegments(nativeMap: Any, value: EcvOfMap, tableNode: Any) -> Any:
     wasModifying = tableNode.StartModify()
     tableNode.RemoveAllColumns()
     shown = [segment for segment in SEGMENTS if segment.number in regions]
-    for title, texts in (
-        ("Segment", [f"{segment.number} {segment.name}" for segment in shown]),
-        ("SNOMED CT", [segment.code for segment in shown]),
-    ):
-        column = vtk.vtkStringArray()
+    _addTexts(tableNode, "Segment", [f"{segment.number} {segment.name}" for segment in shown])
+    cells = [_cells(regions[segment.number]) for segment in shown]
+    for title, numbers in zip(_COLUMNS, zip(*cells, strict=True), strict=True):
+        if title == _ERROR and np.isnan(numbers).all():
+            continue  # a T1 map that was not computed here has no standard error
+        column = vtk.vtkIntArray() if title in ("Pixels", "Excluded") else vtk.vtkDoubleArray()
         column.SetName(title)
-        for text in texts:
-            column.InsertNextValue(text)
+        for number in numbers:
+            column.InsertNextValue(number)
         tableNode.AddColumn(column)
-    for index, title in enumerate(_COLUMNS):
-        numbers = vtk.vtkIntArray() if title in ("Pixels", "Excluded") else vtk.vtkDoubleArray()
-        numbers.SetName(title)
-        for segment in shown:
-            numbers.InsertNextValue(_cells(regions[segment.number])[index])
-        tableNode.AddColumn(numbers)
+    _addTexts(tableNode, "SNOMED CT", [segment.code for segment in shown])
     tableNode.SetUseColumnTitleAsColumnHeader(True)
     markResult(tableNode, nativeMap, provenance.result_attributes(TABLE_ROLE, source=nativeMap.GetID()))
     tableNode.EndModify(wasModifying)
     return tableNode
+
+
+def _addTexts(tableNode: Any, title: str, texts: list[str]) -> None:
+    column = vtk.vtkStringArray()
+    column.SetName(title)
+    for text in texts:
+        column.InsertNextValue(text)
+    tableNode.AddColumn(column)
 
 
 def _cells(region: RegionEcv | None) -> tuple[Any, ...]:

@@ -66,7 +66,7 @@ class EcvSection(Part):
         """Show a new ECV map; the panel may have been left meanwhile."""
         display.showInSliceViews(nodes["ecv"])
         self._view.resizeColumnsToContents()
-        self.panel.say(ecvmapping.summaryOf(nodes))
+        self.panel.say(_("The ECV map of {name} was computed.").format(name=parameters.ecvNativeMap.GetName()))
 
     def _showTable(self, table: Any) -> None:
         self.ui.ecvTableWidget.visible = table is not None

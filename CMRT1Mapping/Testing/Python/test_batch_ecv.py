@@ -189,7 +189,7 @@ def test_the_scene_holds_the_map_with_its_colors_and_the_segments(tmp_path):
     assert parameters.GetNodeReference("ecvSegmentation") is not None
     table = nodes["ecv_segments"]
     assert table.GetNumberOfRows() == 6
-    assert float(table.GetCellText(0, 2)) == pytest.approx(ECV, abs=1.0)
+    assert float(table.GetCellText(0, 1)) == pytest.approx(ECV, abs=1.0)
     slicer.mrmlScene.Clear(0)
 
 

@@ -13,6 +13,7 @@ from CMRLandmarksLib.prediction import LandmarkPrediction
 from CMRLib.provenance import result_attributes
 from CMRLib.scene.acquisitions import FIELD_STRENGTH
 from CMRLib.scene.landmarks import ROLE, storeLandmarks
+from CMRLib.scene.results import markResult
 from CMRLib.scene.volumes import addVolume, volumeArray
 from CMRLib.simulation.study import short_axis_geometry
 from CMRT1MappingLib.scene import ecvmaps
@@ -91,10 +92,10 @@ def test_apply_gives_the_map_with_its_legend_and_the_segments(host, panel, maps)
     blood = [float(number) for number in re.findall(r"T1 ([\d.]+) ms before and ([\d.]+) ms after", text)[0]]
     assert blood == pytest.approx([NATIVE_MS["blood"], BLOOD_POST_MS], rel=0.01)
     assert "haematocrit 0.42" in text and "shifted and turned" in text
-    assert panel.ui.statusLabel.text == text
+    assert panel.ui.statusLabel.text == "The ECV map of Native was computed."
     table = nodes[ecvmaps.TABLE_ROLE]
     assert table.GetNumberOfRows() == 6 and panel.ui.ecvTableWidget.visible
-    assert float(table.GetCellText(0, 2)) == pytest.approx(ECV, abs=1.0)
+    assert float(table.GetCellText(0, 1)) == pytest.approx(ECV, abs=1.0)
     shown = slicer.app.layoutManager().sliceWidget("Red").sliceLogic().GetSliceCompositeNode().GetBackgroundVolumeID()
     assert shown == nodes["ecv"].GetID()
 
@@ -112,6 +113,22 @@ def test_again_fills_the_same_nodes(host, panel, maps):
     ratio = volumeArray(after["ecv"])[wall] / np.maximum(first[wall], 1e-3)
     assert np.median(ratio) == pytest.approx(0.70 / 0.58, abs=1e-3)
     assert "haematocrit 0.3;" in panel.ui.ecvLabel.text
+
+
+def test_the_standard_errors_of_the_maps_reach_the_map_and_the_table(host, panel, maps):
+    for node, error in ((maps.native, maps.heart.native_error), (maps.post, maps.heart.post_error)):
+        acquisition = addVolume(f"{node.GetName()} images", error[None], GEOMETRY)
+        markResult(node, acquisition, result_attributes("t1", source=acquisition.GetID()))
+        errorMap = addVolume(f"{node.GetName()} error", error[None], GEOMETRY)
+        markResult(errorMap, acquisition, result_attributes("t1_error", source=acquisition.GetID()))
+    choose(host, panel, maps)
+    host.click(panel.ui.ecvButton)
+    nodes = ecvmaps.findEcv(maps.native)
+    error = np.median(volumeArray(nodes["ecv_error"])[0][maps.heart.wall])
+    assert 0.2 < error < 2.0
+    table = nodes[ecvmaps.TABLE_ROLE]
+    assert table.GetColumnName(2) == "Standard error [%]" and 0.0 < float(table.GetCellText(0, 2)) < error
+    assert re.search(r"ECV of the myocardium 2[78]\.\d ± 0\.\d %", panel.ui.ecvLabel.text)
 
 
 def test_a_synthetic_haematocrit_is_called_so(host, panel, maps):
