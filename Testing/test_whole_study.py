@@ -141,6 +141,22 @@ def test_a_folder_gives_all_that_it_allows_and_every_module_its_part(process, fo
     assert [hierarchy.GetItemName(item) for item in parents] == [done.results["id"]]
 
 
+def test_stress_and_contrast_come_along_where_they_are_there(process, tmp_path):
+    import slicer
+
+    write_dicom_study(simulate_study(seed=1, slices=("mid",), states=("rest", "stress", "post")), tmp_path / "dicom")
+    done = process(tmp_path / "dicom", choices={**STILL, "synthetic_hematocrit": True})
+    assert done.counts()["slices of rest and stress"] == done.counts()["ECV maps"] == 1
+    roles = {node.GetAttribute("CMR.Role") for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")}
+    assert {"t1", "dt1", "ecv"} <= roles
+    (rest,) = done.maps
+    assert rest.GetNodeReference("CMR.Source").GetAttribute("CMR.State") == "rest"
+    assert module_node("CMRStressReactivity", "restVolume") is rest
+    stress = module_node("CMRStressReactivity", "stressVolume")
+    assert stress.GetNodeReference("CMR.Source").GetAttribute("CMR.State") == "stress"
+    assert module_node("CMRT1Mapping", "ecvNativeMap") is rest
+
+
 def test_what_is_loaded_gets_its_results_and_a_second_run_replaces_them(process, load, scene):
     import slicer
 

@@ -70,11 +70,13 @@ class StudySection(Part):
                 return
             from CMRLib.scene.wholestudy import processStudy  # reads DICOM, for which Slicer's start should not wait
 
-            folder, device, choices = self._folder(), parameters.device, self._choices(parameters)
+            folder, device = self._folder(), parameters.device
             self.ui.studyLabel.text = ""
-            self.panel.compute(
-                "", lambda progress: processStudy(folder, choices, device, self._telling(progress)), self._show
-            )
+
+            def compute(progress: Callable[[float], None]) -> ProcessedStudy:
+                return processStudy(folder, self._choices(parameters), device, self._telling(progress))
+
+            self.panel.compute("", compute, self._show)
         if not self.panel.isClosed:
             self.follow()
 

@@ -150,7 +150,15 @@ def test_the_choices_of_the_panel_are_those_of_the_run(host, panel, load, monkey
         host.click(panel.ui.studyButton)
         host.takeMessages()
         assert seen["folder"] is None and seen["device"] == "cpu"
-        assert seen["choices"]["motion_correction"] is checked
+        assert seen["choices"]["motion_correction"] is checked and seen["choices"]["hematocrit"] is None
+    panel.ui.hematocritLineEdit.text = "0,42"
+    host.click(panel.ui.studyButton)
+    host.takeMessages()
+    assert seen["choices"]["hematocrit"] == 0.42
+    panel.ui.hematocritLineEdit.text = "42"
+    host.click(panel.ui.studyButton)
+    (message,) = host.takeMessages()
+    assert "not in percent" in message.text, "a sentence, before anything is computed"
 
 
 def test_closing_the_scene_meanwhile_leaves_it_empty(host, panel, load, monkeypatch):
