@@ -34,12 +34,7 @@ class MatchTable:
         self._automatic: list[int | None] = []
         self.problem = ""
         titles = [
-            _("At rest"),
-            _("Under stress"),
-            _("Apart [mm]"),
-            _("Dice before"),
-            _("after"),
-            _("dT1 [%]"),
+            *(_("At rest"), _("Under stress"), _("dT1 [%]"), _("Dice before"), _("Dice after"), _("Apart [mm]")),
             _("Doubts"),
         ]
         self._table.setColumnCount(len(titles))
@@ -163,14 +158,14 @@ def _matching(rest: Sequence[Slot], stress: Sequence[Slot]) -> Matching:
 
 
 def _texts(entry: Mapping[str, Any] | None) -> list[str]:
-    """Cells of a compared slice: distance, Dice before and after, dT1 and why it should be looked at."""
+    """Cells of a compared slice: dT1, Dice before and after, distance, and why it should be looked at."""
     if entry is None:
         return ["", "", "", "", ""]
-    numbers = [_number(entry[name], form) for name, form in (("apart_mm", "{:.1f}"), ("dice_before", "{:.2f}"))]
     change = _number(entry["dt1_percent"], "{:.1f}")
     if entry["dt1_error"] is not None:
         change += f" ± {entry['dt1_error']:.1f}"
-    return [*numbers, _number(entry["dice_after"], "{:.2f}"), change, entry["reason"] if entry["flagged"] else ""]
+    overlaps = [_number(entry[name], "{:.2f}") for name in ("dice_before", "dice_after")]
+    return [change, *overlaps, _number(entry["apart_mm"], "{:.1f}"), entry["reason"] if entry["flagged"] else ""]
 
 
 def _number(value: float | None, form: str) -> str:

@@ -181,10 +181,34 @@ def test_the_bulls_eye_is_graded_and_its_thresholds_move(host, applied):
 
 
 def test_the_slices_say_how_well_they_lie(applied):
-    ((at_rest, under_stress, apart, before, after, change, doubts),) = rows(applied.panel)
+    ((at_rest, under_stress, change, before, after, apart, doubts),) = rows(applied.panel)
     assert (at_rest, under_stress, apart, doubts) == ("rest mid", "stress mid", "0.0", "")
     assert float(before) < 0.7 and float(after) > 0.95
     assert float(change) == pytest.approx(RESPONSE, abs=0.2)
+
+
+def test_standard_errors_of_the_t1_maps_become_those_of_the_change(host, panel):
+    rest, stress = single("rest", MID), single("stress", MID)
+    for volume in (rest, stress):  # as CMR T1 Mapping leaves a map and its error beside the images
+        images = addVolume(f"{volume.GetName()} images", volumeArray(volume), place(MID))
+        error = addVolume("error", np.where(volumeArray(volume) > 0, 20.0, 0.0).astype(np.float32), place(MID))
+        for node, role in ((volume, "t1"), (error, "t1_error")):
+            markResult(node, images, result_attributes(role, source=images.GetID()))
+    select(host, panel, rest, stress)
+    host.click(panel.ui.applyButton)
+    found = reactivitynodes.findNodes(rest)
+    wall = slices()[MID].rest_labels == 1
+    t1 = slices()[MID].rest[wall]
+    expected = 100 * np.hypot(20 / t1, 20 / t1 * (1 + RESPONSE / 100))
+    assert np.median(volumeArray(found["dt1_error"])[0][wall]) == pytest.approx(np.median(expected), rel=0.1)
+    assert " ± 0." in rows(panel)[0][2]
+    (table,) = [t for t in slicer.util.getNodesByClass("vtkMRMLTableNode") if t.GetNumberOfRows() == 16]
+    columns = {table.GetColumnName(index): index for index in range(table.GetNumberOfColumns())}
+    assert 0 < float(table.GetCellText(7, columns["SE [%]"])) < 1
+    assert table.GetCellText(7, columns["More than noise"]) == "yes"
+    host.choose(panel.ui.shownImageComboBox, "dT1 standard error")
+    (composite, *_others) = host.sliceComposites()
+    assert composite.GetBackgroundVolumeID() == found["dt1_error"].GetID()
 
 
 # Several slices, and their match
@@ -310,7 +334,7 @@ def test_without_a_myocardium_there_is_a_map_and_the_slice_is_marked(host, panel
     select(host, panel, rest, stress)
     host.click(panel.ui.applyButton)
     (row,) = rows(panel)
-    assert NO_MYOCARDIUM in row[6] and row[5] == "–"
+    assert NO_MYOCARDIUM in row[6] and row[2] == "–"
     assert "1 of them to be looked at" in panel.ui.statusLabel.text
     assert np.isfinite(volumeArray(reactivitynodes.findNodes(rest)["dt1"])).any()
 
@@ -421,7 +445,7 @@ def test_applied_again_nothing_is_doubled(host, applied):
 
 def test_a_saved_scene_shows_what_was_found(host, applied, tmp_path):
     host.reopenScene(tmp_path / "scene.mrb")
-    ((at_rest, under_stress, _apart, _before, after, _change, doubts),) = rows(applied.panel)
+    ((at_rest, under_stress, _change, _before, after, _apart, doubts),) = rows(applied.panel)
     assert (at_rest, under_stress, doubts) == ("rest mid", "stress mid", "") and float(after) > 0.95
     assert applied.ui.layersLabel.text.startswith("Subendocardial 6.0 %")
 
