@@ -9,7 +9,7 @@ variance is its noise, which says how much the window counts:
 
 is made least (with a and b left out it is the logarithm of 1 - correlation²). The change of the displacement is a
 Gaussian process, so that it is smooth: a sum of the strongest eigenvectors of its covariance, whose coefficients have
-the variance 1. Gauss and Newton's method finds them in a few steps; its curvature is that of the residuals with a and b
+the variance 1. The Gauss-Newton method finds them in a few steps; its curvature is that of the residuals with a and b
 fitted anew, under a displacement that is the same all over a window.
 
 torch is imported inside the functions, so that this module loads without it.
@@ -43,7 +43,7 @@ class Level:
         length: blocks of `CMRStressReactivityLib.networks.PATCH` pixels; the covariance of two places is that of
             Gaussians of this standard deviation that overlap.
         change: standard deviation of the change of the displacement, in blocks.
-        steps: of Gauss and Newton's method.
+        steps: of the Gauss-Newton method.
         compared: first and last of the rows and columns in which the maps are compared; they hold the heart.
         pooled: rows and columns of pixels of the shrunk maps whose curvature is summed before it is used.
     """

@@ -30,7 +30,8 @@ def own_methods(
         return Method(
             lambda fixed, moving: (
                 register(fixed, moving, SPACING, model=chosen, passes=passes, refined=refined).displacement
-            )
+            ),
+            settings=chosen.entry.sha256 if chosen is not None else "",
         )
 
     methods = {}

@@ -21,6 +21,7 @@ from CMRStressReactivityLib.research.evaluation import (
     measure_pair,
 )
 from CMRStressReactivityLib.research.groups import defect_table, group_table, groups
+from CMRStressReactivityLib.research.kept import evaluation_key, kept_result
 from CMRStressReactivityLib.research.scenes import SceneBank
 from CMRStressReactivityLib.research.summary import DEFECT_BELOW, PairResult, summarised
 
@@ -63,21 +64,30 @@ def measure_pairs(
 ) -> list[PairResult]:
     """Measure all methods, and the true displacement as a last row called ``true_row``, on the numbered pairs.
 
-    Slow methods are measured on the first ``slow_pairs`` of them only, where that is given.
+    Slow methods are measured on pairs with numbers below ``slow_pairs`` only, where that is given. What was measured of
+    a pair, and the answers of slow methods, are kept in the folder ``cache``.
     """
     results: list[PairResult] = []
     for number in numbers:
-        slow = slow_pairs is None or len(results) < slow_pairs
+        slow = slow_pairs is None or number < slow_pairs
         rows = {name: method for name, method in methods.items() if slow or not method.slow}
-        pair = evaluation_pair(scenes, number)
-        answers = {pair.rest.tobytes(): pair.displacement, pair.stress.tobytes(): pair.back}
-        bound = Method(lambda fixed, moving, known=answers: known[fixed.tobytes()], timed=False)  # type: ignore[misc]
-        errors = measure_pair(pair, {**rows, true_row: bound}, cache)
-        results.append(PairResult(number, pair.subject, pair.response, pair.level, pair.field, pair.real, errors))
+        file = cache / f"measured-{number:03d}.json" if cache is not None else None
+        key = evaluation_key(scenes, rows)
+        results.append(kept_result(file, key, lambda n=number, r=rows: _measured(n, scenes, r, true_row, cache)))  # type: ignore[misc]
         if tell is not None and len(results) % 20 == 0:
-            found = "; ".join(f"{name} {e.displacement_px:.2f} px" for name, e in errors.items())
-            tell(f"pair {number} ({pair.response}): {found}")
+            found = "; ".join(f"{name} {e.displacement_px:.2f} px" for name, e in results[-1].errors.items())
+            tell(f"pair {number} ({results[-1].response}): {found}")
     return results
+
+
+def _measured(
+    number: int, scenes: SceneBank, methods: Mapping[str, Method], true_row: str, cache: Path | None
+) -> PairResult:
+    pair = evaluation_pair(scenes, number)
+    answers = {pair.rest.tobytes(): pair.displacement, pair.stress.tobytes(): pair.back}
+    true = Method(lambda fixed, moving: answers[fixed.tobytes()], timed=False)
+    errors = measure_pair(pair, {**methods, true_row: true}, cache)
+    return PairResult(number, pair.subject, pair.response, pair.level, pair.field, pair.real, errors)
 
 
 def seconds_per_pair(

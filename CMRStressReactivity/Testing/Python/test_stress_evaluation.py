@@ -110,13 +110,29 @@ def test_the_summary_is_that_of_the_pairs():
 def test_rows_are_compared_on_the_pairs_that_all_were_measured_on():
     shift = Method(lambda fixed, moving: np.full((2, *fixed.shape), 2.0, np.float32), timed=False)
     slow = Method(uncorrected, slow=True)
-    results = report.measure_pairs(range(3), small_bank(), {"slow": slow, "quick": shift}, "true", slow_pairs=2)
+    rows = {"slow": slow, "quick": shift}
+    results = report.measure_pairs(range(3), small_bank(), rows, "true", slow_pairs=2)
     assert [set(result.errors) for result in results] == [{"slow", "quick", "true"}] * 2 + [{"quick", "true"}]
     found = report.report(results, ({}, {}), "quick", "")
     assert found["summary"]["quick"]["pairs"] == found["summary"]["slow"]["pairs"] == 2
     assert set(found["summary_of_all_pairs"]) == {"quick", "true"}
     assert found["summary_of_all_pairs"]["quick"]["pairs"] == 3
     assert "2 simulated pairs" in found["tables"]["stress"] and "3 simulated pairs" in found["tables"]["stress-all"]
+
+
+def test_what_was_measured_is_kept_for_the_same_methods(tmp_path):
+    calls = []
+
+    def counted(fixed, moving):
+        calls.append(1)
+        return uncorrected(fixed, moving)
+
+    first = report.measure_pairs([0], small_bank(), {"ours": Method(counted, "weights")}, "true", tmp_path)
+    measured = len(calls)
+    again = report.measure_pairs([0], small_bank(), {"ours": Method(counted, "weights")}, "true", tmp_path)
+    assert again == first and len(calls) == measured > 0
+    report.measure_pairs([0], small_bank(), {"ours": Method(counted, "other weights")}, "true", tmp_path)
+    assert len(calls) == 2 * measured
 
 
 def test_demons_find_a_shift():
