@@ -4,7 +4,7 @@ ACDC's true spacings may lie in a table beside its files. EMIDEC's are unknown: 
 epicardium is round and of usual size. `INSERTIONS` holds the RV insertion points of EMIDEC's patients, marked by eye on
 the epicardium by one reader for this project; it holds no image. A tenth of the training and validation patients' was
 marked twice: median difference 2 degrees, nine in ten within 5, but by the same reader in one sitting. The test
-patients' were marked later, in one sitting, before any network was tried on them.
+patients' were marked later, in one sitting, before any prediction of their insertion points was seen.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def simulated_test(anatomies: int) -> list[LabelledSlice]:
 
 
 def report_simulated(slices: Sequence[LabelledSlice], models: Mapping[str, LandmarkModel]) -> dict[str, Any]:
-    """The first model in full, by contrast and pooled; the medians and error rates of all models."""
+    """The first model in full, by contrast and pooled; beside others, the medians and error rates of all models."""
     errors = {name: errors_of(slices, model) for name, model in models.items()}
     first = next(iter(models))
     contrasts = sorted(set(errors[first].contrasts), key=list(NAMES).index)
@@ -100,14 +100,11 @@ def report_simulated(slices: Sequence[LabelledSlice], models: Mapping[str, Landm
             rate = specialist_error_rate(errors[name], own)
         medians = [_iqr(summarise(errors[name].of_contrast(c)).pooled, 1) for c in contrasts]
         matrix.append([name, *medians, _iqr(summarise(errors[name]).pooled, 1), _iqr(rate)])
-    header = ["trained on", *(NAMES[c] for c in contrasts), "all", "generalisation error rate"]
-    return {
-        "summary": {name: _numbers(error, contrasts) for name, error in errors.items()},
-        "tables": {
-            "landmarks-simulated": markdown_table(_header("simulated test images", "mm"), rows),
-            "landmarks-specialists": markdown_table(header, matrix),
-        },
-    }
+    tables = {"landmarks-simulated": markdown_table(_header("simulated test images", "mm"), rows)}
+    if len(models) > 1:
+        header = ["trained on", *(NAMES[c] for c in contrasts), "all", "generalisation error rate"]
+        tables["landmarks-specialists"] = markdown_table(header, matrix)
+    return {"summary": {name: _numbers(error, contrasts) for name, error in errors.items()}, "tables": tables}
 
 
 def _numbers(errors: LandmarkErrors, contrasts: Sequence[str]) -> dict[str, Any]:
