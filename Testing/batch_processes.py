@@ -35,9 +35,10 @@ def workers_at_once(monkeypatch):
 class BatchProcess:
     """A running ``cmr-batch``, with as much of `subprocess.Popen` as tests need."""
 
-    def __init__(self, arguments, folder):
+    def __init__(self, arguments, folder, prepare=None):
+        """Start it; ``prepare``, at the top level of a module, is called in the process before the command."""
         self._told = [folder / f"{name} of the command" for name in ("output", "errors")]
-        self._process = at_once().Process(target=_run, args=([str(a) for a in arguments], self._told))
+        self._process = at_once().Process(target=_run, args=([str(a) for a in arguments], self._told, prepare))
         self._process.start()
         self.pid = self._process.pid
 
@@ -47,6 +48,10 @@ class BatchProcess:
 
     def poll(self):
         return self._process.exitcode
+
+    def wait(self, timeout=None):
+        """Wait for the end, or for so many seconds."""
+        self._process.join(timeout)
 
     def kill(self):
         self._process.kill()
@@ -62,9 +67,11 @@ def heed_interrupts():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _run(arguments, told):
+def _run(arguments, told, prepare):
     os.setsid()
     for number, path in enumerate(told, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     heed_interrupts()
+    if prepare is not None:
+        prepare()
     sys.exit(runpy.run_path(str(SCRIPT))["main"](arguments))

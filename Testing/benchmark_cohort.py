@@ -89,7 +89,7 @@ def run(inputs: list[Path], output: Path, workers: int, arguments: list[str], ki
     try:
         while process.poll() is None:
             time.sleep(SAMPLE_S if not kill_after else 0.05)
-            done = len(re.findall(r"^SIM.*: (?:ok|partial)", log.read_text(), flags=re.MULTILINE))
+            done = len(re.findall(r"^study-\w+: (?:ok|partial)", log.read_text(), flags=re.MULTILINE))
             made.memory_mb.append((round((time.monotonic() - start) / 60, 2), memory_mb(process.pid)))
             if done and not made.start_seconds:
                 made.start_seconds = time.monotonic() - start
@@ -102,7 +102,7 @@ def run(inputs: list[Path], output: Path, workers: int, arguments: list[str], ki
     made.seconds = time.monotonic() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     made.processor_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    made.studies = len(re.findall(r"^SIM.*: (?:ok|partial)", log.read_text(), flags=re.MULTILINE))
+    made.studies = len(re.findall(r"^study-\w+: (?:ok|partial)", log.read_text(), flags=re.MULTILINE))
     made.memory_mb = made.memory_mb[:: max(1, len(made.memory_mb) // SHOWN_SAMPLES)]
     if made.status not in (0, -signal.SIGKILL):
         raise SystemExit(log.read_text()[-2000:])
@@ -137,7 +137,7 @@ def killed_and_finished(inputs: list[Path], output: Path, arguments: list[str]) 
     clean = run(inputs, output.with_name("undisturbed"), 2, arguments)
     whole = digests(output.with_name("undisturbed"))
     killed = run(inputs, output, 2, arguments, kill_after=max(1, len(inputs) // 2))
-    there, begun = len(list(output.glob("SIM*"))), len(list(output.glob(".partial-SIM*")))
+    there, begun = len(list(output.glob("study-*"))), len(list(output.glob(".partial-study-*")))
     finished = run(inputs, output, 2, arguments)
     result = {
         "studies": clean.studies,

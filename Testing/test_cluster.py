@@ -40,7 +40,7 @@ def wait_for(condition):
 
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory):
-    """Address of a scheduler with two workers, and their processes."""
+    """Address of a scheduler with two workers, their processes and the folder of their logs."""
     folder = tmp_path_factory.mktemp("dask")
     # Without an address of its own, the page that tells of a cluster's state listens on all addresses.
     page = ("--dashboard-address", "127.0.0.1:0")
@@ -54,7 +54,7 @@ def scheduler(tmp_path_factory):
         processes += [dask("dask_worker", *worker, *local, log=folder / f"worker {n}") for n in "12"]
         with distributed.Client(address, set_as_default=False) as client:
             client.wait_for_workers(2, timeout=PATIENCE_S)
-        yield address, processes
+        yield address, processes, folder
     finally:
         for process in processes:
             process.kill()
@@ -99,7 +99,7 @@ def listening(pid):
 @pytest.mark.slow
 def test_results_do_not_depend_on_who_works(cmr_batch, scheduler, inputs, tmp_path, capsys):
     """This process, two processes, a cluster; and one broken study stops nobody."""
-    address, _ = scheduler
+    address, *_ = scheduler
     made = {}
     for name, how in (("here", []), ("two", ["--workers", "2"]), ("cluster", ["--scheduler", address])):
         assert cmr_batch(["--input", *inputs, "--output", str(tmp_path / name), *how, "--steps", "t1"]) == 1
@@ -113,7 +113,7 @@ def test_results_do_not_depend_on_who_works(cmr_batch, scheduler, inputs, tmp_pa
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells what a process listens on")
 def test_killed_client_and_worker(cmr_batch, scheduler, inputs, tmp_path):
     """The cluster lives on, nobody listens on other addresses, and the same command does the rest."""
-    address, processes = scheduler
+    address, processes, logs = scheduler
     output = tmp_path / "out"
     arguments = ["--input", *inputs[1:], "--output", str(output), "--scheduler", address, "--steps", "t1"]
     client = BatchProcess(arguments, tmp_path)
@@ -131,6 +131,8 @@ def test_killed_client_and_worker(cmr_batch, scheduler, inputs, tmp_path):
     for study in output.glob("P*"):
         assert json.loads((study / "results.json").read_text())["status"] == "ok"
     assert not list(output.glob(".*"))
+    told = "".join(path.read_text() for path in logs.iterdir() if path.is_file())
+    assert "worker" in told and inputs[0] not in told and "P001" not in told
 
 
 def test_a_scheduler_that_cannot_be_used(cmr_batch, inputs, tmp_path, capsys, monkeypatch):

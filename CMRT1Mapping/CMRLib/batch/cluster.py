@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from CMRLib.batch.workers import Item, Result, Workers
+from CMRLib.batch.workers import Item, Result, Workers, attempt
 from CMRLib.errors import DeviceError, MissingDependencyError
 from CMRLib.provenance import software_versions
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 15.0  # for the scheduler to answer
 _AHEAD = 2  # items that each worker has or waits for; more would only fill the scheduler's memory
 _NO_WORKERS = "The Dask cluster has no workers; start some, for example with dask worker ADDRESS --nthreads 1."
+_ENDED = "The Dask scheduler ended; complete studies were kept. Start it and run the same command again for the others."
 _REMEDY = "install it with pip install 'cmr-mapping[cluster]'"
 
 
@@ -83,7 +85,7 @@ class Cluster(Workers):
 
         def give(most: int) -> None:
             while len(given) < most and (item := next(waiting, None)) is not None:
-                future = self._client.submit(function, item, pure=False)
+                future = self._client.submit(attempt, function, item, pure=False)
                 given[future] = item
                 finished.add(future)
 
@@ -92,10 +94,14 @@ class Cluster(Workers):
             for future in finished:
                 item = given.pop(future)
                 try:
-                    result = future.result()
+                    result, error = future.result()
+                except (OSError, CancelledError) as ended:
+                    raise DeviceError(_ENDED) from ended
                 except KilledWorker:
-                    result = lost(item)
+                    result, error = lost(item), None
                 future.release()
+                if error is not None:
+                    raise error
                 yield item, result
                 give(self._most())
         finally:

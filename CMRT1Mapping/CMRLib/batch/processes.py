@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any
 
-from CMRLib.batch.workers import Item, Result, Workers
+from CMRLib.batch.workers import Item, Result, Workers, attempt
 
 _VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 
@@ -58,14 +58,14 @@ class Processes(Workers):
     def _answer(self, number: int, connection: Connection, lost: Callable[[], Result]) -> Result:
         """What a worker says of its item; a worker that is no more is let go of."""
         try:
-            succeeded, answer = connection.recv()
+            result, error = connection.recv()
         except (EOFError, OSError):
             self._end(number)
             return lost()
-        if not succeeded:
-            raise answer
-        result: Result = answer
-        return result
+        if error is not None:
+            raise error
+        answer: Result = result
+        return answer
 
     def _worker(self, number: int) -> _Worker:
         worker = self._workers[number]
@@ -129,12 +129,7 @@ def _work(connection: Connection, threads: int, gpu: str | None) -> None:
         threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
     with contextlib.suppress(EOFError, OSError):
         while True:
-            function, item = connection.recv()
-            try:
-                answer = (True, function(item))
-            except Exception as error:
-                answer = (False, error)
-            connection.send(answer)
+            connection.send(attempt(*connection.recv()))
 
 
 def gpus_of(count: int, workers: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -55,7 +56,7 @@ def run_batch(
     folders: dict[Path, int] = {}
     for number, folder in enumerate(inputs, start=1):
         folders.setdefault(Path(folder).resolve(), number)
-    if not any(folder.is_dir() for folder in folders):
+    if not any(os.path.isdir(folder) for folder in folders):  # which a folder that may not be entered is not
         raise InputError("Input 1 is not a folder; check its path.")
     chosen_workers = _workers(options, len(folders))
     check_writable(output)
@@ -143,7 +144,7 @@ def _check_steps(jobs: Sequence[Job], device: str) -> None:
 
 def _read(folder: Path, options: BatchOptions) -> tuple[Study, tuple[str, ...]] | str:
     """The study in the folder and warnings about it, or the sentence that says why it cannot be read."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return NO_FOLDER
     try:
         study, warnings = read_stated(folder, options.inversion_times_ms, options.scheme)

@@ -38,6 +38,17 @@ class Workers(ABC):
     ) -> None: ...
 
 
+def attempt(function: Callable[[Item], Result], item: Item) -> tuple[Result | None, Exception | None]:
+    """In a worker: the result, or what was raised, as a value.
+
+    What is raised would be logged by Dask together with the item, and folders are often named after patients.
+    """
+    try:
+        return function(item), None
+    except Exception as error:
+        return None, error
+
+
 class ThisProcess(Workers):
     """No other process."""
 

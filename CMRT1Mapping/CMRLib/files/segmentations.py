@@ -113,7 +113,7 @@ def read_segmentation(
     layers = layers if image.GetNumberOfComponentsPerPixel() > 1 else layers[..., None]
     result, before = np.zeros(shape, dtype=np.uint8), 0
     for segment in segments:
-        layer, label = _place_of(segment, header)
+        layer, label = _place_of(segment, header, layers.shape[-1])
         mask = layers[..., layer] == label
         before += int(mask.sum())
         result[_on_grid(mask, image, geometry, shape)] = segment.label
@@ -130,8 +130,8 @@ def _extent(mask: np.ndarray) -> str:
     return " ".join(f"{indices[0]} {indices[-1]}" for indices in ranges)
 
 
-def _place_of(segment: Segment, header: dict[str, str]) -> tuple[int, int]:
-    """Layer and label of a segment in a file."""
+def _place_of(segment: Segment, header: dict[str, str], layers: int) -> tuple[int, int]:
+    """Layer, of so many, and label of a segment in a file."""
     numbers = sorted({found[1] for key in header if (found := re.match(r"Segment(\d+)_", key))}, key=int)
     if not numbers:
         return 0, segment.label
@@ -142,7 +142,11 @@ def _place_of(segment: Segment, header: dict[str, str]) -> tuple[int, int]:
             f'Its corrected segmentation has no segment called "{segment.name}"; name it so and save it again.'
         )
     number = told[0] if len(told) == 1 else named[0]
-    return int(header.get(f"Segment{number}_Layer", 0)), int(header.get(f"Segment{number}_LabelValue", 1))
+    try:
+        layer, label = int(header.get(f"Segment{number}_Layer", 0)), int(header.get(f"Segment{number}_LabelValue", 1))
+        return range(layers)[layer], label
+    except (ValueError, IndexError) as error:
+        raise InputError("Its corrected segmentation has a damaged header; save it again.") from error
 
 
 def _on_grid(mask: np.ndarray, like: sitk.Image, geometry: Geometry, shape: tuple[int, int, int]) -> np.ndarray:
