@@ -61,13 +61,15 @@ class Cluster(Workers):
             raise DeviceError(_NO_WORKERS)
         if any(count != 1 for count in threads.values()):
             raise DeviceError("A worker of the Dask cluster has several threads; start every worker with --nthreads 1.")
-        try:
-            versions: Mapping[str, Mapping[str, str]] = self._client.run(software_versions)
-        except ModuleNotFoundError as error:
+        # A worker that ended just now says nothing, and gets no work either.
+        said = [
+            a for a in self._client.run(software_versions, on_error="return").values() if not isinstance(a, OSError)
+        ]
+        if any(isinstance(answer, Exception) for answer in said):
             raise MissingDependencyError(
                 "A worker of the Dask cluster lacks CMRMapping; install it where the workers run."
-            ) from error
-        if any(found != software_versions() for found in versions.values()):
+            )
+        if any(answer != software_versions() for answer in said):
             raise MissingDependencyError(
                 "A worker of the Dask cluster has other versions of CMRMapping or of its packages than this command, "
                 "so results would depend on who made them; install the same versions everywhere."

@@ -58,13 +58,12 @@ def run_batch(
         folders.setdefault(Path(folder).resolve(), number)
     if not any(os.path.isdir(folder) for folder in folders):  # which a folder that may not be entered is not
         raise InputError("Input 1 is not a folder; check its path.")
-    chosen_workers = _workers(options, len(folders))
-    check_writable(output)
-    check_same_kind(output, bool(options.secret))
     outcomes: dict[Path, Outcome] = {}
     jobs: list[Job] = []
     try:
-        with chosen_workers as workers:
+        with _workers(options, len(folders)) as workers:
+            check_writable(output)
+            check_same_kind(output, bool(options.secret))
             found = dict(workers.results(partial(_read, options=options), list(folders), lambda folder: LOST))
             for folder, outcome in _sorted_out(folders, found, output, options, jobs).items():
                 outcomes[folder] = outcome
