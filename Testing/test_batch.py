@@ -126,7 +126,7 @@ def damage(image):
     image.write_bytes(content[: len(content) // 2])
 
 
-@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_failed_studies_do_not_stop_the_others(cmr_batch, workers_at_once, tmp_path, capfd, workers):
     damaged = write_study(tmp_path / "damaged", "P001")
     damage(damaged / "mid.nrrd")

@@ -105,8 +105,8 @@ def wait_until_group_ended(group):
     [
         (start, "1", signal.SIGINT),
         (start_at_once, "1", signal.SIGTERM),
-        pytest.param(start_at_once, "2", signal.SIGINT, marks=pytest.mark.slow),
-        pytest.param(start_at_once, "2", signal.SIGTERM, marks=pytest.mark.slow),
+        (start_at_once, "2", signal.SIGINT),
+        (start_at_once, "2", signal.SIGTERM),
     ],
 )
 def test_cancelled_run_leaves_nothing_half_written(inputs, tmp_path, start, workers, number):

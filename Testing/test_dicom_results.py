@@ -59,7 +59,9 @@ def results(output):
 
 
 def files_of(results, kind, name=""):
-    return [entry["file"] for entry in results["dicom"] if entry["kind"] == kind and name in ("", entry["name"])]
+    found = [entry["file"] for entry in results["dicom"] if entry["kind"] == kind and name in ("", entry["name"])]
+    assert found, f"no {kind} {name}"
+    return found
 
 
 def written_map(output, results, index, name):

@@ -169,7 +169,8 @@ for name in ("ColorTables/CMR_T1_1.5T.txt", "series_rules.json"):
 def test_resources_are_found_in_the_flat_folder(flat_folder, tmp_path):
     found = python(flat_folder, "-c", FIND_RESOURCES, cwd=tmp_path)
     assert found.returncode == 0, found.stderr
-    assert all(line.startswith(str(flat_folder)) for line in found.stdout.splitlines())
+    lines = found.stdout.splitlines()
+    assert len(lines) == 3 and all(line.startswith(str(flat_folder)) for line in lines)
 
 
 def test_missing_resource_is_told():
@@ -191,7 +192,8 @@ def test_pip_installs_packages_resources_and_commands(tmp_path):
 
     found = python(target, "-c", FIND_RESOURCES, cwd=tmp_path)
     assert found.returncode == 0, found.stderr
-    assert all(line.startswith(str(target)) for line in found.stdout.splitlines())
+    lines = found.stdout.splitlines()
+    assert len(lines) == 3 and all(line.startswith(str(target)) for line in lines)
     version = "import CMRLib, importlib.metadata as m; print(CMRLib.__version__ == m.version('cmr-mapping'))"
     assert python(target, "-c", version, cwd=tmp_path).stdout.strip() == "True"
     for command in ("cmr-batch", "cmr-evaluate", "cmr-train"):

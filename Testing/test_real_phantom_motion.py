@@ -7,7 +7,7 @@ from CMRLib.study.reading import read_study
 from CMRLib.training.repository import real_data_folder
 from CMRT1MappingLib.motion.correction import correct_and_reconstruct
 
-pytestmark = pytest.mark.real_data
+pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 PHANTOM = real_data_folder() / "shmolli-phantom"
 
 

@@ -48,7 +48,6 @@ def specialist(tmp_path_factory, command):
     return folder
 
 
-@pytest.mark.slow
 def test_a_run_leaves_weights_metrics_and_an_entry(specialist):
     (entry,) = read_manifest(specialist / "Models" / "manifest.json")
     assert entry.id == "cine-only" and entry.licence == "Apache-2.0"
@@ -60,7 +59,6 @@ def test_a_run_leaves_weights_metrics_and_an_entry(specialist):
     assert contrasts_of(model.entry) == ("cine",)
 
 
-@pytest.mark.slow
 def test_validation_patients_can_train_at_the_end(specialist, command, tmp_path):
     (labelled,) = simulated_slices([TEST_SEED], ["cine"])
     for patient in ("patient001", "patient002"):
@@ -120,7 +118,6 @@ def rows_of(table):
     return [line.split("|")[1].strip() for line in lines[2:]]
 
 
-@pytest.mark.slow
 def test_tables_hold_every_contrast_and_every_model(specialist):
     slices = list(simulated_slices([TEST_SEED], ["cine", "vne"]))
     models = {

@@ -107,7 +107,7 @@ def test_batches_hold_landmarks_inside_the_image(bank, make):
 
 def test_the_first_stage_also_sees_images_without_a_heart(bank):
     task, generator = Stage1Task(Examples(bank), bank), torch.Generator().manual_seed(0)
-    batches = [task.batch(50, generator) for _ in range(16)]
+    batches = [task.batch(50, generator) for _ in range(8)]
     whole = [batch for batch in batches if batch.image.shape[-1] == STAGE1_SIZE]
     zooms = [batch for batch in batches if batch.image.shape[-1] == ZOOM_SIZE]
     assert whole and zooms and len(whole) + len(zooms) == len(batches)

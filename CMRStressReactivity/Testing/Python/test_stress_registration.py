@@ -111,7 +111,6 @@ def test_maps_are_aligned_without_a_network():
     assert folded_share(torch.from_numpy(found.displacement)[None]) == 0.0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("response", ["global", "none", "negative"])
 def test_a_true_change_survives(response):
     batch, rest, stress = pair(response, seed=6)

@@ -68,7 +68,6 @@ def test_a_new_network_sees_no_motion_and_validation_is_fixed():
     assert first == again and first["score"] == pytest.approx(first["before_px"], rel=0.1)
 
 
-@pytest.mark.slow
 def test_the_command_trains_goes_on_and_installs(command, tmp_path):
     arguments = ["stress", "--output", str(tmp_path / "run"), "--simulated", "3", "--batch", "2", "--threads", "1"]
     arguments += ["--cache", str(tmp_path / "cache"), "--device", "cpu", "--id", "stress-test"]

@@ -56,6 +56,7 @@ def test_insertion_scars_lie_at_the_insertions(body):
     along, (anterior, inferior) = _along_wall(body)
     for lesion in lesions(body, "insertion"):
         where = along[lesion.scar > 0.4]
+        assert where.size
         away = [np.abs((where - point + 180.0) % 360.0 - 180.0) for point in (anterior, inferior)]
         assert np.all(np.minimum(*away) < 45.0)
 

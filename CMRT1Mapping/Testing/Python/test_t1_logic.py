@@ -145,7 +145,6 @@ def test_curve_is_that_of_the_map_not_of_the_panel(process, source, phantom):
 
 
 @pytest.mark.self_test
-@pytest.mark.slow
 def test_the_module_s_own_tests_pass(host, logic):
     module = sys.modules["CMRT1Mapping"]
     result = unittest.TestResult()
