@@ -1,8 +1,8 @@
 """Make the sample data that Slicer downloads: ``python3 Resources/Scripts/sample_data.py --output DIR [--record]``.
 
 Simulates the studies of ``CMRT1Mapping/Resources/sample_data.json`` and packs each as a zip archive, the same bytes
-each time. The archives are uploaded to where ``url`` in that file says. Without ``--record`` the checksums must be those
-of the file; with it, they and the thumbnails are written anew, as is needed after the simulation has changed.
+each time. The archives are uploaded to where ``url`` in that file says. Without ``--record`` the checksums must be
+those of the file; with it, they and the thumbnails are written anew, as is needed after the simulation has changed.
 """
 
 from __future__ import annotations
