@@ -30,6 +30,7 @@ from CMRLib.files.color_tables import T1_COLOR_TABLES
 from CMRLib.scene import acquisitions
 from CMRLib.scene.dependencies import ensureTorch, isTorchInstalled
 from CMRLib.scene.panel import Panel
+from CMRLib.scene.sampledata import registerSampleData
 from CMRLib.scene.studysection import StudySection
 from CMRLib.scene.tables import findStatistics
 from CMRLib.scene.volumes import ijkToWorld
@@ -52,6 +53,7 @@ class CMRT1Mapping(ScriptedLoadableModule):
 
     def __init__(self, parent: Any) -> None:
         ScriptedLoadableModule.__init__(self, parent)
+        slicer.app.connect("startupCompleted()", registerSampleData)
         self.parent.title = _("CMR T1 Mapping")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Cardiac")]
         self.parent.contributors = ["CMRMapping contributors"]

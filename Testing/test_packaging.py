@@ -24,6 +24,7 @@ REPOSITORY_SCRIPTS = {
     "Resources/Scripts/cmr_train.py",
     "Resources/Scripts/demo.py",
     "Resources/Scripts/environment.py",
+    "Resources/Scripts/sample_data.py",
     "Resources/Scripts/screenshots.py",
 }
 

@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-README, CONTRIBUTING, MEASURED = (
-    ROOT / name for name in ("README.md", ".github/CONTRIBUTING.md", "Testing/Results/README.md")
+README, CONTRIBUTING, MEASURED, TUTORIAL, PUBLISHING = (
+    ROOT / name
+    for name in (
+        "README.md",
+        ".github/CONTRIBUTING.md",
+        "Testing/Results/README.md",
+        "Documentation/Tutorial.md",
+        ".github/PUBLISHING.md",
+    )
 )
 
 
@@ -62,7 +69,9 @@ def test_a_table_without_results_is_refused(evaluate, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "document", [README, CONTRIBUTING, MEASURED], ids=lambda path: path.relative_to(ROOT).as_posix()
+    "document",
+    [README, CONTRIBUTING, MEASURED, TUTORIAL, PUBLISHING],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
 )
 def test_files_that_a_document_names_exist(document):
     text = document.read_text(encoding="utf-8")
