@@ -308,6 +308,15 @@ def test_picture_has_sectors_texts_and_a_color_bar(t1Map):
     assert tuple(picture(t1Map, dark=True)[0, 0]) == (0, 0, 0)
 
 
+def test_a_picture_leaves_nothing_in_the_next(t1Map):
+    scale = bullseye.mapColorScale(t1Map, "T1 [ms]", "{:.0f}")
+    eye, other = (make_bullseye({1: value}, scale) for value in (900.0, 1200.0))
+    first = bullseye.picture(eye, "Rest", 400)
+    second = bullseye.picture(other, "", 400)
+    assert (second[10:30, 150:250] == 255).all() and not np.array_equal(first[80:120], second[80:120])
+    assert np.array_equal(bullseye.picture(eye, "Rest", 400), first)
+
+
 def test_pictures_are_written_or_told(t1Map, tmp_path):
     eye = make_bullseye({1: 900.0}, bullseye.mapColorScale(t1Map, "T1 [ms]", "{:.0f}"))
     path = bullseye.saveBullsEye(eye, "Rest", tmp_path / "eye.png")
