@@ -26,7 +26,7 @@ from CMRStressReactivityLib.research.summary import PairResult
 
 DOTS_PER_INCH = 80
 COLORS = 96  # of a picture's palette, which makes it a third as large
-CASES = {"global": 5, "territorial": 13}  # response -> seed of its motion, chosen for motion of 7 to 10 px
+CASES = {"global": 5, "territorial": 15}  # response -> seed of its motion and of the maps' errors
 MARGIN = 26  # pixels around the myocardium
 BULLSEYE_PX = 300
 LIMITS = 1.96  # standard deviations, of Bland and Altman's limits of agreement
