@@ -1,4 +1,4 @@
-"""Linear models of one answer, from signs that are standardised: its Dice, and whether it is a bad one."""
+"""Additive models of one answer, from signs that are standardised: its Dice, and whether it is a bad one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 CUT = 4.0  # standard deviations beyond which an input says no more
+USUAL = 1.0  # standard deviations beyond which an input's weight may change
 
 
 @dataclass(frozen=True)
 class SignModel:
-    """A weighted sum of standardised inputs.
+    """A weighted sum of inputs, each with three weights: its own, and more of it where it is unusually high or low.
 
     Attributes:
-        center, scale, weights: float64 (input,).
+        center, scale: float64 (input,), mean and standard deviation.
+        weights: float64 (3 x input,), of `terms`.
         bias: what the sum begins with.
     """
 
@@ -27,7 +29,7 @@ class SignModel:
 
     def value(self, inputs: np.ndarray) -> np.ndarray:
         """The sum for inputs (..., input), float64 (...)."""
-        return standardised(inputs, self.center, self.scale) @ self.weights + self.bias
+        return terms(inputs, self.center, self.scale) @ self.weights + self.bias
 
     def to_dict(self) -> dict[str, Any]:
         """For the weights file's entry."""
@@ -42,11 +44,16 @@ class SignModel:
             KeyError, TypeError, ValueError: it holds something else.
         """
         center, scale, weights = (np.array(values[name], dtype=float) for name in ("center", "scale", "weights"))
-        if not center.shape == scale.shape == weights.shape or center.ndim != 1:
+        if center.ndim != 1 or scale.shape != center.shape or weights.shape != (3 * len(center),):
             raise ValueError("shape")
         return cls(center, scale, weights, float(values["bias"]))
 
 
-def standardised(inputs: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Inputs (..., input) in standard deviations from their mean, cut at `CUT`."""
-    return np.clip((np.asarray(inputs, dtype=float) - center) / scale, -CUT, CUT)
+def terms(inputs: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Inputs (..., input) in standard deviations from their mean, cut at `CUT`, and by how much each is beyond `USUAL`.
+
+    Returns:
+        float64 (..., 3 x input): the inputs, what is above, what is below.
+    """
+    away = np.clip((np.asarray(inputs, dtype=float) - center) / scale, -CUT, CUT)
+    return np.concatenate([away, np.maximum(away - USUAL, 0.0), np.maximum(-away - USUAL, 0.0)], axis=-1)

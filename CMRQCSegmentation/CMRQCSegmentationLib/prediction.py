@@ -122,8 +122,12 @@ class SliceSegmentation:
     predictions: tuple[float, ...]
 
 
-def load_segmentation_model(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> SegmentationModel:
+def load_segmentation_model(
+    model: str | Path = DEFAULT_MODEL, device: str = "auto", *, judges: bool = True
+) -> SegmentationModel:
     """Load a model by its id in the manifest or by the path of its weights file.
+
+    ``judges=False`` leaves the prediction of quality out, so that it can be fitted anew, whatever the file holds of it.
 
     Raises:
         MissingDependencyError: torch, safetensors or the weights are missing, or the weights are damaged.
@@ -143,7 +147,7 @@ def load_segmentation_model(model: str | Path = DEFAULT_MODEL, device: str = "au
     return SegmentationModel(
         finder=with_weights(finder(), weights.part("finder"), weights.entry, chosen),
         networks=tuple(networks),
-        quality=QualityModel.from_dict(contract["quality"]) if "quality" in contract else None,
+        quality=QualityModel.from_dict(contract["quality"]) if judges and "quality" in contract else None,
         finder_turns=int(contract["finder_turns"]),
         finder_equalised=float(contract.get("finder_equalised", 0.0)),
         turns=int(contract["turns"]),

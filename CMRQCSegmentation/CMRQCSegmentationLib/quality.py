@@ -10,6 +10,7 @@ import numpy as np
 
 from CMRLib.errors import MissingDependencyError
 from CMRQCSegmentationLib.judging import SignModel
+from CMRQCSegmentationLib.signs import SIGNS
 
 THRESHOLD = 0.7  # of the predicted Dice, below which a slice is flagged (thesis, 4.3)
 CONFIDENCE = 0.9
@@ -100,7 +101,8 @@ class QualityModel:
             weights, bias = (np.array(values[name], dtype=float) for name in ("weights", "bias"))
             answer, doubt = (SignModel.from_dict(values[n]) if n in values else None for n in ("answer", "doubt"))
             model = cls(weights, bias, margins, answer, doubt)
-            if model.weights.shape != (len(model.bias),) * 2 or CONFIDENCE not in margins:
+            inputs = {len(part.center) for part in (answer, doubt) if part is not None}
+            if model.weights.shape != (len(model.bias),) * 2 or CONFIDENCE not in margins or inputs - {1 + len(SIGNS)}:
                 raise ValueError("shape")
             return model
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -18,7 +18,7 @@ from CMRQCSegmentationLib.segments import CORRECTED, SEGMENTS
 SIDE_MM = 150.0  # of what is shown around the segmentation
 TEXT = (
     "Edge of the myocardium (yellow) and of the blood pool (orange), and the Dice coefficient that the model predicts "
-    "for each slice. Slices with a low prediction are flagged; look at all of them."
+    "for each slice. Slices with a low prediction, or that look like those of wrong answers, are flagged; look at all."
 )
 MEASURES = (
     Measure("Predicted Dice", lambda entry: entry.get("predicted_dice"), worst="low"),

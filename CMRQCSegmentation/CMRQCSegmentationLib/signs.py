@@ -13,9 +13,13 @@ SIGNS = (
     "agreement of pools",
     "doubt of outer border",
     "doubt of inner border",
-    "contrast of wall",
+    "blood brighter",
+    "wall brighter",
+    "brightness of blood",
+    "brightness of wall",
     "grain of wall",
     "grain of blood",
+    "grain of blood over noise",
     "noise",
     "inner edge",
     "inner edge all round",
@@ -64,8 +68,9 @@ def _image_signs(crop: np.ndarray, heart: np.ndarray, wall: np.ndarray, pool: np
     shown = crop > 0
     muscle, blood = crop[wall & shown], crop[pool & shown]
     if not len(muscle) or not len(blood):
-        return [0.0] * 11
-    contrast = abs(float(np.median(blood) - np.median(muscle)))
+        return [0.0] * 15
+    step = float(np.median(blood) - np.median(muscle))
+    contrast = abs(step)
     noise = 1.4826 * float(np.median(np.abs(ndimage.laplace(crop)[shown]))) / np.sqrt(20.0)
     edges = [value for inside in (pool, heart) for value in _edge(crop, inside, contrast)]
     near = ndimage.binary_dilation(wall | pool, iterations=4)
@@ -73,9 +78,13 @@ def _image_signs(crop: np.ndarray, heart: np.ndarray, wall: np.ndarray, pool: np
     fine = np.hypot(*np.gradient(ndimage.gaussian_filter(crop, 1.5)))
     shown_heart = crop[heart]
     return [
-        contrast,
+        max(step, 0.0),
+        max(-step, 0.0),
+        float(np.median(blood)),
+        float(np.median(muscle)),
         float(muscle.std()),
         float(blood.std()),
+        float(np.log((blood.std() + 0.01) / (noise + 0.01))),
         noise / (contrast + 0.05),
         *edges,
         float(np.mean(shown_heart < 0.04)),

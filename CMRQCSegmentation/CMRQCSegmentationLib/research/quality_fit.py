@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from CMRQCSegmentationLib.candidates import labels_of
-from CMRQCSegmentationLib.judging import SignModel, standardised
+from CMRQCSegmentationLib.judging import SignModel, terms
 from CMRQCSegmentationLib.prediction import Candidates
 from CMRQCSegmentationLib.quality import LEVELS, THRESHOLD, QualityModel, conformal_margin, fit_regressions
 from CMRQCSegmentationLib.signs import signs_of
 
 FOLDS = 8  # parts that the subjects are divided into, each left out in turn
-GOOD_DOUBTED = 0.07  # share of the good answers on undamaged images that may be doubted
+GOOD_DOUBTED = 0.05  # share of the good answers on undamaged images that may be doubted
 CLEAN_WEIGHT = 2.0  # of an undamaged image beside a damaged one
-_RIDGE_DICE, _RIDGE_DOUBT = 1e-2, 1e-3  # chosen by leaving validation patients out
+_RIDGE_DICE, _RIDGE_DOUBT = 1e-1, 5e-3  # chosen by leaving validation patients out
 _LEAST_ERROR = 0.02  # below which an error of the Dice weighs no less
 _ROUNDS = 30
 
@@ -133,9 +133,9 @@ def _fit_doubts(clean: _Answers, damaged: _Answers) -> SignModel | None:
 
 
 def _columns(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centre, scale, and the standardised inputs with a column of ones before them."""
+    """Centre, scale, and the terms with a column of ones before them."""
     center, scale = inputs.mean(axis=0), inputs.std(axis=0) + 1e-6
-    return center, scale, np.column_stack([np.ones(len(inputs)), standardised(inputs, center, scale)])
+    return center, scale, np.column_stack([np.ones(len(inputs)), terms(inputs, center, scale)])
 
 
 def _ridge(columns: int, strength: float) -> np.ndarray:

@@ -59,7 +59,7 @@ def add_quality(
     Raises:
         InputError, MissingDependencyError, OutputError: see `load_segmentation_model` and `write_weights`.
     """
-    model = load_segmentation_model(path, "cpu")
+    model = load_segmentation_model(path, "cpu", judges=False)
     chosen = quality_slices(source) if slices is None else slices
     clean = candidate_examples(chosen, model)
     damaged = candidate_examples(damaged_copies(chosen, DAMAGE_SEED), model)

@@ -161,9 +161,20 @@ def test_signs_are_finite_without_a_heart_and_tell_a_broken_ring():
 
 @pytest.mark.parametrize(
     "values",
-    [{}, {"weights": [[1.0]], "bias": [0.0], "margins": {}}, {"weights": [[1, 2]], "bias": [0], "margins": {"0.9": 1}}],
+    [
+        {},
+        {"weights": [[1.0]], "bias": [0.0], "margins": {}},
+        {"weights": [[1, 2]], "bias": [0], "margins": {"0.9": 1}},
+        {"weights": [[1]], "bias": [0], "margins": {"0.9": 1}, "doubt": {"center": [0], "scale": [1], "weights": [1]}},
+        {
+            "weights": [[1]],
+            "bias": [0],
+            "margins": {"0.9": 1},
+            "doubt": {"center": [0, 0], "scale": [1, 1], "weights": [1, 1, 0, 0, 0, 0], "bias": 0},
+        },
+    ],
 )
-def test_a_damaged_quality_model_is_told(values):
+def test_a_damaged_quality_model_or_one_of_other_signs_is_told(values):
     with pytest.raises(MissingDependencyError, match="segmentation-quality"):
         QualityModel.from_dict(values)
 

@@ -269,6 +269,7 @@ def test_a_short_training_goes_on_where_it_stopped_and_gives_a_model(tiny, tmp_p
     fitted = add_quality(path, tiny, slices=_rings(), report=lines.append)
     assert len(fitted.input["quality"]["bias"]) == 4
     assert load_weights(path, "segmentation").entry == fitted
+    assert add_quality(path, tiny, slices=_rings(), report=lines.append).input == fitted.input, "fitted anew"
     results = segment_slices(np.stack([image] * 2), model=load_segmentation_model(path, "cpu"))
     assert [r.slice for r in results] == [0, 1]
 
