@@ -75,7 +75,7 @@ def finish(cmr_batch, inputs, output, capsys):
     assert not list(output.glob(".*"))
 
 
-@pytest.mark.parametrize(("start", "workers"), [(start_at_once, "1"), pytest.param(start, "2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("start", "workers"), [(start_at_once, "1"), (start, "2")])
 def test_killed_run_leaves_whole_studies_and_can_be_finished(cmr_batch, inputs, tmp_path, capsys, start, workers):
     output = tmp_path / "out"
     process = start(inputs, output, "--workers", workers)
