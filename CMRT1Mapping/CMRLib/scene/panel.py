@@ -278,6 +278,8 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for name in self.sections:
             getattr(self.ui, name).enabled = not running
         self._showRunning()
+        for part in self._parts:
+            part.runningChanged()
         if running:
             self.say(_("Computing..."))
             slicer.app.processEvents()

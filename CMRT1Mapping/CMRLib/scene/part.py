@@ -37,3 +37,6 @@ class Part:
 
     def forgetShown(self) -> None:
         """Called after another parameter node, or none, was set: what is shown was that of the one before."""
+
+    def runningChanged(self) -> None:
+        """Called when the panel starts to compute, and when it has ended."""

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from CMRLib.scene.dependencies import ensureTorch
 from CMRLib.scene.part import Part
-from CMRLib.scene.studyviews import showStudy
+from CMRLib.scene.studyviews import mapsInScene, showStudy
 
 if TYPE_CHECKING:
     from CMRLib.scene.wholestudy import ProcessedStudy
@@ -35,8 +35,10 @@ class StudySection(Part):
         self.ui.studyFolderLineEdit.connect("textChanged(QString)", self.follow)
         self.ui.studyFolderButton.connect("clicked(bool)", self.onFolderButton)
         self.ui.studyButton.connect("clicked(bool)", self.onStudyButton)
-        for event in (slicer.vtkMRMLScene.NodeAddedEvent, slicer.vtkMRMLScene.NodeRemovedEvent):
-            panel.addObserver(slicer.mrmlScene, event, self.follow)
+        self.ui.showStudyButton.connect("clicked(bool)", self.onShowStudyButton)
+        scene = slicer.mrmlScene
+        for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndImportEvent):
+            panel.addObserver(scene, event, self.follow)
 
     def forgetShown(self) -> None:
         """What was found belonged to the scene before."""
@@ -44,14 +46,31 @@ class StudySection(Part):
             self.ui.studyLabel.text = ""
         self.follow()
 
+    def runningChanged(self) -> None:
+        """What was computed may be shown."""
+        self.follow()
+
     def follow(self, *_event: Any) -> None:
-        """Enable the button when there is something to process, and say why not."""
+        """Enable the buttons when there is something to process or to show, and say why not."""
         if slicer.mrmlScene.IsClosing() or self.panel.isRunning:
-            self.ui.studyButton.enabled = False
+            self.ui.studyButton.enabled = self.ui.showStudyButton.enabled = False
             return
         reason = "" if self._folder() or _isAnythingLoaded() else _("Load a study, or choose its folder.")
         self.ui.studyButton.enabled = not reason
         self.ui.studyButton.toolTip = reason or _("Do everything that the study allows, and show what was found.")
+        isThere = bool(mapsInScene())
+        self.ui.showStudyButton.enabled = isThere
+        self.ui.showStudyButton.toolTip = (
+            _("Arrange the views: T1 maps, bull's-eye and table, as after processing the study.")
+            if isThere
+            else _("There is no T1 map yet; process the study.")
+        )
+
+    def onShowStudyButton(self) -> None:
+        """Show the maps that are there, as those of a scene that was opened."""
+        maps = mapsInScene()
+        if maps:
+            showStudy(maps)
 
     def onFolderButton(self) -> None:
         """Choose the folder of a study."""
@@ -77,8 +96,6 @@ class StudySection(Part):
                 return processStudy(folder, self._choices(parameters), device, self._telling(progress))
 
             self.panel.compute("", compute, self._show)
-        if not self.panel.isClosed:
-            self.follow()
 
     def _askForFolder(self) -> str:
         return str(qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder of the study")))

@@ -7,8 +7,17 @@ from typing import Any
 
 import slicer
 
+from CMRLib import provenance
 from CMRLib.scene import aha, bullseye, display, segmentmeasurement
+from CMRLib.scene.acquisitions import STATE, known
 from CMRLib.scene.results import findResult
+
+
+def mapsInScene() -> list[Any]:
+    """The T1 maps of the scene that were computed here, of the state of the first one, as in a scene that was saved."""
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    maps = [volume for volume in volumes if volume.GetAttribute(provenance.ROLE) == "t1" and volume.GetImageData()]
+    return [volume for volume in maps if known(volume, STATE) == known(maps[0], STATE)]
 
 
 def showStudy(maps: Sequence[Any]) -> None:

@@ -53,16 +53,20 @@ def shown_in(view):
     return slicer.mrmlScene.GetNodeByID(composite.GetBackgroundVolumeID() or "")
 
 
-def test_the_button_waits_for_something_to_process(panel, load, tmp_path):
+def test_the_buttons_wait_for_something_to_process_and_to_show(host, panel, load, tmp_path):
     assert not panel.ui.studyButton.enabled and "choose its folder" in panel.ui.studyButton.toolTip
     panel.ui.studyFolderLineEdit.text = str(tmp_path)
     assert panel.ui.studyButton.enabled
     panel.ui.studyFolderLineEdit.text = ""
     assert not panel.ui.studyButton.enabled
-    load(1)
+    (source,) = load(1)
     assert panel.ui.studyButton.enabled and "everything that the study allows" in panel.ui.studyButton.toolTip
+    assert not panel.ui.showStudyButton.enabled and "no T1 map yet" in panel.ui.showStudyButton.toolTip
+    host.setNode(panel.ui.inputSelector, source)
+    host.click(panel.ui.applyButton)
+    assert panel.ui.showStudyButton.enabled, "the map of a single acquisition, too"
     slicer.mrmlScene.Clear()
-    assert not panel.ui.studyButton.enabled
+    assert not panel.ui.studyButton.enabled and not panel.ui.showStudyButton.enabled
 
 
 def test_one_click_processes_what_is_loaded_and_shows_it(host, panel, load):
@@ -79,6 +83,11 @@ def test_one_click_processes_what_is_loaded_and_shows_it(host, panel, load):
     assert depths[0] != depths[1], "each view lies in the plane of its own map"
     assert panel.ui.inputSelector.currentNode() is first and panel.ui.t1MapSelector.currentNode() is maps[0]
     assert panel.ui.studyButton.enabled and not panel.ui.progressWidget.visible
+
+    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView)
+    host.click(panel.ui.showStudyButton)
+    assert slicer.app.layoutManager().layout == bullseye.STUDY_LAYOUT
+    assert [shown_in("Red"), shown_in("Yellow")] == maps
 
     landmarks = host.loadModule(ROOT / "CMRLandmarks" / "CMRLandmarks.py")
     assert landmarks.ui.inputSelector.currentNode() in maps
