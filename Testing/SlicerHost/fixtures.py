@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -11,6 +12,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Before any of these libraries is loaded: processes that each compute with all cores wait for each other.
     for limit in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
         os.environ.setdefault(limit, "1")
+
+# What else a computer is busy with can make any single example slow; that is no fault of the code under test.
+settings.register_profile("without deadline", deadline=None)
+settings.load_profile("without deadline")
 
 
 @pytest.fixture(scope="session")

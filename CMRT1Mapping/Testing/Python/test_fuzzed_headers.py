@@ -18,7 +18,7 @@ from CMRLib.geometry import Geometry
 from CMRLib.study.reading import read_study
 from CMRLib.terms import Term
 
-CHEAP = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+CHEAP = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 KEYWORDS = (
     *(
         "StudyInstanceUID",

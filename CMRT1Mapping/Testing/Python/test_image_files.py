@@ -60,7 +60,7 @@ def places(series):
     return {value: found[0] for value, found in where.items() if len(found) == 1}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(range(3)), flips=st.tuples(*[st.booleans()] * 3), slices=st.integers(1, 9))
 def test_a_stack_is_read_as_it_was_before_other_tools_turned_it(tmp_path_factory, order, flips, slices):
     image = picture(values(slices, 10, 12))

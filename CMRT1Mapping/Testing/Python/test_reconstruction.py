@@ -49,7 +49,7 @@ def test_recovers_t1_of_noise_free_curves(scheme, times, with_phase):
     np.testing.assert_array_equal(maps.polarity, np.where(signal(times, T1_IMAGE) < 0, -1, 1))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(order=st.permutations(range(7)), scale=st.floats(1e-3, 1e4), t1=st.floats(350.0, 2200.0))
 def test_order_of_frames_and_unit_do_not_matter(order, scale, t1):
     times = np.array(SHMOLLI_TIMES)[list(order)]
@@ -58,7 +58,7 @@ def test_order_of_frames_and_unit_do_not_matter(order, scale, t1):
     np.testing.assert_allclose(maps.t1, t1, rtol=2e-3)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(times=st.lists(st.floats(80.0, 6000.0), min_size=5, max_size=12, unique=True), t1=st.floats(500.0, 1800.0))
 def test_molli_takes_any_sampling_pattern(times, t1):
     times = np.sort(times)

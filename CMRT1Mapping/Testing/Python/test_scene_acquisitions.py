@@ -57,7 +57,7 @@ def test_empty_volume_is_an_error():
         volumeArray(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Empty"))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.tuples(*[st.floats(-200, 200)] * 3),
     st.tuples(*[st.floats(0.5, 10)] * 3),

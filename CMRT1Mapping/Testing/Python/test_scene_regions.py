@@ -119,7 +119,7 @@ def test_curve_outside_the_slice_holds_no_pixel(volume):
     assert not regionMasks(curve, volume)["Curve"].any()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.tuples(st.floats(8, 22), st.floats(8, 32)), st.floats(2, 7), st.integers(3, 60), st.floats(0, 6.2), st.booleans()
 )

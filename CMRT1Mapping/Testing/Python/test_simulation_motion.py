@@ -39,7 +39,7 @@ def wall_lengths_mm(displacement, center=CENTRE):
 
 
 @given(severity=st.sampled_from(SEVERITIES), frames=st.integers(5, 11), seed=st.integers(0, 10_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_net_motion_and_no_folds(severity, frames, seed):
     field = motion(severity, seed, frames)
     assert field.shape == (frames, 2, *SHAPE)

@@ -73,7 +73,7 @@ def shuffled_exam(tmp_path_factory):
     return files, scan_files(files)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32))
 def test_order_of_files_does_not_matter(shuffled_exam, seed):
     files, expected = shuffled_exam
@@ -82,7 +82,7 @@ def test_order_of_files_does_not_matter(shuffled_exam, seed):
     assert scan_files(shuffled) == expected
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(range(14)))
 def test_names_and_folders_of_files_do_not_matter(tmp_path_factory, order):
     folder = tmp_path_factory.mktemp("named")

@@ -271,7 +271,7 @@ def test_files_that_are_no_dicom_are_reported_by_the_scan(tmp_path):
     assert "cannot be read as DICOM" in other.reason
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(places=st.lists(st.integers(132, 1200), min_size=1, max_size=8), values=st.randoms(use_true_random=False))
 def test_damaged_headers_never_break_the_scan(tmp_path_factory, places, values):
     folder = tmp_path_factory.mktemp("damaged")

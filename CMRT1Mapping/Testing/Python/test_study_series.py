@@ -322,7 +322,7 @@ def test_slice_names(planes, names):
     assert [name for name, _ in name_slices(planes)] == names
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     turn=st.floats(-30, 30),
     tilt=st.floats(-30, 30),

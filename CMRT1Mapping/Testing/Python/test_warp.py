@@ -57,7 +57,7 @@ def test_a_displacement_next_to_none_changes_next_to_nothing(mode):
 
 
 @given(row=st.integers(-6, 6), column=st.integers(-6, 6), mode=st.sampled_from(MODES))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_whole_pixels_shift_the_image(row, column, mode):
     images = random_images()
     warped = warp(images, constant(row, column, 3), mode)
@@ -67,7 +67,7 @@ def test_whole_pixels_shift_the_image(row, column, mode):
 
 
 @given(row=st.floats(-3.0, 3.0), column=st.floats(-3.0, 3.0), mode=st.sampled_from(MODES))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_ramp_moves_by_the_displacement(row, column, mode):
     ramp = indices((37, 52), torch.zeros(1))[None]
     warped = warp(ramp, constant(row, column), mode)
@@ -93,7 +93,7 @@ def test_gradients_are_those_of_the_interpolation_where_nothing_moves():
 
 
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_composition_is_warping_twice(seed):
     first, second = smooth_field(seed=seed), smooth_field(seed=seed + 5000)
     at = indices((48, 60), first)
@@ -108,7 +108,7 @@ def test_translations_add():
 
 
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_inverse_undoes_the_displacement(seed):
     field = smooth_field(seed=seed)
     field = field * (0.6 / (1.0 - jacobian_determinant(field)).abs().max()).clamp(max=1.0)
