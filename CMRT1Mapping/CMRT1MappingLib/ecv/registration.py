@@ -154,7 +154,9 @@ def _evened(t1: np.ndarray, around: np.ndarray) -> np.ndarray:
 
 def _method(maps: _Maps) -> sitk.ImageRegistrationMethod:
     method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)  # the same sums, and so the same answer, on every computer
+    # Sums in one order give the same answer every time; work units, not threads, are what the metric is cut into.
+    method.SetNumberOfThreads(1)
+    method.SetNumberOfWorkUnits(1)
     method.SetMetricAsMattesMutualInformation(BINS)
     method.SetMetricSamplingStrategy(method.NONE)
     method.SetMetricFixedMask(maps.mask)
