@@ -165,7 +165,7 @@ def table(runs: list[Run], kill: dict[str, object], same: bool, load: float, ste
             f"{made.per_free_minute:.0f}",
             f"{made.start_seconds:.0f}",
             f"{_middle(made.memory_mb):.0f}",
-            f"{max(used for _, used in made.memory_mb[-2:]):.0f}",
+            f"{max(used for _, used in made.memory_mb[-len(made.memory_mb) // 4 :]):.0f}",
         ]
         for made in runs
     ]
