@@ -49,7 +49,7 @@ def draw_agreement(results: Sequence[PairResult], name: str, file: Path) -> None
     errors = [result.errors[name] for result in results]
     slices = np.array([(e.found, e.true) for e in errors])
     segments = np.array([both for e in errors for both in e.segments.values()]).reshape(-1, 2)
-    figure = Figure(figsize=(8.0, 7.4), layout="constrained")
+    figure = Figure(figsize=(8.0, 7.4), dpi=2 * DOTS_PER_INCH, layout="constrained")
     axes = figure.subplots(2, 2)
     for row, (title, values) in zip(axes, (("slices", slices), ("segments", segments)), strict=True):
         if len(values) > 2:
@@ -65,7 +65,7 @@ def _regression(axis: Axes, values: np.ndarray, title: str) -> None:
     slope, height = np.polyfit(true, found, 1)
     ends = np.array([values.min(), values.max()])
     axis.plot(ends, ends, color="0.75", linewidth=0.8)
-    axis.plot(true, found, ".", markersize=3, color=DOT, alpha=0.6)
+    axis.plot(true, found, ".", markersize=3, color=DOT, alpha=0.6, rasterized=True)
     axis.plot(ends, slope * ends + height, color=LINE, linewidth=1.0)
     text = f"found = {slope:.2f} true {height:+.2f}\nICC {icc(found, true):.3f}, n = {len(values)}"
     axis.text(0.04, 0.96, text, transform=axis.transAxes, va="top", fontsize=9)
@@ -75,7 +75,7 @@ def _regression(axis: Axes, values: np.ndarray, title: str) -> None:
 def _bland_altman(axis: Axes, values: np.ndarray, title: str) -> None:
     difference = values[:, 0] - values[:, 1]
     bias, sd = difference.mean(), difference.std(ddof=1)
-    axis.plot(values.mean(axis=1), difference, ".", markersize=3, color=DOT, alpha=0.6)
+    axis.plot(values.mean(axis=1), difference, ".", markersize=3, color=DOT, alpha=0.6, rasterized=True)
     for at, style in ((bias, "-"), (bias - LIMITS * sd, "--"), (bias + LIMITS * sd, "--")):
         axis.axhline(at, color=LINE, linewidth=1.0, linestyle=style)
         axis.text(0.99, at, f"{at:+.2f}", transform=axis.get_yaxis_transform(), ha="right", va="bottom", fontsize=9)

@@ -101,7 +101,8 @@ def _change(maps: Tensor, displacement: Tensor, level: Level) -> Tensor:
     maps = functional.avg_pool2d(maps, level.shrink) if level.shrink > 1 else maps
     span = slice(*(n // level.shrink for n in level.compared))
     cells = PATCH // level.shrink  # pixels of this level in a block
-    blocks = [_eigenvectors(size, level.length) * level.change**0.5 for size in displacement.shape[2:]]
+    seen_blocks = slice(*(n // PATCH for n in level.compared))
+    blocks = [_eigenvectors(size, seen_blocks, level.length) * level.change**0.5 for size in displacement.shape[2:]]
     rows, columns = (_on_pixels(vectors, cells)[span] for vectors in blocks)
     start = cells * _finer(displacement, cells, "bilinear")[..., span, span] + float(span.start)
     fit = LocalFit(maps[:, :1, span, span], level.window)
@@ -223,15 +224,18 @@ def _averaged(image: Tensor, window: int) -> Tensor:
     return functional.avg_pool2d(along, (1, window), 1, (0, half), count_include_pad=False)
 
 
-def _eigenvectors(size: int, length: float) -> Tensor:
-    """Strongest eigenvectors of the covariance of a Gaussian process of variance 1, (cell, vector), times its root."""
+def _eigenvectors(size: int, seen: slice, length: float) -> Tensor:
+    """Strongest eigenvectors of the covariance of a Gaussian process of variance 1, (cell, vector), times its root.
+
+    They are those of the cells that are seen; elsewhere the process is what is to be expected of it then.
+    """
     import torch
 
     index = torch.arange(size, dtype=torch.float64)
     covariance = torch.exp(-0.25 * ((index[:, None] - index) / length) ** 2)
-    values, vectors = torch.linalg.eigh(covariance)
+    values, vectors = torch.linalg.eigh(covariance[seen, seen])
     strong = values > LEAST_EIGENVALUE * values[-1]
-    return (vectors[:, strong] * values[strong].sqrt()).float()
+    return (covariance[:, seen] @ vectors[:, strong] / values[strong].sqrt()).float()
 
 
 def _on_pixels(vectors: Tensor, cells: int) -> Tensor:
