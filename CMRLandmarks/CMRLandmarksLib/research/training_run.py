@@ -212,7 +212,7 @@ def assemble(
         patients = f"{len(set(marks))} EMIDEC training patients"
         notes.append(f"insertion points marked by eye on {len(marks)} slices of {patients}")
     if unseeing is not None:
-        notes.append("ACDC: validated and calibrated before the validation patients were trained on")
+        notes.append("validated and calibrated with a model that the validation patients had not trained")
     entry = write_model(
         output,
         model_id,
@@ -292,11 +292,11 @@ Networks = tuple[HeatmapNetwork, HeatmapNetwork]
 
 
 def _observations(own: Networks, judged: Networks, source: TrainingImages, crop_size: int) -> Observations:
-    """Of the validation images: ACDC's as the networks ``judged`` see them, all others as ``own`` do."""
+    """Of the validation images: real ones as the networks ``judged`` see them, simulated ones as ``own`` do."""
     simulated = frozenset(CONTRASTS)
     parts = []
     for data_set, folder in source.real():
-        model = uncalibrated(*(judged if data_set is ACDC else own), crop_size, PASSES)
+        model = uncalibrated(*judged, crop_size, PASSES)
         parts.append(observed(list(labelled_slices(folder, data_set, "validation")), model, simulated))
     if source.simulated:
         model = uncalibrated(*own, crop_size, PASSES)
