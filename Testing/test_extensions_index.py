@@ -17,7 +17,7 @@ from CMRLib.files.samples import read_samples
 
 ROOT = Path(__file__).resolve().parents[1]
 README, TUTORIAL, PUBLISHING = (
-    ROOT / name for name in ("README.md", "Documentation/Tutorial.md", ".github/PUBLISHING.md")
+    ROOT / name for name in ("README.md", "Resources/Documentation/Tutorial.md", ".github/PUBLISHING.md")
 )
 INDEX_ENTRY = ROOT / ".github" / "ExtensionsIndex" / "CMRMapping.json"
 SAMPLES = ROOT / "CMRT1Mapping" / "Resources" / "sample_data.json"
@@ -104,13 +104,13 @@ def test_the_homepage_has_what_a_user_looks_for():
     for name, path in MODULES.items():
         title = re.search(r'self\.parent\.title = _\("(.*?)"\)', text_of(path))[1]
         assert re.search(rf"\*\*{title}\*\*\s+\w+", readme), f"a sentence on {name}"
-    for told in ("(Documentation/Tutorial.md)", "## Citations", "## Licences", "patent", "not a medical device"):
+    for told in ("(Resources/Documentation/Tutorial.md)", "## Citations", "## Licences", "patent", "not a medical device"):
         assert told in readme, told
 
 
 def test_the_tutorial_goes_from_sample_data_to_a_report_with_what_is_there():
     tutorial = text_of(TUTORIAL)
-    assert tutorial.count("](../Resources/Screenshots/") >= 4 and "--report" in tutorial
+    assert tutorial.count("](../Screenshots/") >= 4 and "--report" in tutorial
     for sample in read_samples():
         assert f"**{sample.name}**" in tutorial
     shown = "".join(text_of(path) for path in ROOT.glob("CMR*/Resources/UI/*.ui"))

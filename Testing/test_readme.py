@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-README, CONTRIBUTING, MEASURED, TUTORIAL, PUBLISHING = (
+README, CONTRIBUTING, MEASURED, TUTORIAL, BATCH, PUBLISHING = (
     ROOT / name
     for name in (
         "README.md",
         ".github/CONTRIBUTING.md",
         "Testing/Results/README.md",
-        "Documentation/Tutorial.md",
+        "Resources/Documentation/Tutorial.md",
+        "Resources/Documentation/Batch.md",
         ".github/PUBLISHING.md",
     )
 )
@@ -70,7 +71,7 @@ def test_a_table_without_results_is_refused(evaluate, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "document",
-    [README, CONTRIBUTING, MEASURED, TUTORIAL, PUBLISHING],
+    [README, CONTRIBUTING, MEASURED, TUTORIAL, BATCH, PUBLISHING],
     ids=lambda path: path.relative_to(ROOT).as_posix(),
 )
 def test_files_that_a_document_names_exist(document):
