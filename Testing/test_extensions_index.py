@@ -104,7 +104,8 @@ def test_the_homepage_has_what_a_user_looks_for():
     for name, path in MODULES.items():
         title = re.search(r'self\.parent\.title = _\("(.*?)"\)', text_of(path))[1]
         assert re.search(rf"\*\*{title}\*\*\s+\w+", readme), f"a sentence on {name}"
-    for told in ("(Resources/Documentation/Tutorial.md)", "## Citations", "## Licences", "patent", "not a medical device"):
+    tutorial = f"({TUTORIAL.relative_to(ROOT).as_posix()})"
+    for told in (tutorial, "## Citations", "## Licences", "patent", "not a medical device"):
         assert told in readme, told
 
 
