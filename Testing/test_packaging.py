@@ -15,9 +15,9 @@ from batch_studies import write_study
 from CMRLib.batch.registry import STEP_MODULES, available_steps, load_step
 
 ROOT = Path(__file__).resolve().parents[1]
-# Screenshots are for the README; training and measuring are for pip's users and the repository; the other scripts need
-# the whole repository around them.
-NOT_SHIPPED = ("Resources/Screenshots/", "Testing/", "CMRLib/training/")
+# Screenshots and documents are for readers of the repository; training and measuring are for pip's users and the
+# repository; the other scripts need the whole repository around them.
+NOT_SHIPPED = ("Resources/Documentation/", "Resources/Screenshots/", "Testing/", "CMRLib/training/")
 RESEARCH = re.compile(r"CMR\w+Lib/research/")
 REPOSITORY_SCRIPTS = {
     "Resources/Scripts/cmr_evaluate.py",
