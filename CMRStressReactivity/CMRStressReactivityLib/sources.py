@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from CMRLib.anatomy.axis import levels_along_stack
-from CMRLib.batch.registry import load_step
+from CMRLib.batch.earlier import landmarks_by_slice, ventricle_of
 from CMRLib.batch.step import StepResult, StepTask, images_of
 from CMRLib.errors import InputError
-from CMRLib.export.dicom.items import Findings
-from CMRLib.export.dicom.segments import landmarks_of, levels_of, myocardium_of
+from CMRLib.export.dicom.segments import levels_of
 from CMRLib.files.images import read_image
 from CMRLib.study.series import STACK, Series, Study
 from CMRStressReactivityLib.comparison import T1Slice, t1_slice
@@ -101,7 +100,7 @@ def _read(source: StepResult | Series, task: StepTask, levels: Mapping[str, str]
     result = images_of(source)
     series, geometry, shape = result.series, result.geometry, result.images.shape
     myocardium = _myocardium(source.key, shape, task)
-    points = {f.index: landmarks_of(f) for f in _findings(source.key, task) if f.points}
+    points = landmarks_by_slice(task, source.key)
     known = {0: levels[source.key]} if source.key in levels else {}
     if not known and myocardium is not None:
         known = levels_of(myocardium, series, geometry)
@@ -125,20 +124,8 @@ def _read(source: StepResult | Series, task: StepTask, levels: Mapping[str, str]
 
 
 def _myocardium(key: str, shape: tuple[int, ...], task: StepTask) -> np.ndarray | None:
-    step = load_step("segmentation") if "segmentation" in task.earlier else None
-    for made in task.earlier.get("segmentation", ()):
-        if step is not None and made.key == key:
-            shown = myocardium_of(step.exports(made).labels[0])
-            return shown if shown.shape == shape else None
-    return None
-
-
-def _findings(key: str, task: StepTask) -> Sequence[Findings]:
-    step = load_step("landmarks") if "landmarks" in task.earlier else None
-    for made in task.earlier.get("landmarks", ()):
-        if step is not None and made.key == key:
-            return step.exports(made).findings
-    return ()
+    ventricle = ventricle_of(task, key)
+    return None if ventricle is None or ventricle.myocardium.shape != shape else ventricle.myocardium
 
 
 def _error(source: StepResult | Series, task: StepTask) -> np.ndarray | None:
@@ -150,11 +137,8 @@ def _error(source: StepResult | Series, task: StepTask) -> np.ndarray | None:
 def _numbered_levels(sources: Sequence[StepResult | Series], task: StepTask) -> dict[str, str]:
     """Levels of single slices that are numbered from the base, by key; those that show a myocardium count."""
     numbers = {source.key: int(s.slice) for source in sources if (s := _series(source)).slice.isdigit()}
-    shown = {
-        made.key
-        for made in task.earlier.get("segmentation", ())
-        if made.key in numbers and myocardium_of(load_step("segmentation").exports(made).labels[0]).any()
-    }
+    ventricles = {key: ventricle_of(task, key) for key in numbers}
+    shown = {key for key, found in ventricles.items() if found is not None and found.myocardium.any()}
     levels = levels_along_stack([numbers[key] for key in shown])
     return {key: levels[numbers[key]] for key in shown}
 

@@ -8,9 +8,10 @@ import numpy as np
 import slicer
 
 from CMRLib import provenance
+from CMRLib.scene.regions import SEGMENTATION_CLASS
 from CMRLib.scene.results import SOURCE_REFERENCE
 from CMRQCSegmentationLib.scene.segmentationreview import readAnswer
-from CMRQCSegmentationLib.scene.segmentations import CLASS, sourceVolume
+from CMRQCSegmentationLib.scene.segmentations import sourceVolume
 from CMRQCSegmentationLib.scene.segmentpixels import setSegmentMask
 from CMRQCSegmentationLib.segments import SEGMENTS
 
@@ -31,7 +32,7 @@ def showCandidate(node: Any, index: int, name: str) -> Any:
     columns, rows, slices = volume.GetImageData().GetDimensions()
     labels = np.zeros((slices, rows, columns), dtype=np.uint8)
     labels[index] = readAnswer(node, index).shown(name)
-    preview = slicer.mrmlScene.CreateNodeByClass(CLASS)
+    preview = slicer.mrmlScene.CreateNodeByClass(SEGMENTATION_CLASS)
     preview.UnRegister(None)
     preview.SetName(f"Candidate {name}")
     preview.SetHideFromEditors(True)  # it is looked at, and is no object of its own
@@ -52,7 +53,7 @@ def showCandidate(node: Any, index: int, name: str) -> Any:
 
 def shownCandidate() -> Any:
     """The node of the candidate that is shown, or None."""
-    nodes = slicer.util.getNodesByClass(CLASS)
+    nodes = slicer.util.getNodesByClass(SEGMENTATION_CLASS)
     return next((node for node in nodes if node.GetAttribute(provenance.ROLE) == ROLE), None)
 
 

@@ -12,7 +12,7 @@ import slicer
 from CMRLib.errors import InputError
 from CMRLib.review import Status
 from CMRLib.scene import review
-from CMRLib.scene.regions import findSegmentation
+from CMRLib.scene.regions import SEGMENTATION_CLASS, findSegmentation
 from CMRLib.scene.results import SOURCE_REFERENCE, markResult
 from CMRQCSegmentationLib.answers import Answer, digest, labels_from_text, labels_to_text
 from CMRQCSegmentationLib.prediction import SliceSegmentation
@@ -33,8 +33,6 @@ from CMRQCSegmentationLib.scene.segmentationreview import (
 )
 from CMRQCSegmentationLib.scene.segmentpixels import segmentMask, setSegmentMask
 from CMRQCSegmentationLib.segments import SEGMENTS
-
-CLASS = "vtkMRMLSegmentationNode"
 
 
 def sourceVolume(node: Any) -> Any:
@@ -244,7 +242,7 @@ def _noteOn(node: Any, entry: SegmentationReview, shown: np.ndarray) -> str:
 
 def _newNode(volumeNode: Any) -> Any:
     name = slicer.mrmlScene.GenerateUniqueName(f"{volumeNode.GetName()} segmentation")
-    node = slicer.mrmlScene.AddNewNodeByClass(CLASS, name)
+    node = slicer.mrmlScene.AddNewNodeByClass(SEGMENTATION_CLASS, name)
     node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetOpacity2DFill(0.0)  # outlines are what is judged, over the image as it is
     node.GetDisplayNode().SetSliceIntersectionThickness(2)
